@@ -1,0 +1,35 @@
+//! Stable hashes. They decide key groups and fingerprints, which outlive a process and a release,
+//! so they come from a published algorithm (XXH3) and never from a per-process seed.
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+/// State is divided into this many key groups; a constant of the state format.
+pub const KEY_GROUPS: u16 = 1024;
+
+/// The part of the state that a player belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct KeyGroup(pub u16);
+
+impl KeyGroup {
+    /// The group of a player by [`player_hash`].
+    pub fn of(player_hash: u64) -> Self {
+        let group = player_hash % u64::from(KEY_GROUPS);
+        KeyGroup(u16::try_from(group).expect("a remainder of a u16 fits"))
+    }
+
+    /// The worker that owns the group out of `workers`.
+    pub fn worker(self, workers: usize) -> usize {
+        usize::from(self.0) % workers
+    }
+}
+
+/// Hash of a player's id.
+pub fn player_hash(player_id: &str) -> u64 {
+    xxh3_64(player_id.as_bytes())
+}
+
+/// 128 bits: two different contents under one key never pass for the same.
+pub fn fingerprint(bytes: &[u8]) -> u128 {
+    xxh3_128(bytes)
+}

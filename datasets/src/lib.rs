@@ -1,0 +1,31 @@
+//! What goes into Questline and what comes out of it, without any I/O.
+//!
+//! - [`Event`]: the canonical event, borrowed from an [`EventBatch`] (DOMAIN §2).
+//! - [`Money`] and [`Timestamp`]: exact amounts and instants.
+//! - [`mapping`]: from a payload of any shape to canonical events, or a [`Reason`] for refusing it.
+//! - [`mission`]: mission definitions, checked and compiled; [`condition`]: their `where` in CEL.
+//! - [`rows`]: everything that leaves, as JSON; [`schema`]: the same as Arrow schemas.
+//! - [`generator`]: seeded play that looks like play.
+
+pub mod condition;
+pub mod currency;
+mod event;
+pub mod generator;
+pub mod hash;
+pub mod mapping;
+pub mod mission;
+mod money;
+mod origin;
+mod reason;
+pub mod rows;
+pub mod schema;
+pub mod time;
+
+pub use event::{Event, EventBatch, EventName, EventRow, Family, Span, TextField};
+pub use money::{Money, MoneyError};
+pub use origin::{Coordinates, SourceId, TopicId, Topics};
+pub use reason::Reason;
+pub use time::Timestamp;
+
+/// The dataflow's timestamp: one closed interval of input offsets and one reading of the clock.
+pub type Epoch = u64;

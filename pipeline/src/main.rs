@@ -1,0 +1,2 @@
+//! The questline binary.
+fn main() {}

@@ -1,0 +1,14 @@
+//! Epoch writers: they make closed epochs durable and know no business rule.
+//!
+//! - [`EpochWriter`]: the trait, with one contract suite that every writer passes.
+//! - [`kafka`]: the committer; outputs and progress record of an epoch in one transaction.
+//! - [`lake`]: Parquet on object storage, in named cuts.
+//! - [`files`]: JSON lines, for replays.
+
+pub mod cut;
+mod epoch_writer;
+pub mod files;
+pub mod kafka;
+pub mod lake;
+
+pub use epoch_writer::{EpochWriter, SinkError};
