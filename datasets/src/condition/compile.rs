@@ -7,7 +7,7 @@ use cel::common::ast::{CallExpr, Expr, IdedExpr, ListExpr, LiteralValue, SourceI
 use regex::RegexBuilder;
 
 use super::ConditionError;
-use super::field::Field;
+use super::field::{Field, canonical_event_name};
 use super::literal::literal;
 use super::predicate::{Comparison, Operand, Pattern, Predicate, Test, sorted};
 use super::value::{Scalar, Type};
@@ -18,9 +18,6 @@ const REGEX_SIZE_LIMIT: usize = 1 << 20;
 
 pub(super) const SUPPORTED: &str = "supported are == != < <= > >=, && || !, in […], has(x), startsWith, endsWith, contains, \
                          matches and timestamp(\"…\")";
-
-/// The default alias of an event's name (DOMAIN §2): events are called by the canonical one.
-const EVENT_NAME_ALIAS: (&str, &str) = ("bet_won", "win");
 
 /// Checks and compiles a parsed text.
 pub(super) fn compile(expr: &IdedExpr, source: &SourceInfo) -> Result<Predicate, Vec<ConditionError>> {
@@ -335,7 +332,5 @@ fn leftmost(mut expr: &IdedExpr) -> &IdedExpr {
 
 /// A text as events carry it in `field`.
 fn canonical(field: &Field, text: &str) -> Arc<str> {
-    let (alias, name) = EVENT_NAME_ALIAS;
-    let is_alias = *field == Field::Text(TextField::EventName) && text == alias;
-    Arc::from(if is_alias { name } else { text })
+    Arc::from(if *field == Field::Text(TextField::EventName) { canonical_event_name(text) } else { text })
 }

@@ -72,6 +72,11 @@ const NAMES: &[(&str, Field)] = &[
     ("event_timestamp", Field::Time(TimeField::EventTime)),
 ];
 
+/// The canonical name behind a default alias of an event's name (DOMAIN §2), else the name itself.
+pub(crate) fn canonical_event_name(name: &str) -> &str {
+    if name == "bet_won" { "win" } else { name }
+}
+
 impl Field {
     /// What `names`, joined by dots, stand for. Any name that is not known is an attribute.
     ///

@@ -20,8 +20,6 @@ mod field;
 mod literal;
 mod predicate;
 #[cfg(test)]
-mod proptests;
-#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
@@ -33,7 +31,7 @@ use std::sync::Arc;
 use cel::Env;
 
 pub use attribute::Attribute;
-pub(crate) use field::{Field, NumberField};
+pub(crate) use field::{Field, NumberField, canonical_event_name};
 use predicate::Predicate;
 
 use crate::{Event, Money, TextField};

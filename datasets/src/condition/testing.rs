@@ -1,6 +1,6 @@
 //! Events for tests.
 
-use crate::{Coordinates, Event, EventBatch, EventName, EventRow, Money, SourceId, TextField, Timestamp, TopicId};
+use crate::{Coordinates, Event, EventBatch, EventName, EventRow, Money, SourceId, TextField, TopicId};
 
 /// Builds one event in a batch of its own.
 pub(crate) struct TestEvent {
@@ -41,11 +41,6 @@ impl TestEvent {
     pub(crate) fn odds(self, digits: &str) -> Self {
         let odds: Money = digits.parse().unwrap();
         self.with(|row| row.odds = Some(odds))
-    }
-
-    pub(crate) fn at(self, time: &str) -> Self {
-        let time: Timestamp = time.parse().unwrap();
-        self.with(|row| row.event_time = time)
     }
 
     /// Shows the event to `look`.
