@@ -84,3 +84,8 @@ python_tools() {
             missing+=("python3 has no venv. Install it with: sudo apt-get install python3-venv")
     fi
 }
+
+# Where cargo puts what it builds, whatever decides it.
+target_directory() {
+    cargo metadata --locked --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'
+}
