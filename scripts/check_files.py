@@ -29,7 +29,7 @@ def prose(document):
         elif mark and mark[1].startswith(fence):
             fence = None
         elif fence is None:
-            yield number, re.sub(r"`[^`]*`", "", line) if "](" not in line else line
+            yield number, line
 
 
 def anchors(document):
@@ -72,7 +72,7 @@ def main():
             print(f"warning: {name}: {lines} lines; {TOO_LONG} are the most", file=sys.stderr)
     for document in files("*.md"):
         for number, line in prose(document):
-            for link in LINK.finditer(line):
+            for link in LINK.finditer(re.sub(r"`[^`]*`", "", line)):
                 target = link[1] or link[2]
                 why = broken(document, target)
                 if why:
