@@ -9,7 +9,7 @@ use hashbrown::hash_map::EntryRef;
 use super::facts;
 use super::report::Message;
 use super::touch::{Moved, Touch};
-use super::{Closing, Group, Player, Players};
+use super::{Clock, Closing, Group, Player, Players};
 use crate::changes::{Changes, Phase, Position};
 use crate::definitions::{Applied, DefinitionRecord, MissionSlot};
 use crate::ledger::{Admission, Effect, EffectKind, Reversal};
@@ -22,7 +22,8 @@ const HOUR: i64 = 3_600_000_000;
 
 impl Players {
     /// Closes an epoch and tells what it changed. `batches` and `definitions` may come in any order.
-    pub fn close(&mut self, now: Timestamp, definitions: &mut [DefinitionRecord], batches: &[Arc<EventBatch>]) -> Changes {
+    pub fn close(&mut self, clock: Clock, definitions: &mut [DefinitionRecord], batches: &[Arc<EventBatch>]) -> Changes {
+        let Clock { now, newest, .. } = clock;
         let mut changes = Changes::default();
         definitions.sort_by_key(|record| record.at);
         for record in definitions.iter() {
@@ -33,6 +34,7 @@ impl Players {
             self.apply(&event, now, &mut changes);
         }
         self.fire(now, &mut changes);
+        self.sweep(newest);
         changes
     }
 
@@ -222,13 +224,17 @@ impl Players {
                 self.reporter.orphan(orphan, changes);
             }
         }
-        let hour = now.micros().div_euclid(HOUR);
+    }
+
+    /// Gives back the memory of what no record can touch that is ingested at `newest` or later.
+    fn sweep(&mut self, newest: Timestamp) {
+        let hour = newest.micros().div_euclid(HOUR);
         if hour <= self.swept {
             return;
         }
         self.swept = hour;
         for group in &mut self.groups {
-            group.ledger.forget(now, &self.rules.ledger);
+            group.ledger.forget(newest, &self.rules.ledger);
         }
         let later = self.closing.split_off(&hour);
         for Closing { group, player, slot, window } in
