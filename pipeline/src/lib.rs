@@ -1,1 +1,4 @@
 //! Placeholder.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod source;

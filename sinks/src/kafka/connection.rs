@@ -74,7 +74,7 @@ impl Connection {
         let mut reminder = Instant::now() + REMINDER.min(self.startup_timeout / 4);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let error = match attempt(left.clamp(Duration::from_millis(100), Duration::from_secs(10))) {
+            let error = match attempt(left.clamp(Duration::from_millis(100), REMINDER)) {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
