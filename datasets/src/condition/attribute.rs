@@ -1,0 +1,89 @@
+//! Attributes: the fields of a payload that no canonical name stands for (DOMAIN §2).
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::decimal::Decimal;
+use super::value::Scalar;
+use crate::{Event, Money};
+
+/// A path into the payload, such as `country` or `stake.amount`.
+///
+/// `attributes.x` means the payload's field `x`, whatever `x` means elsewhere: `attributes.amount`
+/// is the payload's own field, not the canonical amount. A payload that has an object `attributes`
+/// is looked at there first.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Attribute {
+    path: Box<[Box<str>]>,
+    is_prefixed: bool,
+}
+
+impl Attribute {
+    const PREFIX: &'static str = "attributes";
+
+    /// From the names between the dots. There is at least one.
+    pub(crate) fn new<'t>(names: impl IntoIterator<Item = &'t str>) -> Self {
+        let mut path: Vec<Box<str>> = names.into_iter().map(Into::into).collect();
+        let is_prefixed = path.len() > 1 && &*path[0] == Self::PREFIX;
+        if is_prefixed {
+            path.remove(0);
+        }
+        Attribute { path: path.into(), is_prefixed }
+    }
+
+    /// The field is there, and neither `null` nor `""`.
+    pub(super) fn is_present(&self, event: &Event<'_>) -> bool {
+        self.find(event).is_some()
+    }
+
+    /// The field, if it is there and is a bool, a number or a text.
+    pub(super) fn scalar<'a>(&self, event: &Event<'a>) -> Option<Scalar<'a>> {
+        let raw = self.find(event)?;
+        match raw.as_bytes().first()? {
+            b't' => Some(Scalar::Bool(true)),
+            b'f' => Some(Scalar::Bool(false)),
+            b'"' => text_of(raw).map(Scalar::Text),
+            b'-' | b'0'..=b'9' => Decimal::parse(&raw).map(Scalar::Number),
+            _ => None,
+        }
+    }
+
+    /// The field as an amount: a JSON number, or a text that is one.
+    pub fn amount(&self, event: &Event<'_>) -> Option<Money> {
+        match self.scalar(event)? {
+            Scalar::Number(number) => number.exact(),
+            Scalar::Text(digits) => digits.parse().ok(),
+            Scalar::Bool(_) | Scalar::Time(_) => None,
+        }
+    }
+
+    /// The raw JSON of the field; `null` and `""` count as absent.
+    fn find<'a>(&self, event: &Event<'a>) -> Option<Cow<'a, str>> {
+        let path = self.path.iter().map(|name| &**name);
+        let at_root = || sonic_rs::get(event.payload(), path.clone()).ok();
+        let found = if self.is_prefixed {
+            let prefixed = std::iter::once(Self::PREFIX).chain(path.clone());
+            sonic_rs::get(event.payload(), prefixed).ok().or_else(at_root)
+        } else {
+            at_root()
+        };
+        found.map(|value| value.as_raw_cow()).filter(|raw| !matches!(&**raw, "null" | "\"\""))
+    }
+}
+
+/// The text of a JSON string, copied only where it has escapes.
+fn text_of(raw: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    match raw {
+        Cow::Borrowed(raw) if !raw.contains('\\') => raw.strip_prefix('"')?.strip_suffix('"').map(Cow::Borrowed),
+        raw => sonic_rs::from_str::<String>(&raw).ok().map(Cow::Owned),
+    }
+}
+
+impl fmt::Display for Attribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_prefixed {
+            write!(f, "{}.", Self::PREFIX)?;
+        }
+        f.write_str(&self.path.join("."))
+    }
+}

@@ -1,0 +1,161 @@
+//! Mission definitions, checked and compiled (DOMAIN §4).
+//!
+//! [`Mission::parse`] reads the JSON of a definition and names everything that is wrong with it.
+//! [`StageIndex`] finds the stages that an event may move without looking at the others.
+
+mod index;
+mod json;
+mod measure;
+mod parse;
+mod stage;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+pub use index::StageIndex;
+pub use measure::{Measure, SumField};
+pub use stage::{EventKind, Stage};
+
+use crate::condition::Condition;
+use crate::currency::Currencies;
+use crate::rows::RewardRow;
+use crate::time::{Every, window};
+use crate::{Event, Timestamp};
+
+/// A mission in force or not; cheap to clone. Its fields are those of [`Definition`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mission(Arc<Definition>);
+
+impl std::ops::Deref for Mission {
+    type Target = Definition;
+
+    fn deref(&self) -> &Definition {
+        &self.0
+    }
+}
+
+/// What a definition record says, compiled.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Definition {
+    /// The record's key.
+    pub mission_id: Arc<str>,
+    /// Given by who wrote it, from 1.
+    pub version: i64,
+    /// For people; the id where the definition has none.
+    pub name: String,
+    /// Whether it counts.
+    pub status: Status,
+    /// First instant; [`Timestamp::MIN`] where the definition sets no bound.
+    pub start: Timestamp,
+    /// Last instant, inclusive; absent: it never ends.
+    pub end: Option<Timestamp>,
+    /// How often it can be completed.
+    pub window: Window,
+    /// Which events of which players count at all.
+    pub eligibility: Option<Condition>,
+    /// In the order in which they are reached; at least one.
+    pub stages: Vec<Stage>,
+    /// What the player earns.
+    pub reward: Option<RewardRow>,
+    /// Channels on which CRM may tell the player.
+    pub channels: Vec<String>,
+    /// What a correction does to a completion.
+    pub on_reversal: OnReversal,
+    /// Microseconds after a window's end in which an event may still move it, by its ingest time.
+    pub lateness_micros: i64,
+    /// Decides within an exclusive group.
+    pub priority: i64,
+}
+
+/// Whether a mission counts (DOMAIN §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// Not yet.
+    Draft,
+    /// Yes.
+    Active,
+    /// Not now.
+    Paused,
+    /// Not any more.
+    Archived,
+}
+
+/// What a correction does to a completion that it takes under the target (DOMAIN §4, "Correction").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OnReversal {
+    /// It is revoked, and can be completed again.
+    Revoke,
+    /// It stays.
+    Keep,
+}
+
+/// How often a mission can be completed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// Once, between its start and its end.
+    Once,
+    /// Once in each window.
+    Every {
+        /// Day, ISO week or month.
+        every: Every,
+        /// Where days begin.
+        zone: TimeZone,
+        /// The zone's IANA name.
+        zone_name: String,
+    },
+}
+
+/// What definitions leave to the pipeline's configuration.
+#[derive(Clone, Debug)]
+pub struct MissionDefaults {
+    /// The currency of a sum of money that names none.
+    pub currency: Arc<str>,
+    /// The codes that a sum may name.
+    pub currencies: Currencies,
+}
+
+/// Something wrong with a definition.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {message}", if path.is_empty() { "/" } else { path })]
+pub struct DefinitionError {
+    /// JSON Pointer to the member; empty for the whole definition.
+    pub path: String,
+    /// What is wrong, and what to write instead.
+    pub message: String,
+}
+
+impl Mission {
+    /// Reads the definition in the record with this `key`.
+    ///
+    /// # Errors
+    /// All that is wrong with it, also what this version does not support yet.
+    pub fn parse(key: &str, text: &str, defaults: &MissionDefaults) -> Result<Mission, Vec<DefinitionError>> {
+        parse::parse(key, text, defaults).map(|definition| Mission(Arc::new(definition)))
+    }
+}
+
+impl Definition {
+    /// The window that `at` falls into, as `(start, end)`: natural bounds of a recurring one, half-open and
+    /// not clipped to the mission; both of the mission's own, closed, for [`Window::Once`].
+    /// `None` outside of the mission's closed `start..=end`.
+    pub fn window_at(&self, at: Timestamp) -> Option<(Timestamp, Option<Timestamp>)> {
+        if at < self.start || self.end.is_some_and(|end| at > end) {
+            return None;
+        }
+        Some(match &self.window {
+            Window::Once => (self.start, self.end),
+            Window::Every { every, zone, .. } => {
+                let (start, end) = window(*every, zone, at);
+                (start, Some(end))
+            }
+        })
+    }
+
+    /// The event counts for this mission, if it does for one of its stages.
+    pub fn is_eligible(&self, event: &Event<'_>) -> bool {
+        self.eligibility.as_ref().is_none_or(|condition| condition.matches(event))
+    }
+}

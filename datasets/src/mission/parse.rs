@@ -1,0 +1,352 @@
+//! From the JSON of a definition to [`Definition`].
+
+use std::sync::Arc;
+
+use jiff::Span;
+
+use super::json::{Errors, Json, Members, Place};
+use super::{
+    Definition, DefinitionError, EventKind, Measure, MissionDefaults, OnReversal, Stage, Status, SumField, Window,
+};
+use crate::condition::{Condition, Field, NumberField, canonical_event_name};
+use crate::rows::RewardRow;
+use crate::time::{Every, zone};
+use crate::{EventName, Money, Timestamp};
+
+const STATUSES: [(&str, Status); 4] =
+    [("draft", Status::Draft), ("active", Status::Active), ("paused", Status::Paused), ("archived", Status::Archived)];
+const CORRECTIONS: [(&str, OnReversal); 2] = [("revoke", OnReversal::Revoke), ("keep", OnReversal::Keep)];
+const WINDOWS: [(&str, Option<Every>); 4] =
+    [("once", None), ("day", Some(Every::Day)), ("week", Some(Every::Week)), ("month", Some(Every::Month))];
+
+/// Seven days (DOMAIN §3).
+const DEFAULT_LATENESS_MICROS: i64 = 7 * 24 * 3600 * 1_000_000;
+
+const UNSUPPORTED: &str = "is not supported in this version";
+
+/// Reads the definition in the record with this `key`; every error is reported.
+pub(super) fn parse(key: &str, text: &str, defaults: &MissionDefaults) -> Result<Definition, Vec<DefinitionError>> {
+    let mut errors = Errors::default();
+    let json = match Json::parse(text) {
+        Ok(json) => json,
+        Err(error) => {
+            return Err(vec![DefinitionError { path: String::new(), message: format!("is not JSON: {error}") }]);
+        }
+    };
+    let root = Place { path: String::new(), json: &json };
+    match definition(&root, key, defaults, &mut errors) {
+        Some(definition) if errors.0.is_empty() => Ok(definition),
+        _ => Err(errors.0),
+    }
+}
+
+fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &mut Errors) -> Option<Definition> {
+    let mut members = root.members(errors)?;
+    // Every member is read before the first missing one ends it.
+    let mission_id = mission_id(&mut members, key, errors);
+    let version = version(&mut members, errors);
+    let name = members.take("name").and_then(|place| place.text(errors)).map(str::to_owned);
+    let status = members.require("status", errors).and_then(|place| place.choice(&STATUSES, errors));
+    let (start, end) = period(&mut members, errors);
+    let window = members.take("window").map_or(Some(Window::Once), |place| window(&place, errors));
+    let eligibility = members.take("eligibility").and_then(|place| eligibility(&place, errors));
+    let stages = members.require("stages", errors).and_then(|place| stages(&place, defaults, errors));
+    let reward = members.take("reward").and_then(|place| reward(&place, errors));
+    let on_reversal = members.take("on_reversal").and_then(|place| place.choice(&CORRECTIONS, errors));
+    let lateness_micros = members.take("lateness").and_then(|place| duration_micros(&place, errors));
+    let priority = members.take("priority").and_then(|place| place.integer(errors));
+    not_yet(&mut members, errors);
+    members.finish(errors);
+
+    let (reward, channels) = reward.unzip();
+    let mission_id = mission_id?;
+    Some(Definition {
+        version: version?,
+        name: name.unwrap_or_else(|| mission_id.to_string()),
+        mission_id,
+        status: status?,
+        start: start.unwrap_or(Timestamp::MIN),
+        end,
+        window: window?,
+        eligibility,
+        stages: stages?,
+        reward,
+        channels: channels.unwrap_or_default(),
+        on_reversal: on_reversal.unwrap_or(OnReversal::Revoke),
+        lateness_micros: lateness_micros.unwrap_or(DEFAULT_LATENESS_MICROS),
+        priority: priority.unwrap_or(0),
+    })
+}
+
+fn mission_id(members: &mut Members<'_>, key: &str, errors: &mut Errors) -> Option<Arc<str>> {
+    let place = members.require("mission_id", errors)?;
+    let id = place.text(errors)?;
+    if id != key {
+        return errors.fail(&place.path, format!("'{id}' must equal the record's key, which is '{key}'"));
+    }
+    Some(id.into())
+}
+
+fn version(members: &mut Members<'_>, errors: &mut Errors) -> Option<i64> {
+    let place = members.require("version", errors)?;
+    match place.integer(errors)? {
+        version if version >= 1 => Some(version),
+        version => errors.fail(&place.path, format!("must be at least 1, not {version}")),
+    }
+}
+
+/// The mission's own bounds.
+fn period(members: &mut Members<'_>, errors: &mut Errors) -> (Option<Timestamp>, Option<Timestamp>) {
+    let start = members.take("start").and_then(|place| timestamp(&place, errors));
+    let Some(place) = members.take("end") else { return (start, None) };
+    let end = timestamp(&place, errors);
+    if let (Some(start), Some(end)) = (start, end)
+        && end <= start
+    {
+        errors.add(&place.path, format!("must be after the start, {start}"));
+    }
+    (start, end)
+}
+
+fn timestamp(place: &Place<'_>, errors: &mut Errors) -> Option<Timestamp> {
+    let text = place.text(errors)?;
+    match text.parse() {
+        Ok(time) => Some(time),
+        Err(_) => errors.fail(&place.path, format!("'{text}' is no RFC 3339 time such as 2026-06-01T00:00:00Z")),
+    }
+}
+
+fn window(place: &Place<'_>, errors: &mut Errors) -> Option<Window> {
+    let mut members = place.members(errors)?;
+    let every = members.take("every").map_or(Some(None), |place| place.choice(&WINDOWS, errors));
+    let zone = members.take("zone").map_or(Some(("UTC", jiff::tz::TimeZone::UTC)), |place| {
+        let name = place.text(errors)?;
+        match zone(name) {
+            Ok(zone) => Some((name, zone)),
+            Err(_) => errors.fail(&place.path, format!("'{name}' is no IANA time zone such as Europe/Malta")),
+        }
+    });
+    members.finish(errors);
+    let (zone_name, zone) = zone?;
+    Some(match every? {
+        None => Window::Once,
+        Some(every) => Window::Every { every, zone, zone_name: zone_name.to_owned() },
+    })
+}
+
+fn eligibility(place: &Place<'_>, errors: &mut Errors) -> Option<Condition> {
+    let mut members = place.members(errors)?;
+    let condition = members.take("where").and_then(|place| condition(&place, errors));
+    for name in ["segments", "requires"] {
+        let Some(place) = members.take(name) else { continue };
+        if place.texts(errors).is_some_and(|texts| !texts.is_empty()) {
+            errors.add(&place.path, UNSUPPORTED);
+        }
+    }
+    if let Some(place) = members.take("opt_in")
+        && !matches!(place.json, Json::Bool(false))
+    {
+        let is_known = matches!(place.json, Json::Bool(_) | Json::Object(_));
+        errors.add(&place.path, if is_known { UNSUPPORTED } else { "must be true or false" });
+    }
+    members.finish(errors);
+    condition
+}
+
+fn condition(place: &Place<'_>, errors: &mut Errors) -> Option<Condition> {
+    match Condition::compile(place.long_text(errors)?) {
+        Ok(condition) => Some(condition),
+        Err(found) => {
+            for error in found {
+                errors.add(&place.path, error.to_string());
+            }
+            None
+        }
+    }
+}
+
+fn stages(place: &Place<'_>, defaults: &MissionDefaults, errors: &mut Errors) -> Option<Vec<Stage>> {
+    let items = place.items(errors)?;
+    if items.is_empty() {
+        return errors.fail(&place.path, "must have at least one stage");
+    }
+    let stages: Vec<_> = items.iter().map(|item| stage(item, defaults, errors)).collect();
+    stages.into_iter().collect()
+}
+
+fn stage(place: &Place<'_>, defaults: &MissionDefaults, errors: &mut Errors) -> Option<Stage> {
+    let mut members = place.members(errors)?;
+    let on = members.require("on", errors).and_then(|place| kinds(&place, errors));
+    let condition = members.take("where").and_then(|place| condition(&place, errors));
+    let measure = members.require("measure", errors).and_then(|place| measure(&place, defaults, errors));
+    let target = members.require("target", errors).and_then(|place| target(&place, measure.as_ref(), errors));
+    members.finish(errors);
+    Some(Stage { on: on?, condition, measure: measure?, target: target? })
+}
+
+fn kinds(place: &Place<'_>, errors: &mut Errors) -> Option<Vec<EventKind>> {
+    let names = place.texts(errors)?;
+    if names.is_empty() {
+        return errors.fail(&place.path, "must name at least one event");
+    }
+    let mut kinds = Vec::with_capacity(names.len());
+    for name in names {
+        match EventKind::of(canonical_event_name(name)) {
+            EventKind::Known(EventName::Reversal) => {
+                errors.add(&place.path, "a reversal takes back what it names: it does not count by itself");
+            }
+            EventKind::Known(EventName::Rate) => errors.add(&place.path, "a rate belongs to no player"),
+            kind if kinds.contains(&kind) => {
+                errors.add(&place.path, format!("'{name}' is given twice"));
+            }
+            kind => kinds.push(kind),
+        }
+    }
+    Some(kinds)
+}
+
+/// The kinds of DOMAIN §4.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MeasureKind {
+    Count,
+    Sum,
+    Run,
+    Distinct,
+    Streak,
+    Max,
+}
+
+const MEASURES: [(&str, MeasureKind); 6] = [
+    ("count", MeasureKind::Count),
+    ("sum", MeasureKind::Sum),
+    ("run", MeasureKind::Run),
+    ("distinct", MeasureKind::Distinct),
+    ("streak", MeasureKind::Streak),
+    ("max", MeasureKind::Max),
+];
+
+fn measure(place: &Place<'_>, defaults: &MissionDefaults, errors: &mut Errors) -> Option<Measure> {
+    let mut members = place.members(errors)?;
+    let kind_place = members.require("kind", errors)?;
+    let measure = match kind_place.choice(&MEASURES, errors)? {
+        MeasureKind::Count => Some(Measure::Count),
+        MeasureKind::Run => Some(Measure::Run),
+        MeasureKind::Sum => sum(&mut members, defaults, errors),
+        later => {
+            members.take(if later == MeasureKind::Streak { "every" } else { "field" });
+            errors.fail(&kind_place.path, UNSUPPORTED)
+        }
+    };
+    members.finish(errors);
+    measure
+}
+
+fn sum(members: &mut Members<'_>, defaults: &MissionDefaults, errors: &mut Errors) -> Option<Measure> {
+    let field = members.require("field", errors).and_then(|place| sum_field(&place, errors));
+    if let Some(place) = members.take("weights") {
+        errors.add(&place.path, UNSUPPORTED);
+    }
+    let real_money_only = members.take("real_money_only").and_then(|place| {
+        let flag = place.flag(errors)?;
+        if flag && field.as_ref().is_some_and(|field| *field != SumField::Amount) {
+            return errors.fail(&place.path, "only the field amount has a part that was bonus money");
+        }
+        Some(flag)
+    });
+    let currency = members.take("currency").and_then(|place| {
+        let code = place.text(errors)?;
+        if !defaults.currencies.contains(code) {
+            let message = format!("'{code}' is neither in ISO 4217 nor in the configured currencies");
+            return errors.fail(&place.path, message);
+        }
+        if field.as_ref().is_some_and(|field| !field.is_money()) {
+            return errors.fail(&place.path, "only amount and bonus_amount are in a currency");
+        }
+        Some(Arc::from(code))
+    });
+    let field = field?;
+    let currency = if field.is_money() { Some(currency.unwrap_or_else(|| defaults.currency.clone())) } else { None };
+    Some(Measure::Sum { field, currency, real_money_only: real_money_only.unwrap_or(false) })
+}
+
+fn sum_field(place: &Place<'_>, errors: &mut Errors) -> Option<SumField> {
+    let name = place.text(errors)?;
+    let names: Vec<&str> = name.split('.').collect();
+    if names.iter().any(|name| name.is_empty()) {
+        return errors.fail(&place.path, format!("'{name}' is no field"));
+    }
+    let what = match Field::named(&names) {
+        Ok(Field::Number(NumberField::Amount)) => return Some(SumField::Amount),
+        Ok(Field::Number(NumberField::BonusAmount)) => return Some(SumField::BonusAmount),
+        Ok(Field::Number(NumberField::Odds)) => return Some(SumField::Odds),
+        Ok(Field::Attribute(attribute)) => return Some(SumField::Attribute(attribute)),
+        Ok(Field::Number(NumberField::ExchangeRate)) => "a rate",
+        Ok(Field::Text(_)) => "a text",
+        Ok(Field::Time(_)) => "a time",
+        Ok(Field::Granted) => "a bool",
+        Err(message) => return errors.fail(&place.path, message),
+    };
+    errors.fail(&place.path, format!("'{name}' is {what} and cannot be summed"))
+}
+
+fn target(place: &Place<'_>, measure: Option<&Measure>, errors: &mut Errors) -> Option<Money> {
+    let target = place.amount(errors)?;
+    if target <= Money::ZERO {
+        return errors.fail(&place.path, "must be above 0");
+    }
+    if matches!(measure, Some(Measure::Count | Measure::Run)) && target.round_to(0) != target {
+        return errors.fail(&place.path, "must be a whole number: it counts events");
+    }
+    Some(target)
+}
+
+/// The reward and the channels on which CRM may tell of it.
+fn reward(place: &Place<'_>, errors: &mut Errors) -> Option<(RewardRow, Vec<String>)> {
+    let mut members = place.members(errors)?;
+    let kind = members.require("type", errors).and_then(|place| place.text(errors));
+    let value = members.require("value", errors).and_then(|place| place.number_or_text(errors));
+    let channels = members.take("channels").and_then(|place| place.texts(errors));
+    members.finish(errors);
+    let channels = channels.unwrap_or_default().into_iter().map(str::to_owned).collect();
+    Some((RewardRow { kind: kind?.to_owned(), value: value?.to_owned() }, channels))
+}
+
+/// An ISO 8601 duration of fixed length; a day has 24 hours.
+fn duration_micros(place: &Place<'_>, errors: &mut Errors) -> Option<i64> {
+    let text = place.text(errors)?;
+    let span = if text.starts_with('P') { text.parse::<Span>().ok() } else { None };
+    let Some(span) = span else {
+        return errors.fail(&place.path, format!("'{text}' is no ISO 8601 duration such as P7D or PT36H"));
+    };
+    if span.get_years() != 0 || span.get_months() != 0 {
+        return errors.fail(&place.path, "years and months differ in length: use weeks, days or hours");
+    }
+    let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours());
+    match duration.ok().and_then(|duration| i64::try_from(duration.as_micros()).ok()) {
+        Some(micros) if micros >= 0 => Some(micros),
+        _ => errors.fail(&place.path, format!("'{text}' is out of range")),
+    }
+}
+
+/// What DOMAIN §4 has and this version has not; the values that change nothing are accepted.
+fn not_yet(members: &mut Members<'_>, errors: &mut Errors) {
+    if let Some(place) = members.take("repeat") {
+        errors.add(&place.path, UNSUPPORTED);
+        if let Some(mut repeat) = place.members(errors) {
+            for name in ["limit", "per", "carry"] {
+                repeat.take(name);
+            }
+            repeat.finish(errors);
+        }
+    }
+    if let Some(place) = members.take("exclusive_group")
+        && place.text(errors).is_some()
+    {
+        errors.add(&place.path, UNSUPPORTED);
+    }
+    if let Some(place) = members.take("count_from")
+        && place.choice(&[("activation", false), ("window_start", true)], errors) == Some(true)
+    {
+        errors.add(&place.path, format!("'window_start' {UNSUPPORTED}"));
+    }
+}

@@ -1,0 +1,355 @@
+use super::*;
+use crate::condition::testing::TestEvent;
+use crate::{EventName, Money, TextField};
+
+/// The example of DOMAIN §4 without what this version does not support.
+const EXAMPLE: &str = r#"{"mission_id":"weekly-virtual-100","version":3,"name":"Bet 100 on virtual sports this week",
+ "status":"active","start":"2026-06-01T00:00:00Z","end":"2026-06-30T23:59:59Z",
+ "window":{"every":"week","zone":"Europe/Malta"},
+ "eligibility":{"where":"country == 'GB'","segments":[],"opt_in":false,"requires":[]},
+ "stages":[{"on":["bet_placed"],"where":"game_type == 'virtual_sports' && bet_amount > 1",
+            "measure":{"kind":"sum","field":"amount","currency":"GBP"},"target":"100.00"}],
+ "reward":{"type":"points","value":"500","channels":["push","email"]},
+ "on_reversal":"revoke","count_from":"activation","lateness":"P7D","exclusive_group":null,"priority":0}"#;
+
+fn defaults() -> MissionDefaults {
+    MissionDefaults { currency: "EUR".into(), currencies: Currencies::with_extra(["BTC".to_owned()]) }
+}
+
+fn parse(text: &str) -> Result<Mission, Vec<String>> {
+    let key = if text.contains("weekly-virtual-100") { "weekly-virtual-100" } else { "m" };
+    Mission::parse(key, text, &defaults()).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+}
+
+/// A small definition with further members, which may replace its own.
+fn small(members: &str) -> String {
+    let own = [
+        ("mission_id", r#""m""#),
+        ("version", "1"),
+        ("status", r#""active""#),
+        ("stages", r#"[{"on":["login"],"measure":{"kind":"count"},"target":1}]"#),
+    ];
+    let kept = own.iter().filter(|(name, _)| !members.contains(&format!("\"{name}\"")));
+    let kept: Vec<String> = kept.map(|(name, json)| format!("\"{name}\":{json}")).collect();
+    format!("{{{}{}{members}}}", kept.join(","), if members.is_empty() { "" } else { "," })
+}
+
+fn stage(json: &str) -> Result<Stage, Vec<String>> {
+    parse(&small(&format!(r#""stages":[{json}]"#))).map(|mission| mission.stages[0].clone())
+}
+
+/// A stage that sums, with further members of its measure.
+fn sum(members: &str) -> Result<Measure, Vec<String>> {
+    stage(&format!(r#"{{"on":["bet_placed"],"measure":{{"kind":"sum",{members}}},"target":1}}"#))
+        .map(|stage| stage.measure)
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn money(text: &str) -> Money {
+    text.parse().unwrap()
+}
+
+#[test]
+fn the_example_of_the_domain() {
+    let mission = parse(EXAMPLE).unwrap();
+    assert_eq!(&*mission.mission_id, "weekly-virtual-100");
+    assert_eq!((mission.version, mission.status), (3, Status::Active));
+    assert_eq!(mission.name, "Bet 100 on virtual sports this week");
+    assert_eq!((mission.start, mission.end), (at("2026-06-01T00:00:00Z"), Some(at("2026-06-30T23:59:59Z"))));
+    let Window::Every { every, zone_name, .. } = &mission.window else { panic!("recurring") };
+    assert_eq!((*every, zone_name.as_str()), (Every::Week, "Europe/Malta"));
+    assert_eq!(mission.eligibility.as_ref().unwrap().text(), "country == 'GB'");
+    let [stage] = mission.stages.as_slice() else { panic!("one stage") };
+    assert_eq!(stage.on, [EventKind::Known(EventName::BetPlaced)]);
+    let gbp = Some("GBP".into());
+    assert_eq!(stage.measure, Measure::Sum { field: SumField::Amount, currency: gbp, real_money_only: false });
+    assert_eq!(stage.target, money("100"));
+    assert_eq!(mission.reward, Some(RewardRow { kind: "points".to_owned(), value: "500".to_owned() }));
+    assert_eq!(mission.channels, ["push", "email"]);
+    assert_eq!(mission.on_reversal, OnReversal::Revoke);
+    assert_eq!(mission.lateness_micros, 7 * 86_400_000_000);
+    assert_eq!(mission, parse(EXAMPLE).unwrap());
+}
+
+#[test]
+fn what_is_absent_has_a_default() {
+    let mission = parse(&small("")).unwrap();
+    assert_eq!((mission.start, mission.end), (Timestamp::MIN, None));
+    assert_eq!((mission.name.as_str(), &mission.window), ("m", &Window::Once));
+    assert_eq!((mission.on_reversal, mission.lateness_micros), (OnReversal::Revoke, 7 * 86_400_000_000));
+    assert!(mission.reward.is_none() && mission.channels.is_empty() && mission.eligibility.is_none());
+    assert_eq!(mission.window_at(at("1999-01-01T00:00:00Z")), Some((Timestamp::MIN, None)));
+    let with_nulls = r#""name":null,"start":null,"end":null,"window":null,"eligibility":null,"repeat":null,
+        "reward":null,"on_reversal":null,"count_from":null,"lateness":null,"exclusive_group":null,"priority":null"#;
+    assert_eq!(parse(&small(with_nulls)), Ok(mission));
+}
+
+#[test]
+fn every_error_is_named_at_once() {
+    let text = r#"{"mission_id":"other","version":0,"status":"activ","start":"2026-06-02T00:00:00Z",
+        "end":"2026-06-01T00:00:00Z","window":{"every":"year","zone":"Mars/Olympus","zome":"UTC"},
+        "eligibility":{"where":"amount > 'x' || size(y) == 1","opt_in":1},"lateness":"P1M","priority":1.5,
+        "stages":[{"on":[],"measure":{"kind":"sum","field":"game_type","currency":"EURO"},"target":"-1"},
+                  {"on":["login",7],"wher":"true","measure":{"kind":"count"},"target":1.5}],
+        "on_reversal":"undo","repeat":{"limt":3},"color":"red","color":"blue"}"#;
+    assert_eq!(
+        parse(text).unwrap_err(),
+        [
+            "/color: is given twice",
+            "/mission_id: 'other' must equal the record's key, which is 'm'",
+            "/version: must be at least 1, not 0",
+            "/status: 'activ' is not known, did you mean 'active'?",
+            "/end: must be after the start, 2026-06-02T00:00:00Z",
+            "/window/every: 'year' is not known; known are once, day, week, month",
+            "/window/zone: 'Mars/Olympus' is no IANA time zone such as Europe/Malta",
+            "/window/zome: is not a known field, did you mean 'zone'?",
+            "/eligibility/where: `amount` is a number and the literal is a text, which cannot be compared: numbers \
+             are written without quotes (line 1, column 8)",
+            "/eligibility/where: the function `size` is not supported in conditions: supported are == != < <= > >=, \
+             && || !, in […], has(x), startsWith, endsWith, contains, matches and timestamp(\"…\") (line 1, column 21)",
+            "/eligibility/opt_in: must be true or false",
+            "/stages/0/on: must name at least one event",
+            "/stages/0/measure/field: 'game_type' is a text and cannot be summed",
+            "/stages/0/measure/currency: 'EURO' is neither in ISO 4217 nor in the configured currencies",
+            "/stages/0/target: must be above 0",
+            "/stages/1/on/1: must be a text, not a number",
+            "/stages/1/target: must be a whole number: it counts events",
+            "/stages/1/wher: is not a known field, did you mean 'where'?",
+            "/on_reversal: 'undo' is not known; known are revoke, keep",
+            "/lateness: years and months differ in length: use weeks, days or hours",
+            "/priority: 1.5 is no whole number of 64 bits",
+            "/repeat: is not supported in this version",
+            "/repeat/limt: is not a known field, did you mean 'limit'?",
+            "/color: is not a known field; known are mission_id, version, name, status, start, end, window, \
+             eligibility, stages, reward, on_reversal, lateness, priority, repeat, exclusive_group, count_from",
+        ]
+    );
+    assert_eq!(
+        parse("{}").unwrap_err(),
+        ["/mission_id: is required", "/version: is required", "/status: is required", "/stages: is required"]
+    );
+    assert_eq!(
+        parse(&small(r#""stages":[{}]"#)).unwrap_err(),
+        ["/stages/0/on: is required", "/stages/0/measure: is required", "/stages/0/target: is required"]
+    );
+}
+
+#[test]
+fn what_is_no_definition_is_refused() {
+    assert!(parse("{").unwrap_err()[0].starts_with("/: is not JSON: EOF while parsing"));
+    assert_eq!(parse("[]").unwrap_err(), ["/: must be an object, not an array"]);
+    assert_eq!(parse("null").unwrap_err(), ["/: must be an object, not null"]);
+    for (members, error) in [
+        (r#""version":"3""#, "/version: must be a whole number, not a text"),
+        (r#""version":99999999999999999999"#, "/version: 99999999999999999999 is no whole number of 64 bits"),
+        (r#""status":true"#, "/status: must be a text, not a bool"),
+        (r#""name":"""#, "/name: must not be empty"),
+        (r#""stages":[]"#, "/stages: must have at least one stage"),
+        (r#""stages":{}"#, "/stages: must be an array, not an object"),
+        (r#""start":"yesterday""#, "/start: 'yesterday' is no RFC 3339 time such as 2026-06-01T00:00:00Z"),
+        (
+            r#""end":"2026-06-01T00:00:00""#,
+            "/end: '2026-06-01T00:00:00' is no RFC 3339 time such as 2026-06-01T00:00:00Z",
+        ),
+        (r#""lateness":"7 days""#, "/lateness: '7 days' is no ISO 8601 duration such as P7D or PT36H"),
+        (r#""lateness":"-P1D""#, "/lateness: '-P1D' is no ISO 8601 duration such as P7D or PT36H"),
+        (r#""reward":{"type":"points"}"#, "/reward/value: is required"),
+        (
+            r#""reward":{"type":"points","value":5,"channels":["sms","sms"]}"#,
+            "/reward/channels/1: 'sms' is given twice",
+        ),
+        (r#""a/b":1,"name":"n""#, "/a~1b: is not a known field; known are "),
+    ] {
+        let errors = parse(&small(members)).unwrap_err();
+        assert!(errors.len() == 1 && errors[0].starts_with(error), "{members}: {errors:?}");
+    }
+    let long = "x".repeat(501);
+    assert_eq!(parse(&small(&format!(r#""name":"{long}""#))).unwrap_err(), ["/name: must have at most 500 characters"]);
+}
+
+#[test]
+fn what_is_not_supported_yet_is_refused_by_name() {
+    for (members, path) in [
+        (r#""repeat":{"limit":3,"per":"week","carry":false}"#, "/repeat"),
+        (r#""exclusive_group":"welcome""#, "/exclusive_group"),
+        (r#""eligibility":{"segments":["vip"]}"#, "/eligibility/segments"),
+        (r#""eligibility":{"requires":["first-deposit"]}"#, "/eligibility/requires"),
+        (r#""eligibility":{"opt_in":true}"#, "/eligibility/opt_in"),
+        (r#""eligibility":{"opt_in":{"again":"reset"}}"#, "/eligibility/opt_in"),
+    ] {
+        assert_eq!(parse(&small(members)).unwrap_err(), [format!("{path}: is not supported in this version")]);
+    }
+    let count_from = parse(&small(r#""count_from":"window_start""#)).unwrap_err();
+    assert_eq!(count_from, ["/count_from: 'window_start' is not supported in this version"]);
+    for measure in [
+        r#"{"kind":"distinct","field":"game_id"}"#,
+        r#"{"kind":"streak","every":"week"}"#,
+        r#"{"kind":"streak"}"#,
+        r#"{"kind":"max","field":"odds"}"#,
+    ] {
+        let errors = stage(&format!(r#"{{"on":["login"],"measure":{measure},"target":3}}"#)).unwrap_err();
+        assert_eq!(errors, ["/stages/0/measure/kind: is not supported in this version"], "{measure}");
+    }
+    let weights = sum(r#""field":"amount","weights":{"game_type":{"slots":"1"}}"#).unwrap_err();
+    assert_eq!(weights, ["/stages/0/measure/weights: is not supported in this version"]);
+}
+
+#[test]
+fn sums_are_of_numbers() {
+    let eur = || Some("EUR".into());
+    let of = |field, currency| Ok(Measure::Sum { field, currency, real_money_only: false });
+    assert_eq!(sum(r#""field":"amount""#), of(SumField::Amount, eur()));
+    assert_eq!(sum(r#""field":"stake","currency":"BTC""#), of(SumField::Amount, Some("BTC".into())));
+    assert_eq!(sum(r#""field":"bonus_amount""#), of(SumField::BonusAmount, eur()));
+    assert_eq!(sum(r#""field":"odds""#), of(SumField::Odds, None));
+    assert!(matches!(
+        sum(r#""field":"coins.won""#),
+        Ok(Measure::Sum { field: SumField::Attribute(_), currency: None, .. })
+    ));
+    assert!(matches!(
+        sum(r#""field":"amount","real_money_only":true"#),
+        Ok(Measure::Sum { real_money_only: true, .. })
+    ));
+    for (members, error) in [
+        (r#""real_money_only":false"#, "field: is required"),
+        (r#""field":"exchange_rate""#, "field: 'exchange_rate' is a rate and cannot be summed"),
+        (r#""field":"user_id""#, "field: 'user_id' is a text and cannot be summed"),
+        (r#""field":"timestamp""#, "field: 'timestamp' is a time and cannot be summed"),
+        (r#""field":"granted""#, "field: 'granted' is a bool and cannot be summed"),
+        (r#""field":"a..b""#, "field: 'a..b' is no field"),
+        (r#""field":"odds","real_money_only":true"#, "real_money_only: only the field amount has a part"),
+        (r#""field":"bonus_amount","real_money_only":true"#, "real_money_only: only the field amount has a part"),
+        (r#""field":"odds","currency":"EUR""#, "currency: only amount and bonus_amount are in a currency"),
+        (r#""field":"amount","every":"day""#, "every: is not a known field"),
+    ] {
+        let errors = sum(members).unwrap_err();
+        assert!(errors.len() == 1 && errors[0].starts_with(&format!("/stages/0/measure/{error}")), "{errors:?}");
+    }
+    let errors = stage(r#"{"on":["login"],"measure":{"kind":"count","field":"amount"},"target":1}"#).unwrap_err();
+    assert_eq!(errors, ["/stages/0/measure/field: is not a known field; known are kind"]);
+}
+
+#[test]
+fn targets_are_exact_and_above_zero() {
+    let target = |measure: &str, target: &str| {
+        let stage = stage(&format!(r#"{{"on":["bet_placed"],"measure":{measure},"target":{target}}}"#));
+        stage.map(|stage| stage.target.to_string()).map_err(|errors| errors[0].clone())
+    };
+    let sum = r#"{"kind":"sum","field":"amount"}"#;
+    assert_eq!(target(sum, "0.1"), Ok("0.10".to_owned()));
+    assert_eq!(target(sum, "\"0.10\""), Ok("0.10".to_owned()));
+    assert_eq!(target(sum, "9007199254740993.00000001"), Ok("9007199254740993.00000001".to_owned()));
+    assert_eq!(target(r#"{"kind":"run"}"#, "\"3.00\""), Ok("3.00".to_owned()));
+    for (digits, error) in [
+        ("0", "must be above 0"),
+        ("-1", "must be above 0"),
+        ("1e-9", "'1e-9' is no amount: more than 8 decimal places or 22 whole digits"),
+        ("\"ten\"", "'ten' is no amount: not a decimal number"),
+        ("true", "must be a text or a number, not a bool"),
+    ] {
+        assert_eq!(target(sum, digits), Err(format!("/stages/0/target: {error}")));
+    }
+    let whole = Err("/stages/0/target: must be a whole number: it counts events".to_owned());
+    assert_eq!(target(r#"{"kind":"run"}"#, "2.5"), whole);
+}
+
+#[test]
+fn stages_look_at_their_events_alone() {
+    let wins = stage(
+        r#"{"on":["bet_won","quiz_done"],"where":"amount > 5 || has(score)","measure":{"kind":"run"},"target":2}"#,
+    );
+    let wins = wins.unwrap();
+    assert_eq!(wins.on, [EventKind::Known(EventName::Win), EventKind::Custom("quiz_done".into())]);
+    let verdict = |event: TestEvent| event.see(|event| (wins.accepts(event), wins.breaks_run(event)));
+    assert_eq!(verdict(TestEvent::new("win").amount("6")), (true, false));
+    assert_eq!(verdict(TestEvent::new("win").amount("5")), (false, true));
+    assert_eq!(verdict(TestEvent::new("win").amount("0")), (false, false), "a win of 0 is no win");
+    assert_eq!(verdict(TestEvent::new("bet_placed").amount("6")), (false, false));
+    assert_eq!(verdict(TestEvent::new("quiz_done").payload(r#"{"score":1}"#)), (true, false));
+    assert_eq!(verdict(TestEvent::new("quiz_done")), (false, true));
+    assert_eq!(verdict(TestEvent::new("quiz_left").payload(r#"{"score":1}"#)), (false, false));
+
+    let bets = stage(r#"{"on":["bet_placed"],"measure":{"kind":"count"},"target":2}"#).unwrap();
+    assert!(TestEvent::new("bet_placed").amount("0").see(|event| bets.accepts(event)), "a free round is a bet");
+    for (on, error) in [
+        (r#"["reversal"]"#, "/on: a reversal takes back what it names: it does not count by itself"),
+        (r#"["rate"]"#, "/on: a rate belongs to no player"),
+        (r#"["win","bet_won"]"#, "/on: 'bet_won' is given twice"),
+        (r#"["win","win"]"#, "/on/1: 'win' is given twice"),
+        (r#"[""]"#, "/on/0: must not be empty"),
+    ] {
+        let errors = stage(&format!(r#"{{"on":{on},"measure":{{"kind":"count"}},"target":1}}"#)).unwrap_err();
+        assert_eq!(errors[0], format!("/stages/0{error}"));
+    }
+}
+
+#[test]
+fn contributions_are_exact() {
+    let contribution = |members: &str| {
+        let measure = sum(members).unwrap();
+        let event = TestEvent::new("bet_placed").amount("25.50").odds("2.45");
+        let event = event.with(|row| row.bonus_amount = money("5.25"));
+        let event = event.payload(r#"{"coins":{"won":0.1,"lost":"0.20"},"rtp":0.1234567890123,"vip":true}"#);
+        event.see(|event| measure.contribution(event)).map(|amount| amount.to_string())
+    };
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(contribution(r#""field":"amount""#), some("25.50"));
+    assert_eq!(contribution(r#""field":"amount","real_money_only":true"#), some("20.25"));
+    assert_eq!(contribution(r#""field":"bonus_amount""#), some("5.25"));
+    assert_eq!(contribution(r#""field":"odds""#), some("2.45"));
+    assert_eq!(contribution(r#""field":"coins.won""#), some("0.10"));
+    assert_eq!(contribution(r#""field":"attributes.coins.lost""#), some("0.20"));
+    for absent in ["rtp", "vip", "coins.found"] {
+        assert_eq!(contribution(&format!(r#""field":"{absent}""#)), None);
+    }
+    assert_eq!(TestEvent::new("login").see(|event| Measure::Count.contribution(event)), Some(Money::ONE));
+}
+
+#[test]
+fn windows_have_natural_bounds_inside_a_closed_mission() {
+    let mission = parse(EXAMPLE).unwrap();
+    let window = |time: &str| {
+        let window = mission.window_at(at(time));
+        window.map(|(start, end)| (start.to_string(), end.unwrap().to_string()))
+    };
+    let week = |start: &str, end: &str| Some((format!("2026-{start}T22:00:00Z"), format!("2026-{end}T22:00:00Z")));
+    // 1 June 2026 is a Monday; Malta is two hours ahead of UTC.
+    assert_eq!(window("2026-06-01T00:00:00Z"), week("05-31", "06-07"));
+    assert_eq!(window("2026-06-07T21:59:59.999999Z"), week("05-31", "06-07"));
+    assert_eq!(window("2026-06-07T22:00:00Z"), week("06-07", "06-14"));
+    assert_eq!(window("2026-06-30T23:59:59Z"), week("06-28", "07-05"));
+    assert_eq!(window("2026-05-31T23:59:59.999999Z"), None);
+    assert_eq!(window("2026-06-30T23:59:59.000001Z"), None);
+
+    let once = parse(&small(r#""start":"2026-06-01T00:00:00Z","end":"2026-06-02T02:00:00+02:00""#)).unwrap();
+    let bounds = Some((at("2026-06-01T00:00:00Z"), Some(at("2026-06-02T00:00:00Z"))));
+    assert_eq!(once.window_at(at("2026-06-01T00:00:00Z")), bounds);
+    assert_eq!(once.window_at(at("2026-06-02T00:00:00Z")), bounds);
+    assert_eq!(once.window_at(at("2026-06-02T00:00:00.000001Z")), None);
+}
+
+#[test]
+fn lateness_is_of_fixed_length() {
+    let lateness = |text: &str| {
+        parse(&small(&format!(r#""lateness":"{text}""#))).map(|mission| mission.lateness_micros / 1_000_000)
+    };
+    assert_eq!(lateness("P7D"), Ok(604_800));
+    assert_eq!(lateness("P1W"), Ok(604_800));
+    assert_eq!(lateness("PT36H"), Ok(129_600));
+    assert_eq!(lateness("P1DT30M1S"), Ok(88_201));
+    assert_eq!(lateness("PT0S"), Ok(0));
+    assert!(lateness("P1Y").is_err() && lateness("P-1D").is_err());
+}
+
+#[test]
+fn eligibility_is_about_the_event() {
+    let mission = parse(EXAMPLE).unwrap();
+    let eligible = |json: &str| TestEvent::new("bet_placed").payload(json).see(|event| mission.is_eligible(event));
+    assert!(eligible(r#"{"country":"GB"}"#));
+    assert!(!eligible(r#"{"country":"MT"}"#) && !eligible("{}"));
+    let bet = TestEvent::new("bet_placed").text(TextField::GameType, "virtual_sports").amount("1.01");
+    assert!(bet.see(|event| mission.stages[0].accepts(event)));
+}
