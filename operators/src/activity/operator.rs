@@ -42,7 +42,7 @@ pub fn daily_activity<'s>(
                 if postings_frontier.less_equal(&epoch) || clock_frontier.less_equal(&epoch) {
                     break;
                 }
-                let (capability, Clock { now, is_last }) = entry.remove();
+                let (capability, Clock { now, is_last, .. }) = entry.remove();
                 for (posting, diff) in pending.remove(&epoch).unwrap_or_default() {
                     activity.update(&posting, diff);
                 }

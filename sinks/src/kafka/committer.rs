@@ -1,0 +1,262 @@
+//! [`KafkaCommitter`]: closed epochs in, transactions out.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use datasets::rows::EpochOutputs;
+use datasets::{Epoch, Timestamp};
+use rdkafka::config::ClientConfig;
+
+use super::connection::Connection;
+use super::messages::{OutputTopics, activity_key, fitting, write_json};
+use super::producer::{Message, TransactionalProducer};
+use super::progress::{Chain, encode};
+use super::recovery::{self, RecoveredLog};
+use super::{CommitterConfig, Compression, TRANSACTIONAL_IDS, topics};
+use crate::cut::Cut;
+use crate::epoch_writer::{EpochWriter, SinkError};
+
+/// Commits closed epochs, each with its record in the log of epochs. There is one in a pipeline,
+/// whatever the number of workers, and it has one thread to itself: a commit blocks.
+pub struct KafkaCommitter {
+    topics: OutputTopics,
+    run_id: String,
+    /// Bytes of a message's key and value together.
+    message_limit: usize,
+    producers: Vec<TransactionalProducer>,
+    /// The producer of the next transaction.
+    next: usize,
+    position: Position,
+    /// The outcome of a commit is unknown: only a new start finds out.
+    lost: bool,
+}
+
+/// Where the log of epochs stands.
+#[derive(Clone, Copy)]
+struct Position {
+    upper: Epoch,
+    now: Option<Timestamp>,
+    chain: Chain,
+}
+
+/// Creates what topics are missing, fences every earlier process of this pipeline, and reads what
+/// they have committed.
+///
+/// # Errors
+/// [`SinkError::Rejected`] when brokers cannot be reached within the startup timeout or refuse;
+/// [`SinkError::Conflict`] when the progress topic is not a log of this pipeline from its beginning.
+pub fn open(config: &CommitterConfig) -> Result<(KafkaCommitter, RecoveredLog), SinkError> {
+    let connection = &config.connection;
+    let started = Instant::now();
+    let max_batch = {
+        let reader = recovery::reader(connection, &config.pipeline, "read_uncommitted")?;
+        topics::ensure(config, &reader)?
+    };
+    let settings = producer_settings(config, max_batch);
+    let producers = fence(connection, &config.pipeline, &settings)?;
+    let fenced = started.elapsed();
+    let log = recovery::read(config)?;
+    tracing::info!(
+        pipeline = config.pipeline,
+        upper = log.upper,
+        fenced_ms = millis(fenced),
+        read_ms = millis(started.elapsed() - fenced),
+        "kafka: log of epochs recovered"
+    );
+    let committer = KafkaCommitter {
+        topics: config.topics.clone(),
+        run_id: config.run_id.clone(),
+        message_limit: max_batch - batch_overhead(max_batch),
+        producers,
+        next: 0, // See the third fact of the module.
+        position: Position { upper: log.upper, now: log.now, chain: log.chain },
+        lost: false,
+    };
+    Ok((committer, log))
+}
+
+/// Initialises every id, all at once: each takes a few round trips.
+fn fence(
+    connection: &Connection,
+    pipeline: &str,
+    settings: &ClientConfig,
+) -> Result<Vec<TransactionalProducer>, SinkError> {
+    let take_over = |index: usize| {
+        let id = format!("{pipeline}-{index}");
+        let producer = TransactionalProducer::create(connection, settings, id.clone())
+            .map_err(|error| SinkError::Rejected("cannot set up a Kafka producer".into(), error.into()))?;
+        connection.retry(&format!("initialise the transactional id {id}"), |timeout| producer.fence(timeout))?;
+        Ok(producer)
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..TRANSACTIONAL_IDS).map(|index| scope.spawn(move || take_over(index))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("fencing does not panic")).collect()
+    })
+}
+
+fn producer_settings(config: &CommitterConfig, max_batch: usize) -> ClientConfig {
+    let compression = match config.compression {
+        Compression::None => "none",
+        Compression::Lz4 => "lz4",
+    };
+    let timeout = config.transaction_timeout.as_millis().to_string();
+    let tuning = [
+        ("linger.ms", "0"),
+        // Every step of a transaction that must be repeated waits this long first.
+        ("retry.backoff.ms", "1"),
+        ("compression.type", compression),
+        ("socket.nagle.disable", "true"),
+        // As Java clients partition, so that their joins by player find our partitions.
+        ("partitioner", "murmur2_random"),
+        ("queue.buffering.max.messages", "1000000"),
+    ];
+    let message_max = (max_batch - batch_overhead(max_batch) / 2).to_string();
+    let required = [
+        ("enable.idempotence", "true"),
+        ("acks", "all"),
+        ("transaction.timeout.ms", timeout.as_str()),
+        ("message.max.bytes", message_max.as_str()),
+    ];
+    config.connection.client(&tuning, &required)
+}
+
+/// What a batch of one message takes beside its key and value, at most: headers, and what
+/// compression adds to bytes that do not compress. Twice, since the client wants its own share.
+fn batch_overhead(max_batch: usize) -> usize {
+    (1024 + max_batch / 100).min(max_batch / 2)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl KafkaCommitter {
+    /// Commits `epochs`, which are consecutive, in one transaction. `cuts` go into the record of the
+    /// last one. Epochs below [`EpochWriter::resume_upper`] are ignored.
+    ///
+    /// # Errors
+    /// See [`SinkError`]; after [`SinkError::Indeterminate`] and [`SinkError::Fenced`] this committer
+    /// commits nothing more.
+    pub fn commit_with(&mut self, epochs: &[Arc<EpochOutputs>], cuts: Vec<Cut>) -> Result<(), SinkError> {
+        if self.lost {
+            let cause = "an earlier commit had no known outcome";
+            return Err(SinkError::Indeterminate("cannot commit".into(), cause.into()));
+        }
+        let fresh = &epochs[epochs.partition_point(|outputs| outputs.epoch < self.position.upper)..];
+        let Some(last) = fresh.last() else {
+            let lost_cuts = || SinkError::Conflict(format!("no epoch is left to record {} cuts in", cuts.len()));
+            return if cuts.is_empty() { Ok(()) } else { Err(lost_cuts()) };
+        };
+        self.position.check(fresh)?;
+        tracing::debug!(first = self.position.upper, last = last.epoch, "kafka: committing");
+
+        let producer = &self.producers[self.next];
+        producer.begin()?;
+        let sent = self.send(producer, fresh, cuts).and_then(|chain| producer.settle().map(|()| chain));
+        let committed = match sent {
+            Ok(chain) => producer.commit().map(|()| chain),
+            Err(error) => Err(producer.abort(error)),
+        };
+        // Also after a failure: an id whose markers are still being written is slow to begin again.
+        self.next = (self.next + 1) % TRANSACTIONAL_IDS;
+        self.lost = matches!(committed, Err(SinkError::Indeterminate(..) | SinkError::Fenced(..)));
+        self.position = Position { upper: last.epoch + 1, now: Some(last.now), chain: committed? };
+        Ok(())
+    }
+
+    /// Sends everything and returns the chain after the last record.
+    fn send(
+        &self,
+        producer: &TransactionalProducer,
+        epochs: &[Arc<EpochOutputs>],
+        mut cuts: Vec<Cut>,
+    ) -> Result<Chain, SinkError> {
+        let mut chain = self.position.chain;
+        for (index, outputs) in epochs.iter().enumerate() {
+            self.send_rows(producer, outputs)?;
+            let is_last = index + 1 == epochs.len();
+            let cuts = if is_last { std::mem::take(&mut cuts) } else { Vec::new() };
+            let record = encode(&self.run_id, outputs, cuts, chain);
+            chain = record.chain;
+            let key = outputs.epoch.to_string();
+            for payload in record.messages(self.message_limit - key.len()) {
+                let topic = &self.topics.progress;
+                producer.send(Message { topic, key: Some(key.as_bytes()), payload: &payload })?;
+            }
+        }
+        Ok(chain)
+    }
+
+    fn send_rows(&self, producer: &TransactionalProducer, outputs: &EpochOutputs) -> Result<(), SinkError> {
+        let mut payload = Vec::new();
+        for row in &outputs.completions {
+            write_json(&mut payload, row);
+            let key = Some(row.player_id.as_bytes());
+            producer.send(Message { topic: &self.topics.completions, key, payload: &payload })?;
+        }
+        for row in &outputs.activity {
+            write_json(&mut payload, row);
+            let key = activity_key(&row.key);
+            producer.send(Message { topic: &self.topics.activity, key: Some(key.as_bytes()), payload: &payload })?;
+        }
+        for row in &outputs.dead_letters {
+            let cut = fitting(row, self.message_limit);
+            let row = cut.as_ref().unwrap_or(row);
+            write_json(&mut payload, row);
+            let key = row.player_id.as_ref().map(String::as_bytes);
+            producer.send(Message { topic: &self.topics.dead_letters, key, payload: &payload })?;
+        }
+        Ok(())
+    }
+}
+
+impl Position {
+    /// `epochs` continue the log.
+    fn check(self, epochs: &[Arc<EpochOutputs>]) -> Result<(), SinkError> {
+        let mut now = self.now;
+        for (outputs, expected) in epochs.iter().zip(self.upper..) {
+            let epoch = outputs.epoch;
+            if epoch != expected {
+                return Err(SinkError::Conflict(format!("epoch {epoch} was handed over, where {expected} is next")));
+            }
+            if now.is_some_and(|now| outputs.now < now) {
+                return Err(SinkError::Conflict(format!("the clock runs backwards in epoch {epoch}")));
+            }
+            now = Some(outputs.now);
+        }
+        Ok(())
+    }
+}
+
+impl EpochWriter for KafkaCommitter {
+    fn resume_upper(&mut self) -> Result<Epoch, SinkError> {
+        Ok(self.position.upper)
+    }
+
+    fn commit(&mut self, epochs: &[Arc<EpochOutputs>]) -> Result<(), SinkError> {
+        self.commit_with(epochs, Vec::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epochs(list: &[(Epoch, i64)]) -> Vec<Arc<EpochOutputs>> {
+        list.iter()
+            .map(|&(epoch, millis)| {
+                Arc::new(EpochOutputs { epoch, now: Timestamp::from_millis(millis), ..EpochOutputs::default() })
+            })
+            .collect()
+    }
+
+    #[test]
+    fn epochs_must_continue_the_log() {
+        let position = Position { upper: 5, now: Some(Timestamp::from_millis(100)), chain: Chain(0) };
+        assert!(position.check(&epochs(&[(5, 100), (6, 100), (7, 101)])).is_ok());
+        let error = |list| position.check(&epochs(list)).unwrap_err().to_string();
+        assert_eq!(error(&[(6, 100)]), "epoch 6 was handed over, where 5 is next");
+        assert_eq!(error(&[(5, 100), (7, 100)]), "epoch 7 was handed over, where 6 is next");
+        assert_eq!(error(&[(5, 99)]), "the clock runs backwards in epoch 5");
+    }
+}
