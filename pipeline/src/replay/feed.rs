@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use datasets::mapping::Record;
@@ -11,7 +11,7 @@ use operators::decode::Chunk;
 
 use super::input::Input;
 use super::line::Lines;
-use crate::engine::Wake;
+use crate::engine::{Halt, Wake};
 use crate::epochs::{Pace, Pacer, Tick};
 use crate::reading::{Reading, Source};
 
@@ -39,23 +39,7 @@ pub struct Names {
     /// The missions topic.
     pub missions: Option<TopicId>,
     /// Where the first line that cannot be read is reported.
-    pub failure: Failure,
-}
-
-/// The first thing that went wrong, told once.
-#[derive(Clone, Debug, Default)]
-pub struct Failure(Arc<Mutex<Option<String>>>);
-
-impl Failure {
-    /// Keeps the first message.
-    pub fn tell(&self, message: String) {
-        self.0.lock().expect("no panic while telling").get_or_insert(message);
-    }
-
-    /// The first message, if any.
-    pub fn told(&self) -> Option<String> {
-        self.0.lock().expect("no panic while telling").clone()
-    }
+    pub halt: Halt,
 }
 
 /// Blocks that the reader may be ahead of the workers.
@@ -109,8 +93,8 @@ impl Feed {
 
     /// The pacer of the first worker. `flush` adds a last epoch, in which everything is reported.
     pub fn pacer(&self, published: Published, flush: bool) -> Box<dyn Pacer> {
-        let failure = self.names.failure.clone();
-        Box::new(BlockPacer { blocks: self.blocks.clone(), published, failure, flush })
+        let halt = self.names.halt.clone();
+        Box::new(BlockPacer { blocks: self.blocks.clone(), published, halt, flush })
     }
 }
 
@@ -135,7 +119,7 @@ impl Reader {
                 self.send(block);
             }
             Ok(()) => {}
-            Err(message) => self.names.failure.tell(message),
+            Err(message) => self.names.halt.fail(message),
         }
         let wake = self.wake.clone();
         drop(self);
@@ -177,13 +161,13 @@ impl Source for PartSource {
 struct BlockPacer {
     blocks: Receiver<()>,
     published: Published,
-    failure: Failure,
+    halt: Halt,
     flush: bool,
 }
 
 impl Pacer for BlockPacer {
     fn next(&mut self, epoch: Epoch) -> Pace {
-        if self.failure.told().is_some() {
+        if self.halt.is_asked() {
             return Pace::End;
         }
         if epoch.saturating_sub(self.published.0.load(Ordering::Acquire)) >= IN_FLIGHT {
@@ -203,13 +187,13 @@ impl Pacer for BlockPacer {
 
 impl Chunk for Part {
     fn for_each(&self, each: &mut dyn FnMut(&Record<'_>)) {
-        let Names { topics, bare, missions, failure } = &*self.names;
+        let Names { topics, bare, missions, halt } = &*self.names;
         let lines = Lines { topics, bare: *bare, missions: *missions };
         let start = |line: usize| line.checked_sub(1).map_or(0, |before| self.block.lines[before].1);
         for line in self.range.clone() {
             let (number, end) = self.block.lines[line];
             if let Err(message) = lines.record(number, &self.block.text[start(line)..end], each) {
-                failure.tell(format!("line {}: {message}", number + 1));
+                halt.fail(format!("line {}: {message}", number + 1));
                 return;
             }
         }

@@ -14,7 +14,7 @@ use super::chunk::{LiveChunk, OwnedRecord, StoredChunk};
 use crate::engine::Halt;
 use crate::epochs::{Recorded, Tick};
 use crate::reading::{Reading, Source};
-use crate::source::{Chunk, KafkaConsumer, Position, SourceError};
+use crate::source::{KafkaConsumer, Position, SourceError};
 
 type PartitionKey = (TopicId, i32);
 
