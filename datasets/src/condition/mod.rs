@@ -20,6 +20,8 @@ mod field;
 mod literal;
 mod predicate;
 #[cfg(test)]
+mod proptests;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
