@@ -7,6 +7,8 @@
 //! - [`rows`]: everything that leaves, as JSON; [`schema`]: the same as Arrow schemas.
 //! - [`generator`]: seeded play that looks like play.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod condition;
 pub mod currency;
 mod event;

@@ -275,8 +275,8 @@ proptest! {
                 prop_assert_eq!(condition.matches(event), expected, "{} on {:?}", &text, &model);
                 if expected {
                     // What the index relies on is necessary.
-                    for (field, texts) in condition.equalities() {
-                        prop_assert!(event.text(*field).is_some_and(|text| texts.iter().any(|known| **known == *text)));
+                    for (source, texts) in condition.equalities() {
+                        prop_assert!(source.text(event).is_some_and(|text| texts.iter().any(|known| **known == *text)));
                     }
                     if let Some(least) = condition.minimum_amount() {
                         prop_assert!(event.amount.is_some_and(|amount| amount >= least));
