@@ -9,7 +9,7 @@ use crate::hash::{KeyGroup, fingerprint, player_hash};
 use crate::{Coordinates, Money, SourceId, Timestamp};
 
 /// What happened. Any name that is not known is [`EventName::Custom`]: it counts in missions and
-/// stays in history, its text is [`Event::name`].
+/// stays in history, its text is [`Event::event_name`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the variants are the names of DOMAIN §2")]
 pub enum EventName {
@@ -410,6 +410,17 @@ impl<'a> Event<'a> {
     /// The event's own JSON object.
     pub fn payload(&self) -> &'a str {
         self.required(TextField::Payload)
+    }
+
+    /// A batch of this event alone, for what has to outlive its batch.
+    pub fn to_batch(&self) -> EventBatch {
+        let mut batch = EventBatch::new(0, 0);
+        let mut row = self.row.clone();
+        for span in row.text.iter_mut().filter(|span| !span.is_absent()) {
+            *span = batch.write(&self.text[range(*span)]);
+        }
+        batch.rows.push(row);
+        batch
     }
 
     /// The same mapped content as `other`: together with the same key, a duplicate.

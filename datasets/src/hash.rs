@@ -18,6 +18,11 @@ impl KeyGroup {
         KeyGroup(u16::try_from(group).expect("a remainder of a u16 fits"))
     }
 
+    /// The group's place in a table of all groups.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
     /// The worker that owns the group out of `workers`.
     pub fn worker(self, workers: usize) -> usize {
         usize::from(self.0) % workers

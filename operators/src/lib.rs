@@ -1,1 +1,20 @@
-//! Placeholder.
+//! Collections in, collections out: no I/O, no clock, no configuration file.
+//!
+//! Every operator is a thin timely shell around a plain struct that is tested without timely.
+//!
+//! - [`players`]: identity, reversal and missions, by player.
+//! - [`activity`]: daily gaming activity with GGR, as restated revisions.
+//! - [`decode`]: from records to events, on the worker that read them.
+//! - [`rollup`]: GGR by date and game type.
+//! - [`outputs`]: everything an epoch put out, in one place and one order.
+
+pub mod activity;
+pub mod changes;
+pub mod deadline;
+pub mod decode;
+pub mod definitions;
+pub mod ledger;
+pub mod outputs;
+pub mod players;
+pub mod progress;
+pub mod rollup;

@@ -1,0 +1,164 @@
+//! `[source.mapping]` as it is written.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+/// Where a source's payloads keep the fields of an event (DOMAIN §2).
+///
+/// A place is a JSON Pointer into the payload (`"/stake/amount"`), `"header:NAME"`, `"key"`, or
+/// `"=constant"`. A field that is not given is looked for under its own name and its aliases at the
+/// top of the payload; a field that is given is looked for in that place alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MappingConfig {
+    /// JSON Pointer to the array of an envelope, whose items are the events; `""` if the payload
+    /// itself is the array. Absent: the payload is one event.
+    pub records: Option<String>,
+    /// What happened.
+    pub event_name: Option<String>,
+    /// The event's own id.
+    pub event_id: Option<String>,
+    /// The player: a text, or a whole number whose digits are kept.
+    pub player_id: Option<String>,
+    /// The transaction's id, the same on every retry.
+    pub transaction_id: Option<String>,
+    /// When it happened; `{ path, zone }` gives a zone to texts that carry none.
+    pub timestamp: Option<TimePlace>,
+    /// Stake, win, payout …; `{ path, scale }` for minor units.
+    pub amount: Option<AmountPlace>,
+    /// The part of `amount` that was bonus money. It has a `scale` of its own.
+    pub bonus_amount: Option<AmountPlace>,
+    /// ISO 4217 code, or one of `defaults.currencies`.
+    pub currency: Option<String>,
+    /// 1 unit of the event's currency = this many of the mission's; on a `rate`, 1 base in quote.
+    pub exchange_rate: Option<AmountPlace>,
+    /// The kind of game.
+    pub game_type: Option<String>,
+    /// The game.
+    pub game_id: Option<String>,
+    /// The market of a bet.
+    pub market_type: Option<String>,
+    /// The sport of a bet.
+    pub sport: Option<String>,
+    /// Decimal odds.
+    pub odds: Option<AmountPlace>,
+    /// The transaction that this one reverses or settles.
+    pub reference_id: Option<String>,
+    /// The family of that transaction: `bet`, `win`, `settlement` …
+    pub reference_family: Option<String>,
+    /// The status of a deposit or withdrawal, or of a KYC check.
+    pub status: Option<String>,
+    /// The payload's version.
+    pub schema_version: Option<String>,
+    /// Where the player was, or the channel of a consent.
+    pub channel: Option<String>,
+    /// The mission of `opted_in` and `opted_out`.
+    pub mission_id: Option<String>,
+    /// The segment of `segment_entered` and `segment_left`.
+    pub segment: Option<String>,
+    /// The end of `self_excluded` and `cooled_off`; its zone is by default the timestamp's.
+    pub until: Option<TimePlace>,
+    /// The consent of `consent_changed`: true or false.
+    pub granted: Option<String>,
+    /// The currency that a `rate` converts from.
+    pub base: Option<String>,
+    /// The currency that a `rate` converts to.
+    pub quote: Option<String>,
+    /// The source's event names and what they mean. Names that are not here stay as they are.
+    pub event_names: BTreeMap<String, String>,
+    /// JSON Pointers into the event to what never leaves the process.
+    pub redact: Vec<String>,
+}
+
+/// The place of an amount: `"/amount"` or `{ path = "/amount", scale = 2 }`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AmountPlace {
+    /// The place.
+    pub path: String,
+    /// The value counts units of 10^-`scale`: 2 for cents.
+    pub scale: u32,
+}
+
+/// The place of an instant: `"/time"` or `{ path = "/time", zone = "Europe/Malta" }`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimePlace {
+    /// The place.
+    pub path: String,
+    /// IANA name of the zone of texts that carry no offset.
+    pub zone: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for AmountPlace {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            path: String,
+            #[serde(default)]
+            scale: u32,
+        }
+        match deserializer.deserialize_any(PlaceVisitor::<Table>::default())? {
+            Written::Path(path) => Ok(AmountPlace { path, scale: 0 }),
+            Written::Table(Table { path, scale }) => Ok(AmountPlace { path, scale }),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for TimePlace {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            path: String,
+            zone: Option<String>,
+        }
+        match deserializer.deserialize_any(PlaceVisitor::<Table>::default())? {
+            Written::Path(path) => Ok(TimePlace { path, zone: None }),
+            Written::Table(Table { path, zone }) => Ok(TimePlace { path, zone }),
+        }
+    }
+}
+
+enum Written<T> {
+    Path(String),
+    Table(T),
+}
+
+/// Takes a string or a table. An untagged enum would, but says of every mistake that nothing matched.
+struct PlaceVisitor<T>(std::marker::PhantomData<T>);
+
+impl<T> Default for PlaceVisitor<T> {
+    fn default() -> Self {
+        PlaceVisitor(std::marker::PhantomData)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for PlaceVisitor<T> {
+    type Value = Written<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a place such as \"/amount\", or a table with `path`")
+    }
+
+    fn visit_str<E>(self, path: &str) -> Result<Self::Value, E> {
+        Ok(Written::Path(path.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(table)).map(Written::Table)
+    }
+}
+
+/// One mistake in a mapping.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {message}")]
+pub struct ConfigError {
+    /// The key inside of `[source.mapping]`, such as `amount.scale` or `redact[1]`.
+    pub path: String,
+    /// What is wrong, and what to write instead.
+    pub message: String,
+}

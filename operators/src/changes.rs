@@ -1,0 +1,61 @@
+//! What closing an epoch changes, each with the place that fixes its order on any number of workers.
+
+use std::sync::Arc;
+
+use datasets::rows::{ActivityKey, CompletionRow, Counters, DeadLetterRow, DefinitionRow, DispositionRow};
+use datasets::{Coordinates, Money, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// A position in the epoch: definitions first, then events in order of event time, then timers.
+/// The player and a count break ties, so the order is total and no worker's share matters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Position {
+    /// Definitions, events, timers.
+    pub phase: Phase,
+    /// Event time, or the definition's.
+    pub time: Timestamp,
+    /// The record.
+    pub at: Coordinates,
+    /// The player.
+    pub player: Arc<str>,
+    /// Counts what one record causes for one player.
+    pub sequence: u32,
+}
+
+/// See [`Position`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "named by what they are")]
+pub enum Phase {
+    Definitions,
+    Events,
+}
+
+/// A stake or a winning that daily activity books, asserted with +1 and retracted with -1.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Posting {
+    /// The row it belongs to.
+    pub key: ActivityKey,
+    /// A bet's stake, else winnings.
+    pub is_bet: bool,
+    /// All of it.
+    pub amount: Money,
+    /// The part that was bonus money.
+    pub bonus: Money,
+}
+
+/// One worker's changes of one epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// Completions and revocations.
+    pub completions: Vec<(Position, CompletionRow)>,
+    /// Updates of the collection of postings.
+    pub postings: Vec<(Posting, isize)>,
+    /// Dead letters of identity and reversal.
+    pub dead_letters: Vec<(Coordinates, DeadLetterRow)>,
+    /// What did not simply count.
+    pub dispositions: Vec<(Coordinates, DispositionRow)>,
+    /// Definition records, from the worker that speaks for all.
+    pub definitions: Vec<(Coordinates, DefinitionRow)>,
+    /// Additions to the counters.
+    pub counters: Counters,
+}

@@ -1,0 +1,197 @@
+//! Mission definitions over time: which version was in force when (DOMAIN §4).
+
+use std::sync::Arc;
+
+use datasets::mission::{DefinitionError, Mission, MissionDefaults, StageIndex, Status};
+use datasets::{Coordinates, Event, Timestamp};
+use hashbrown::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+/// A record of the missions topic, as read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DefinitionRecord {
+    /// Where it came from.
+    pub at: Coordinates,
+    /// When it takes effect: the record's timestamp.
+    pub ingest_time: Timestamp,
+    /// The record's key: the mission's id.
+    pub key: String,
+    /// The definition; `None` is a tombstone.
+    pub text: Option<String>,
+}
+
+/// A mission's number in this worker: missions are numbered in the order of their first definition,
+/// which the epoch log fixes, so every worker counts the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MissionSlot(pub u32);
+
+/// One version of a mission.
+#[derive(Clone, Debug)]
+pub struct VersionInForce {
+    /// From this event time on, until the next version's.
+    pub from: Timestamp,
+    /// The record.
+    pub at: Coordinates,
+    /// The definition.
+    pub mission: Mission,
+    /// A tombstone ended it.
+    pub archived: bool,
+}
+
+impl VersionInForce {
+    /// Events of its time count.
+    pub fn is_active(&self) -> bool {
+        !self.archived && self.mission.status == Status::Active
+    }
+}
+
+/// All versions of one mission, oldest first. There is at least one.
+#[derive(Clone, Debug)]
+pub struct MissionHistory(Vec<VersionInForce>);
+
+impl MissionHistory {
+    /// The version that judges an event of `time`.
+    pub fn in_force(&self, time: Timestamp) -> Option<(usize, &VersionInForce)> {
+        let index = self.0.partition_point(|version| version.from <= time).checked_sub(1)?;
+        Some((index, &self.0[index]))
+    }
+
+    /// A version by its number.
+    pub fn version(&self, index: usize) -> &VersionInForce {
+        &self.0[index]
+    }
+
+    /// The newest version's number.
+    pub fn newest(&self) -> usize {
+        self.0.len() - 1
+    }
+}
+
+/// What a definition record did.
+#[derive(Clone, Debug)]
+pub enum Applied {
+    /// A new version; `retargeted` when targets or stages differ from the version before.
+    Version {
+        /// The mission.
+        slot: MissionSlot,
+        /// Progress has to be judged anew.
+        retargeted: bool,
+    },
+    /// A tombstone, or nothing to end.
+    Ended,
+    /// Nothing changed; every error.
+    Refused(Vec<DefinitionError>),
+}
+
+/// A stage of a version that an event may move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Candidate {
+    /// The mission.
+    pub slot: MissionSlot,
+    /// The version's number in its history.
+    pub version: usize,
+    /// The stage's number.
+    pub stage: usize,
+}
+
+/// Every mission with its history, and the index that finds those an event may move.
+#[derive(Debug)]
+pub struct Definitions {
+    defaults: MissionDefaults,
+    slots: HashMap<Arc<str>, MissionSlot, foldhash::fast::FixedState>,
+    histories: Vec<MissionHistory>,
+    /// Over all versions, since a late event is judged by the version of its time.
+    index: StageIndex<Candidate>,
+    is_indexed: bool,
+}
+
+impl Definitions {
+    /// No missions yet.
+    pub fn new(defaults: MissionDefaults) -> Self {
+        let index = StageIndex::new(std::iter::empty());
+        Definitions { defaults, slots: HashMap::default(), histories: Vec::new(), index, is_indexed: true }
+    }
+
+    /// Brings the index up to date: once for all the definitions of an epoch.
+    pub fn index(&mut self) {
+        if self.is_indexed {
+            return;
+        }
+        let versions = self.iter().flat_map(|(slot, history)| {
+            let active = history.0.iter().enumerate().filter(|(_, version)| version.is_active());
+            active.map(move |(version, in_force)| (slot, version, in_force))
+        });
+        let stages = versions.flat_map(|(slot, version, in_force)| {
+            let stages = in_force.mission.stages.iter().enumerate();
+            stages.map(move |(stage, definition)| (Candidate { slot, version, stage }, definition))
+        });
+        self.index = StageIndex::new(stages);
+        self.is_indexed = true;
+    }
+
+    /// Replaces the contents of `found` by the stages that `event` may move.
+    pub fn candidates(&self, event: &Event<'_>, found: &mut Vec<Candidate>) {
+        debug_assert!(self.is_indexed, "definitions are indexed before events apply");
+        self.index.candidates(event, found);
+    }
+
+    /// The mission's id.
+    pub fn mission_id(&self, slot: MissionSlot) -> &str {
+        &self.history(slot).version(0).mission.mission_id
+    }
+
+    /// Applies one record.
+    pub fn apply(&mut self, record: &DefinitionRecord) -> Applied {
+        self.is_indexed = false;
+        let slot = self.slots.get(record.key.as_str()).copied();
+        let Some(text) = &record.text else {
+            if let Some(slot) = slot {
+                let newest = self.history(slot).0.last().expect("a history has a version").clone();
+                self.push(slot, VersionInForce { at: record.at, archived: true, ..newest }, record.ingest_time);
+            }
+            return Applied::Ended;
+        };
+        let mission = match Mission::parse(&record.key, text, &self.defaults) {
+            Ok(mission) => mission,
+            Err(errors) => return Applied::Refused(errors),
+        };
+        let version = VersionInForce { from: record.ingest_time, at: record.at, mission, archived: false };
+        match slot {
+            Some(slot) => {
+                let previous = self.history(slot).0.last().expect("a history has a version");
+                let targets = |mission: &Mission| mission.stages.iter().map(|stage| stage.target).collect::<Vec<_>>();
+                let retargeted = targets(&previous.mission) != targets(&version.mission);
+                self.push(slot, version, record.ingest_time);
+                Applied::Version { slot, retargeted }
+            }
+            None => {
+                let slot = MissionSlot(u32::try_from(self.histories.len()).expect("fewer than 2^32 missions"));
+                self.slots.insert(version.mission.mission_id.clone(), slot);
+                self.histories.push(MissionHistory(vec![version]));
+                Applied::Version { slot, retargeted: false }
+            }
+        }
+    }
+
+    /// Record timestamps may run backwards; versions take effect in the order of their records.
+    fn push(&mut self, slot: MissionSlot, version: VersionInForce, from: Timestamp) {
+        let history = &mut self.histories[index(slot)].0;
+        let from = history.last().map_or(from, |last| last.from.max(from));
+        history.push(VersionInForce { from, ..version });
+    }
+
+    /// The versions of a mission.
+    pub fn history(&self, slot: MissionSlot) -> &MissionHistory {
+        &self.histories[index(slot)]
+    }
+
+    /// All missions.
+    pub fn iter(&self) -> impl Iterator<Item = (MissionSlot, &MissionHistory)> {
+        (0..).map(MissionSlot).zip(&self.histories)
+    }
+}
+
+fn index(slot: MissionSlot) -> usize {
+    usize::try_from(slot.0).expect("usize holds a u32")
+}

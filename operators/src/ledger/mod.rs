@@ -1,0 +1,325 @@
+//! Identity and reversal (DOMAIN §2): which events count, since when, and until who takes them back.
+//!
+//! A transaction asserts at most one fact at a time. Every input is first *admitted*, which settles
+//! identity in the order of coordinates, then *applied* in the order of event time, which answers
+//! with the [`Effect`]s on what is asserted. What a transaction asserts is a function of the set of
+//! its versions and reversals alone, never of the order in which they arrived.
+
+mod reversal;
+mod transaction;
+
+use std::sync::Arc;
+
+use datasets::{Coordinates, Event, EventBatch, Family, TextField, Timestamp};
+use hashbrown::{HashMap, HashSet};
+use serde::{Deserialize, Serialize};
+
+pub use reversal::{Reversal, Waiting};
+pub use transaction::{Booking, Market, Order, TransactionKey};
+use transaction::{Assertion, LifeCycle, Moving, Transaction, Version, books, content};
+
+/// Settings of `[identity]` and `[ledger]`; durations in microseconds.
+#[derive(Clone, Debug)]
+pub struct LedgerRules {
+    /// How long a transaction id is remembered to recognise duplicates.
+    pub identity_retention: i64,
+    /// How long a transaction can be reversed.
+    pub ledger_retention: i64,
+    /// How long a reversal waits for its transaction.
+    pub orphan_wait: i64,
+    /// Families whose status moves under one transaction id.
+    pub lifecycle: Vec<Family>,
+    /// Statuses whose money counts.
+    pub counted_status: Vec<String>,
+}
+
+/// What identity says of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It is to be applied.
+    Accepted,
+    /// Same key, same content.
+    Duplicate,
+    /// Same key, other content, and no life-cycle that explains it.
+    Conflict,
+}
+
+/// A change of what is asserted.
+#[derive(Clone, Debug)]
+pub struct Effect {
+    /// When the fact counts.
+    pub time: Timestamp,
+    /// Coordinates of the deciding version.
+    pub at: Coordinates,
+    /// What daily activity books, with the sign of `kind`.
+    pub booking: Option<Booking>,
+    /// The change.
+    pub kind: EffectKind,
+}
+
+/// See [`Effect`].
+#[derive(Clone, Debug)]
+pub enum EffectKind {
+    /// A fact that missions have not seen: the event being applied, or a stored one.
+    /// `live` is false when it arrives reversed.
+    Enter {
+        /// It counts now.
+        live: bool,
+        /// The stored event; `None` for the one being applied.
+        event: Option<Arc<EventBatch>>,
+    },
+    /// A fact that missions know counts again, or no longer.
+    Toggle {
+        /// It counts now.
+        live: bool,
+    },
+    /// The fact is replaced.
+    Leave,
+}
+
+type FastMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
+
+/// The transactions of one key group.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Ledger {
+    transactions: FastMap<TransactionKey, Transaction>,
+    reversals: reversal::References,
+    /// Keys by the hour in which they can be forgotten, so that forgetting costs what is forgotten.
+    expiry: std::collections::BTreeMap<i64, Vec<TransactionKey>>,
+}
+
+/// Expiry is bucketed by the hour.
+const HOUR: i64 = 3_600_000_000;
+
+impl Ledger {
+    /// Settles the identity of `event`. Call in order of coordinates within an epoch.
+    pub fn admit(&mut self, event: &Event<'_>, rules: &LedgerRules, markets: &mut Markets) -> Admission {
+        let key = TransactionKey::of(event);
+        let life_cycle = rules.life_cycle(event);
+        if let Some(known) = self.transactions.get_mut(&key) {
+            if rules.remembers(known, event) {
+                let admission = known.compare(event);
+                if admission == Admission::Accepted {
+                    known.insert(rules.version(event, life_cycle, markets));
+                }
+                return admission;
+            }
+            self.set_aside(key, rules);
+        }
+        let version = rules.version(event, life_cycle, markets);
+        self.transactions.insert(key, Transaction::new(life_cycle, event.ingest_time, version));
+        self.expiry.entry(rules.forget_hour(event.ingest_time)).or_default().push(key);
+        Admission::Accepted
+    }
+
+    /// A new transaction takes the key of one whose identity is forgotten. What the old one asserted
+    /// stays, and so does its right to be applied, under a key that no event has.
+    fn set_aside(&mut self, key: TransactionKey, rules: &LedgerRules) {
+        let Some(old) = self.transactions.remove(&key) else { return };
+        let Some(first) = old.versions.first() else { return };
+        let aside = key.aside(first.order.1);
+        for (_, reversal) in &old.reversals {
+            if let Some(target) = self.transactions.get_mut(reversal).and_then(|reversal| reversal.target.as_mut()) {
+                target.key = aside;
+            }
+        }
+        self.expiry.entry(rules.forget_hour(old.ingest_time)).or_default().push(aside);
+        self.transactions.insert(aside, old);
+    }
+
+    /// Applies an admitted event that is no reversal, in [`Order`] within an epoch. Answers how many
+    /// reversals had waited for it.
+    pub fn apply(&mut self, event: &Event<'_>, rules: &LedgerRules, effects: &mut Vec<Effect>) -> u64 {
+        let key = self.mark_applied(event);
+        let released = self.match_references(event, key, rules, effects);
+        self.refresh(key, Some(event.at), effects);
+        released
+    }
+
+    fn mark_applied(&mut self, event: &Event<'_>) -> TransactionKey {
+        let key = TransactionKey::of(event);
+        for key in [key, key.aside(event.at)] {
+            let versions = self.transactions.get_mut(&key).map(|transaction| &mut transaction.versions);
+            let version = versions.and_then(|versions| versions.iter_mut().find(|version| version.order.1 == event.at));
+            if let Some(version) = version {
+                version.applied = true;
+                return key;
+            }
+        }
+        unreachable!("an event is admitted before it is applied");
+    }
+
+    /// Brings what `key` asserts up to date and tells the difference. `current` is the event being applied.
+    fn refresh(&mut self, key: TransactionKey, current: Option<Coordinates>, effects: &mut Vec<Effect>) {
+        let mut next = Some(key);
+        // A reversal's standing decides about its target, whose standing may decide about another.
+        while let Some(key) = next {
+            let Some(transaction) = self.transactions.get(&key) else { return };
+            let live = self.reversal_at(transaction, reversal::ALWAYS).is_none();
+            let transaction = self.transactions.get_mut(&key).expect("found above");
+            next = transaction.target.map(|target| target.key);
+            match transaction.life_cycle {
+                LifeCycle::Single => transaction.toggle(live, current, effects),
+                LifeCycle::Status | LifeCycle::Resettled => transaction.move_to(live, effects),
+            }
+        }
+    }
+
+    /// Forgets transactions that can neither recur nor be reversed by a record ingested after `now`.
+    pub fn forget(&mut self, now: Timestamp, rules: &LedgerRules) {
+        let hour = now.micros().div_euclid(HOUR);
+        let later = self.expiry.split_off(&hour);
+        let due = std::mem::replace(&mut self.expiry, later);
+        if due.is_empty() {
+            return;
+        }
+        for key in due.into_values().flatten() {
+            // A newer transaction may have taken the key since.
+            let forgotten = |known: &Transaction| rules.forget_hour(known.ingest_time) < hour;
+            if self.transactions.get(&key).is_some_and(forgotten) {
+                self.transactions.remove(&key);
+            }
+        }
+        self.reversals.forget(&self.transactions);
+    }
+
+    /// How many transactions are known.
+    pub fn len(&self) -> usize {
+        self.transactions.len()
+    }
+
+    /// No transaction is known.
+    pub fn is_empty(&self) -> bool {
+        self.transactions.is_empty()
+    }
+}
+
+impl Transaction {
+    fn compare(&self, event: &Event<'_>) -> Admission {
+        let content = content(event);
+        if self.versions.iter().any(|version| version.content == content) {
+            return Admission::Duplicate;
+        }
+        match self.life_cycle {
+            LifeCycle::Single => Admission::Conflict,
+            LifeCycle::Resettled => Admission::Accepted,
+            LifeCycle::Status => {
+                let status = event.text(TextField::Status);
+                // Without any status there is no life-cycle; one status at one time has one content.
+                let contradicts = self.versions.iter().any(|version| {
+                    let known = version.moving.as_ref().and_then(|moving| moving.status.as_deref());
+                    known == status && (status.is_none() || version.order.0 == event.event_time)
+                });
+                if contradicts { Admission::Conflict } else { Admission::Accepted }
+            }
+        }
+    }
+
+    /// A single version never moves: it enters once, then only its standing changes.
+    fn toggle(&mut self, live: bool, current: Option<Coordinates>, effects: &mut Vec<Effect>) {
+        let Some(assertion) = self.unreversed() else { return };
+        let kind = if current == Some(assertion.at) {
+            EffectKind::Enter { live, event: None }
+        } else if live == self.asserted.is_some() {
+            return;
+        } else {
+            EffectKind::Toggle { live }
+        };
+        effects.push(self.effect(assertion, kind));
+        self.asserted = live.then_some(assertion);
+    }
+
+    /// Replaces what is asserted by what should be.
+    fn move_to(&mut self, live: bool, effects: &mut Vec<Effect>) {
+        let next = self.unreversed().filter(|_| live);
+        if next == self.asserted {
+            return;
+        }
+        if let Some(old) = self.asserted {
+            effects.push(self.effect(old, EffectKind::Leave));
+        }
+        if let Some(new) = next {
+            let stored = self.version(new.at).and_then(|version| version.moving.as_ref());
+            let event = stored.map(|moving| Arc::new(moving.event.clone()));
+            effects.push(self.effect(new, EffectKind::Enter { live: true, event }));
+        }
+        self.asserted = next;
+    }
+
+    fn effect(&self, assertion: Assertion, kind: EffectKind) -> Effect {
+        let booking = self.version(assertion.at).and_then(|version| version.booking.clone());
+        Effect { time: assertion.time, at: assertion.at, booking, kind }
+    }
+}
+
+impl LedgerRules {
+    fn life_cycle(&self, event: &Event<'_>) -> LifeCycle {
+        match event.name.family() {
+            Family::Settlement => LifeCycle::Resettled,
+            family if self.lifecycle.contains(&family) => LifeCycle::Status,
+            _ => LifeCycle::Single,
+        }
+    }
+
+    /// `event` may be a resend of `known`. Versions of one life-cycle belong together for as long as the
+    /// ledger knows them; for the rest the retention of identities decides, by the record's own ingest time.
+    fn remembers(&self, known: &Transaction, event: &Event<'_>) -> bool {
+        let age = event.ingest_time.micros_since(known.ingest_time);
+        known.life_cycle != LifeCycle::Single || age <= self.identity_retention
+    }
+
+    /// Transactions are kept for twice the ledger's retention: a reversal that comes in the second
+    /// half finds what it names and is refused as `expired_reference`, not as an orphan.
+    fn forget_hour(&self, ingest_time: Timestamp) -> i64 {
+        let keep = self.ledger_retention.max(self.identity_retention).saturating_mul(2);
+        ingest_time.plus_micros(keep).micros().div_euclid(HOUR) + 1
+    }
+
+    fn version(&self, event: &Event<'_>, life_cycle: LifeCycle, markets: &mut Markets) -> Version {
+        let booking = books(event.name).map(|is_bet| Booking {
+            is_bet,
+            amount: event.amount.unwrap_or_default(),
+            bonus: event.bonus_amount,
+            market: markets.intern(event.game_type(), event.currency()),
+        });
+        let moving = (life_cycle != LifeCycle::Single).then(|| {
+            let status = event.text(TextField::Status);
+            let counted = status.is_none_or(|status| self.counted_status.iter().any(|counted| counted == status));
+            let counted = counted || life_cycle == LifeCycle::Resettled;
+            Box::new(Moving { counted, status: status.map(str::to_owned), event: event.to_batch() })
+        });
+        Version::new(event, booking, moving)
+    }
+}
+
+/// Shares one allocation among all bookings of a game type and currency.
+#[derive(Debug, Default)]
+pub struct Markets(HashSet<Arc<Market>, foldhash::fast::FixedState>);
+
+impl Markets {
+    fn intern(&mut self, game_type: &str, currency: &str) -> Arc<Market> {
+        let wanted = MarketRef { game_type, currency };
+        if let Some(known) = self.0.get(&wanted) {
+            return known.clone();
+        }
+        let market = Arc::new(Market { game_type: game_type.into(), currency: currency.into() });
+        self.0.insert(market.clone());
+        market
+    }
+}
+
+/// Looks a market up without allocating it; hashes as [`Market`] does.
+#[derive(Hash)]
+struct MarketRef<'a> {
+    game_type: &'a str,
+    currency: &'a str,
+}
+
+impl hashbrown::Equivalent<Arc<Market>> for MarketRef<'_> {
+    fn equivalent(&self, market: &Arc<Market>) -> bool {
+        market.game_type.as_ref() == self.game_type && market.currency.as_ref() == self.currency
+    }
+}
+
+#[cfg(test)]
+mod tests;

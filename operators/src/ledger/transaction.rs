@@ -1,0 +1,243 @@
+//! One transaction: its versions, what it asserts now, and who reverses it.
+
+use datasets::hash::fingerprint;
+use datasets::{Coordinates, Event, EventBatch, EventName, Family, Money, SourceId, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Event time, then coordinates: the order in which accepted events apply.
+pub type Order = (Timestamp, Coordinates);
+
+/// (source, family, player, transaction id) as 128 bits of XXH3: the identity of DOMAIN §2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TransactionKey(u128);
+
+impl TransactionKey {
+    /// The key of `event` itself.
+    pub fn of(event: &Event<'_>) -> Self {
+        let family = event.name.family();
+        let name = if family == Family::Other { event.event_name() } else { "" };
+        Self::new(event.source, family, name, event.player_id(), event.transaction_id())
+    }
+
+    /// The key of the transaction `id` of the same player and source in a named family.
+    pub fn named(event: &Event<'_>, family: Family, id: &str) -> Self {
+        Self::new(event.source, family, "", event.player_id(), id)
+    }
+
+    /// Where a transaction moves that loses its key: unique by the coordinates of its only version.
+    pub fn aside(self, at: Coordinates) -> Self {
+        let mut bytes = smallvec::SmallVec::<[u8; 40]>::new();
+        bytes.extend_from_slice(&self.0.to_le_bytes());
+        bytes.extend_from_slice(&at.topic.0.to_le_bytes());
+        bytes.extend_from_slice(&at.partition.to_le_bytes());
+        bytes.extend_from_slice(&at.offset.to_le_bytes());
+        bytes.extend_from_slice(&at.index.to_le_bytes());
+        TransactionKey(fingerprint(&bytes))
+    }
+
+    fn new(source: SourceId, family: Family, name: &str, player: &str, id: &str) -> Self {
+        let mut bytes = smallvec::SmallVec::<[u8; 256]>::new();
+        bytes.extend_from_slice(&source.0.to_le_bytes());
+        bytes.push(family_tag(family));
+        // Lengths keep ("ab", "c") apart from ("a", "bc").
+        for text in [name, player, id] {
+            bytes.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        TransactionKey(fingerprint(&bytes))
+    }
+}
+
+/// A byte of the state format: never renumber.
+fn family_tag(family: Family) -> u8 {
+    match family {
+        Family::Bet => 0,
+        Family::Win => 1,
+        Family::Settlement => 2,
+        Family::Deposit => 3,
+        Family::Withdrawal => 4,
+        Family::Bonus => 5,
+        Family::Adjustment => 6,
+        Family::Reversal => 7,
+        Family::Other => 8,
+    }
+}
+
+/// Where a bet or a win is booked; shared by all transactions of one kind.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Market {
+    /// The kind of game.
+    pub game_type: Arc<str>,
+    /// The currency.
+    pub currency: Arc<str>,
+}
+
+/// Money that daily activity books: a stake or a winning.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Booking {
+    /// Stake of a bet, or winnings of a win or settlement.
+    pub is_bet: bool,
+    /// All of it.
+    pub amount: Money,
+    /// The part that was bonus money.
+    pub bonus: Money,
+    /// Game type and currency.
+    pub market: Arc<Market>,
+}
+
+/// What a transaction's versions do to each other (DOMAIN §2, "Two exceptions, by family").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LifeCycle {
+    /// One version; anything else under the key is a duplicate or a conflict.
+    Single,
+    /// The last status decides whether the money counts.
+    Status,
+    /// The newest payout replaces the others, at the first one's time.
+    Resettled,
+}
+
+/// One accepted event under the key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Version {
+    /// When it happened, then where it came from.
+    pub order: Order,
+    /// Fingerprint of the mapped content.
+    pub content: u64,
+    /// It has been applied; until then it only holds its place in the identity.
+    pub applied: bool,
+    /// What it books.
+    pub booking: Option<Booking>,
+    /// The event, where its time can still move; `None` for [`LifeCycle::Single`].
+    pub moving: Option<Box<Moving>>,
+}
+
+/// What a version needs to be judged again at another time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Moving {
+    /// The status is a counted one, or there is none.
+    pub counted: bool,
+    /// The status as sent.
+    pub status: Option<String>,
+    /// The event alone in a batch.
+    pub event: EventBatch,
+}
+
+impl Version {
+    /// A version made of `event`, not applied yet.
+    pub fn new(event: &Event<'_>, booking: Option<Booking>, moving: Option<Box<Moving>>) -> Self {
+        Version { order: (event.event_time, event.at), content: content(event), applied: false, booking, moving }
+    }
+}
+
+/// Half of the content's fingerprint: it is only compared under one key.
+pub fn content(event: &Event<'_>) -> u64 {
+    let low = event.content & u128::from(u64::MAX);
+    u64::try_from(low).expect("masked to 64 bits")
+}
+
+/// What a transaction asserts: one of its versions, at a time that may be an older version's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assertion {
+    /// When it counts.
+    pub time: Timestamp,
+    /// Coordinates of the version that decides.
+    pub at: Coordinates,
+}
+
+/// An entry of the ledger.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Transaction {
+    /// What further versions mean.
+    pub life_cycle: LifeCycle,
+    /// Ingest time of the first version.
+    pub ingest_time: Timestamp,
+    /// Sorted by [`Order`].
+    pub versions: smallvec::SmallVec<[Version; 1]>,
+    /// Reversals that name this one, sorted by [`Order`].
+    pub reversals: Vec<(Order, TransactionKey)>,
+    /// What is asserted now.
+    pub asserted: Option<Assertion>,
+    /// For a reversal: what it resolved to, and how many reversals lie below.
+    pub target: Option<Target>,
+}
+
+/// What a reversal reverses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The transaction.
+    pub key: TransactionKey,
+    /// 0 for a reversal of money, 1 for a reversal of that …
+    pub depth: u8,
+}
+
+impl Transaction {
+    /// An entry with its first version.
+    pub fn new(life_cycle: LifeCycle, ingest_time: Timestamp, version: Version) -> Self {
+        Transaction {
+            life_cycle,
+            ingest_time,
+            versions: smallvec::smallvec![version],
+            reversals: Vec::new(),
+            asserted: None,
+            target: None,
+        }
+    }
+
+    /// Adds a version at its place in the order.
+    pub fn insert(&mut self, version: Version) {
+        let index = self.versions.partition_point(|other| other.order < version.order);
+        self.versions.insert(index, version);
+    }
+
+    /// Adds a reversal at its place in the order.
+    pub fn insert_reversal(&mut self, order: Order, key: TransactionKey) {
+        let index = self.reversals.partition_point(|(other, _)| *other < order);
+        self.reversals.insert(index, (order, key));
+    }
+
+    /// The version that came from `at`.
+    pub fn version(&self, at: Coordinates) -> Option<&Version> {
+        self.versions.iter().find(|version| version.order.1 == at)
+    }
+
+    /// Settlements after the first: each settles again what a reversal before it had un-settled.
+    pub fn resettlements(&self) -> impl Iterator<Item = Order> {
+        let from = if self.life_cycle == LifeCycle::Resettled { 1 } else { usize::MAX };
+        self.applied().skip(from).map(|version| version.order)
+    }
+
+    /// What would count if nobody reversed it.
+    pub fn unreversed(&self) -> Option<Assertion> {
+        let newest = self.applied().last()?;
+        let time = match self.life_cycle {
+            LifeCycle::Single => newest.order.0,
+            LifeCycle::Resettled => self.applied().next().expect("there is a newest").order.0,
+            LifeCycle::Status => self.counted_since()?,
+        };
+        Some(Assertion { time, at: newest.order.1 })
+    }
+
+    /// When the present run of counted statuses began; `None` while the last one is not counted.
+    fn counted_since(&self) -> Option<Timestamp> {
+        let mut since = None;
+        for version in self.applied() {
+            let counted = version.moving.as_ref().is_none_or(|moving| moving.counted);
+            since = if counted { since.or(Some(version.order.0)) } else { None };
+        }
+        since
+    }
+
+    fn applied(&self) -> impl Iterator<Item = &Version> {
+        self.versions.iter().filter(|version| version.applied)
+    }
+}
+
+/// The event's name is one that daily activity books.
+pub fn books(name: EventName) -> Option<bool> {
+    match name {
+        EventName::BetPlaced => Some(true),
+        EventName::Win | EventName::BetSettled => Some(false),
+        _ => None,
+    }
+}

@@ -1,0 +1,84 @@
+//! From the ledger's effects to postings and to the progress of missions.
+
+use std::sync::Arc;
+
+use datasets::mission::Measure;
+use datasets::rows::ActivityKey;
+use datasets::time::Date;
+use datasets::{Event, Money, Timestamp};
+use jiff::tz::TimeZone;
+
+use crate::changes::Posting;
+use crate::ledger::Booking;
+
+/// Calendar days of a zone; remembers the day it saw last, since events come in runs.
+#[derive(Debug)]
+pub(super) struct Days {
+    zone: TimeZone,
+    last: Option<(Timestamp, Timestamp, Date)>,
+}
+
+impl Days {
+    pub(super) fn new(zone: TimeZone) -> Self {
+        Days { zone, last: None }
+    }
+
+    pub(super) fn date(&mut self, at: Timestamp) -> Date {
+        if let Some((start, end, date)) = self.last
+            && start <= at
+            && at < end
+        {
+            return date;
+        }
+        let date = at.date(&self.zone);
+        let next = Date::from_days(date.days().saturating_add(1));
+        self.last = Some((date.start(&self.zone), next.start(&self.zone), date));
+        date
+    }
+}
+
+/// The posting of a booking that counts at `time`.
+pub(super) fn posting(booking: &Booking, customer_id: &Arc<str>, date: Date) -> Posting {
+    let key = ActivityKey {
+        date,
+        customer_id: customer_id.clone(),
+        game_type: booking.market.game_type.clone(),
+        currency: booking.market.currency.clone(),
+    };
+    Posting { key, is_bet: booking.is_bet, amount: booking.amount, bonus: booking.bonus }
+}
+
+/// What an event adds to a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    /// This much.
+    Of(Money),
+    /// Nothing: the field is absent.
+    Absent,
+    /// An amount in another currency, without a rate. Never 1:1 (DOMAIN §4).
+    NoRate,
+}
+
+/// The value of a qualifying event for `measure`.
+pub(super) fn value(event: &Event<'_>, measure: &Measure) -> Value {
+    let Some(amount) = measure.contribution(event) else { return Value::Absent };
+    let Measure::Sum { currency, .. } = measure else { return Value::Of(amount) };
+    match currency {
+        Some(currency) if currency.as_ref() != event.currency() => {
+            // A product beyond the range of money is as good as no rate: held, and seen by people.
+            let converted = event.exchange_rate.and_then(|rate| amount.checked_mul(rate));
+            converted.map_or(Value::NoRate, Value::Of)
+        }
+        _ => Value::Of(amount),
+    }
+}
+
+/// Stable over (pipeline, player, mission, window, occurrence), on any machine and in any release.
+pub(super) fn completion_id(pipeline: &str, player: &str, mission: &str, window: Timestamp, occurrence: u32) -> String {
+    /// Fixed for ever: a version 5 UUID is the SHA-1 of a namespace and a name.
+    const NAMESPACE: uuid::Uuid = uuid::Uuid::from_u128(0x7175_6573_746c_696e_655f_636f_6d70_6c65);
+    // Lengths keep the names apart, whatever characters they have.
+    let [p, q, r] = [pipeline, player, mission].map(str::len);
+    let name = format!("{p}:{pipeline}{q}:{player}{r}:{mission}{}:{occurrence}", window.micros());
+    uuid::Uuid::new_v5(&NAMESPACE, name.as_bytes()).to_string()
+}

@@ -1,0 +1,119 @@
+//! The pure core of the players operator: closes one epoch at a time.
+//!
+//! - Input: an epoch's definitions and events, and its reading of the clock.
+//! - Output: [`Changes`], a function of the epoch log alone.
+//! - State: key groups, each with its players' progress and its ledger.
+//!
+//! Definitions apply first. Then identity is settled in the order of coordinates, and what is
+//! accepted is applied in the order of event time. Then timers fire.
+
+mod close;
+mod facts;
+mod operator;
+mod report;
+mod touch;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datasets::hash::{KEY_GROUPS, KeyGroup};
+use datasets::mission::MissionDefaults;
+use datasets::{Timestamp, Topics};
+use hashbrown::HashMap;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use crate::definitions::{Candidate, Definitions, MissionSlot};
+use crate::ledger::{Effect, Ledger, LedgerRules, Markets};
+use crate::progress::Progress;
+use report::Reporter;
+
+pub use operator::{Clock, players};
+
+/// Settings of the core.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The pipeline's name: part of every completion's id.
+    pub pipeline: Arc<str>,
+    /// Identity and reversal.
+    pub ledger: LedgerRules,
+    /// Zone of the reporting day.
+    pub activity_zone: TimeZone,
+    /// Defaults of mission definitions.
+    pub missions: MissionDefaults,
+}
+
+/// One player's state.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Player {
+    /// By mission and start of its window.
+    progress: BTreeMap<(MissionSlot, Timestamp), Progress>,
+}
+
+/// The state of one key group; encodes by itself.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Group {
+    players: HashMap<Arc<str>, Player, foldhash::fast::FixedState>,
+    ledger: Ledger,
+}
+
+/// Progress that nothing can move any more from some hour on.
+#[derive(Clone, Debug)]
+struct Closing {
+    group: KeyGroup,
+    player: Arc<str>,
+    slot: MissionSlot,
+    window: Timestamp,
+}
+
+/// The state of the key groups that one worker owns.
+pub struct Players {
+    rules: Rules,
+    reporter: Reporter,
+    definitions: Definitions,
+    groups: Vec<Group>,
+    markets: Markets,
+    days: facts::Days,
+    /// When reversals stop waiting.
+    deadlines: BTreeSet<(Timestamp, KeyGroup)>,
+    /// Progress by the hour in which it can be dropped.
+    closing: BTreeMap<i64, Vec<Closing>>,
+    /// The hour up to which state has been swept.
+    swept: i64,
+    /// One worker speaks for all about definitions, which all see alike.
+    speaks: bool,
+    /// Reused between events.
+    effects: Vec<Effect>,
+    /// Reused between events.
+    candidates: Vec<Candidate>,
+}
+
+impl Players {
+    /// No players yet. `speaks` is set on one worker, which reports on definitions.
+    pub fn new(rules: Rules, topics: Arc<Topics>, speaks: bool) -> Self {
+        Players {
+            reporter: Reporter { topics, pipeline: rules.pipeline.clone() },
+            definitions: Definitions::new(rules.missions.clone()),
+            groups: (0..KEY_GROUPS).map(|_| Group::default()).collect(),
+            markets: Markets::default(),
+            days: facts::Days::new(rules.activity_zone.clone()),
+            deadlines: BTreeSet::new(),
+            closing: BTreeMap::new(),
+            swept: i64::MIN,
+            speaks,
+            effects: Vec::new(),
+            candidates: Vec::new(),
+            rules,
+        }
+    }
+
+    /// The earliest clock reading at which a timer fires that puts something out.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.deadlines.first().map(|(deadline, _)| deadline.plus_micros(1))
+    }
+
+    /// A key group's state, for checkpoints.
+    pub fn group(&self, group: KeyGroup) -> &Group {
+        &self.groups[group.index()]
+    }
+}

@@ -1,0 +1,118 @@
+//! Moves a player's missions by the ledger's effects.
+
+use datasets::{Event, Timestamp};
+
+use super::Player;
+use super::facts::{self, Value};
+use crate::definitions::{Candidate, Definitions, MissionHistory, MissionSlot};
+use crate::ledger::{Effect, EffectKind, Order};
+use crate::progress::{Contribution, Progress};
+
+/// An occurrence of a mission that an event moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moved {
+    pub(super) slot: MissionSlot,
+    pub(super) window: Timestamp,
+    /// It has just begun.
+    pub(super) is_new: bool,
+}
+
+/// One event's way through its player's missions.
+pub(super) struct Touch<'a> {
+    player: &'a mut Player,
+    definitions: &'a Definitions,
+    candidates: &'a mut Vec<Candidate>,
+    /// Ingest time of the event that causes it all: lateness is its own, also for a correction.
+    ingest_time: Timestamp,
+    pub(super) moved: Vec<Moved>,
+    /// It came too late for a mission that it would have moved.
+    pub(super) late: bool,
+    /// A mission's money waits for a rate.
+    pub(super) held: bool,
+}
+
+impl<'a> Touch<'a> {
+    pub(super) fn new(
+        player: &'a mut Player,
+        definitions: &'a Definitions,
+        candidates: &'a mut Vec<Candidate>,
+        ingest_time: Timestamp,
+    ) -> Self {
+        Touch { player, definitions, candidates, ingest_time, moved: Vec::new(), late: false, held: false }
+    }
+
+    /// Applies one effect of `cause`.
+    pub(super) fn apply(&mut self, effect: &Effect, cause: &Event<'_>) {
+        let order = (effect.time, effect.at);
+        match &effect.kind {
+            EffectKind::Enter { live, event: None } => self.enter(cause, order, *live),
+            EffectKind::Enter { live, event: Some(stored) } => self.enter(&stored.get(0), order, *live),
+            EffectKind::Toggle { live } => {
+                self.correct(order, |progress, history| progress.set_live(order, *live, history));
+            }
+            EffectKind::Leave => self.correct(order, |progress, history| progress.remove(order, history)),
+        }
+    }
+
+    /// Adds what `event`, counting at `order`, contributes to each mission it qualifies for.
+    fn enter(&mut self, event: &Event<'_>, order: Order, live: bool) {
+        let mut candidates = std::mem::take(self.candidates);
+        self.definitions.candidates(event, &mut candidates);
+        for candidate in &candidates {
+            self.contribute(candidate, event, order, live);
+        }
+        *self.candidates = candidates;
+    }
+
+    fn contribute(&mut self, candidate: &Candidate, event: &Event<'_>, order: Order, live: bool) {
+        let history = self.definitions.history(candidate.slot);
+        // Judged by the version in force at its event time.
+        let Some((in_force, version)) = history.in_force(order.0) else { return };
+        if in_force != candidate.version || !version.is_active() {
+            return;
+        }
+        let mission = &version.mission;
+        let stage = &mission.stages[candidate.stage];
+        let qualifies = stage.accepts(event) && mission.is_eligible(event);
+        if !qualifies && !stage.breaks_run(event) {
+            return;
+        }
+        let Some((window, window_end)) = mission.window_at(order.0) else { return };
+        let value = match facts::value(event, &stage.measure) {
+            Value::Of(value) => value,
+            Value::Absent => return,
+            Value::NoRate => {
+                self.held = true;
+                return;
+            }
+        };
+        if window_end.is_some_and(|end| self.ingest_time.micros_since(end) > mission.lateness_micros) {
+            self.late = true;
+            return;
+        }
+        let mut is_new = false;
+        let progress = self.player.progress.entry((candidate.slot, window)).or_insert_with(|| {
+            is_new = true;
+            Progress::new(window_end, in_force)
+        });
+        let stage = u8::try_from(candidate.stage).expect("definitions have fewer than 256 stages");
+        progress.insert(Contribution { order, stage, qualifies, live, value }, history);
+        self.moved.push(Moved { slot: candidate.slot, window, is_new });
+    }
+
+    /// Changes what the fact of `order` had contributed, wherever it had.
+    fn correct(&mut self, order: Order, change: impl Fn(&mut Progress, &MissionHistory) -> bool) {
+        for ((slot, window), progress) in &mut self.player.progress {
+            if !progress.contains(order) {
+                continue;
+            }
+            let history = self.definitions.history(*slot);
+            let lateness = history.version(history.newest()).mission.lateness_micros;
+            if progress.is_late(self.ingest_time, lateness) {
+                self.late = true;
+            } else if change(progress, history) {
+                self.moved.push(Moved { slot: *slot, window: *window, is_new: false });
+            }
+        }
+    }
+}
