@@ -4,6 +4,8 @@
 //! [`StageIndex`] finds the stages that an event may move without looking at the others.
 
 mod index;
+#[cfg(test)]
+mod index_tests;
 mod json;
 mod measure;
 mod parse;
