@@ -5,6 +5,10 @@
 //! - [`lake`]: Parquet on object storage, in named cuts.
 //! - [`files`]: JSON lines, for replays.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
 pub mod cut;
 mod epoch_writer;
 pub mod files;
