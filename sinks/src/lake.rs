@@ -24,6 +24,8 @@ mod name;
 mod plan;
 mod row_hash;
 mod store;
+#[cfg(test)]
+mod tests;
 mod thread;
 mod writer;
 
