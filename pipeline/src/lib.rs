@@ -4,9 +4,13 @@
 //! - [`engine`]: runs it on worker threads.
 //! - [`replay`]: on files; [`run`]: on Kafka, by [`source`].
 
+pub mod cli;
+pub mod config;
 pub mod dataflow;
 pub mod engine;
 pub mod epochs;
+mod kafka_feed;
+pub mod plan;
 pub mod reading;
 pub mod replay;
 pub mod run;

@@ -45,20 +45,22 @@ impl CommitLoop {
     /// # Errors
     /// The first commit that failed: the process has to end.
     pub fn run(mut self) -> Result<(), SinkError> {
-        let mut last = None;
+        let mut last: Option<Arc<EpochOutputs>> = None;
         let mut cuts = Vec::new();
         while let Some(batch) = self.next_batch(&mut cuts) {
             last = batch.last().cloned().or(last);
-            self.commit(&batch, std::mem::take(&mut cuts))?;
+            let upper = last.as_ref().map_or(0, |last| last.epoch + 1);
+            // A cut is recorded with its last epoch or later, never ahead of what it names.
+            let due = cuts.extract_if(.., |cut: &mut Cut| cut.last < upper).collect();
+            self.commit(&batch, due)?;
         }
         // The dataflow has ended; what the lake still cuts is recorded in epochs that read nothing.
-        while let Some(mut more) = self.cuts.recv().ok().map(|cut| vec![cut]) {
-            more.extend(self.cuts.try_iter());
-            cuts.append(&mut more);
-            let Some(before) = last else { continue };
-            let empty = Arc::new(EpochOutputs { epoch: before.epoch + 1, now: before.now, ..EpochOutputs::default() });
-            self.commit(std::slice::from_ref(&empty), std::mem::take(&mut cuts))?;
-            last = Some(empty);
+        let Some(mut last) = last else { return Ok(()) };
+        while let Some(cut) = cuts.pop().or_else(|| self.cuts.recv().ok()) {
+            cuts.push(cut);
+            cuts.extend(self.cuts.try_iter());
+            last = Arc::new(EpochOutputs { epoch: last.epoch + 1, now: last.now, ..EpochOutputs::default() });
+            self.commit(std::slice::from_ref(&last), std::mem::take(&mut cuts))?;
         }
         Ok(())
     }
