@@ -1,3 +1,4 @@
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 //! Questline's parts that know the world: configuration, sources, the dataflow and its loop.
 //!
 //! - [`dataflow`]: the whole pipeline on one page; [`epochs`] and [`reading`] are its way in.
