@@ -58,7 +58,9 @@ impl Harness for OnDisk {
     }
 
     fn seen(&mut self) -> Seen {
-        seen(&(Arc::new(LocalFileSystem::new_with_prefix(self.folder.path().join("lake")).unwrap()) as _))
+        let store: Arc<dyn ObjectStore> =
+            Arc::new(LocalFileSystem::new_with_prefix(self.folder.path().join("lake")).unwrap());
+        seen(&store)
     }
 }
 
