@@ -217,7 +217,11 @@ impl Cells {
     fn append<S>(&mut self, read: &Read<S>, source: &S, rows: Range<usize>) {
         match (self, read) {
             (Cells::Text(cells), Read::Text(read)) => {
-                rows.for_each(|row| cells.append_option(read(source, row).filter(|text| !text.is_empty())));
+                let read = |row| read(source, row).filter(|text| !text.is_empty());
+                match rows.clone().all(|row| read(row).is_none()) {
+                    true => cells.append_nulls(rows.len()),
+                    false => rows.for_each(|row| cells.append_option(read(row))),
+                }
             }
             (Cells::Text(cells), Read::Json(read)) => rows.for_each(|row| cells.append_value(read(source, row))),
             (Cells::Texts(cells), Read::Texts(read)) => {

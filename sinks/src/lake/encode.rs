@@ -18,13 +18,15 @@ use crate::SinkError;
 use crate::cut::{Cut, Table};
 
 /// Rows collected before they go to Parquet, whose byte limits act between batches only.
-const BATCH_ROWS: usize = 8192;
+const BATCH_ROWS: usize = 4096;
 /// A low guess of a row's Parquet bytes, for rows not encoded yet.
 const MIN_ROW_BYTES: usize = 16;
 /// Row groups of a size that warehouses scan in parallel.
 const ROW_GROUP_BYTES: usize = 64 << 20;
 /// Columns whose values hardly repeat: a dictionary would be built and thrown away.
-const UNIQUE: [&str; 15] = [
+const UNIQUE: [&str; 17] = [
+    "ingest_time",
+    "ingest_time_us",
     "transaction_id",
     "event_id",
     "offset",
@@ -41,6 +43,9 @@ const UNIQUE: [&str; 15] = [
     "definition",
     "bindings",
 ];
+/// Columns whose least and greatest values skip no file.
+const UNORDERED: [&str; 8] =
+    ["transaction_id", "event_id", "reference_id", "payload", "completion_id", "raw", "raw_base64", "definition"];
 
 /// Version of the footer's own metadata.
 const FORMAT: &str = "1";
@@ -150,6 +155,10 @@ fn properties() -> WriterProperties {
         .set_coerce_types(true);
     for column in UNIQUE {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(column), false);
+    }
+    // Nobody looks for a range of these; comparing long texts for one costs as much as hashing them.
+    for column in UNORDERED {
+        properties = properties.set_column_statistics_enabled(ColumnPath::from(column), EnabledStatistics::None);
     }
     properties.build()
 }

@@ -46,7 +46,7 @@ impl fmt::Display for Faulty {
 impl ObjectStore for Faulty {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         let attempt = self.attempts.fetch_add(1, Ordering::SeqCst) + 1;
-        if attempt % self.period == 0 {
+        if attempt.is_multiple_of(self.period) {
             return self.store.put_opts(location, payload, opts).await;
         }
         match self.fault {

@@ -51,7 +51,7 @@ pub(super) fn names() -> Arc<EventNames> {
 
 pub(super) fn wait<F: Future>(future: F) -> F::Output {
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_time().build().unwrap().block_on(future)
+    builder.enable_all().build().unwrap().block_on(future)
 }
 
 /// Every object of a store by name, checked against its own footer.

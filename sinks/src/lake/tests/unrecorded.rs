@@ -1,10 +1,13 @@
 //! [`LakeWriter`]: the contract, and what it does beyond it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datasets::rows::EpochOutputs;
 use datasets::{Epoch, Money};
+use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
+use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::support::*;
@@ -58,7 +61,9 @@ impl Harness for OnDisk {
     }
 
     fn seen(&mut self) -> Seen {
-        seen(&(Arc::new(LocalFileSystem::new_with_prefix(self.folder.path().join("lake")).unwrap()) as _))
+        let store: Arc<dyn ObjectStore> =
+            Arc::new(LocalFileSystem::new_with_prefix(self.folder.path().join("lake")).unwrap());
+        seen(&store)
     }
 }
 
@@ -93,6 +98,48 @@ fn cell(rows: &arrow_array::RecordBatch, column: &str, row: usize) -> String {
         }
         _ => ints(rows, column)[row].to_string(),
     }
+}
+
+/// A prefix of its own on a real S3 server.
+struct OnS3 {
+    url: String,
+}
+
+impl OnS3 {
+    /// `base` is `s3://bucket/prefix`; the environment's `AWS_*` variables say how to reach it.
+    fn new(base: &str) -> Self {
+        static PLACES: AtomicUsize = AtomicUsize::new(0);
+        let place = PLACES.fetch_add(1, Ordering::Relaxed);
+        OnS3 { url: format!("{base}/{}-{place}", std::process::id()) }
+    }
+}
+
+impl Harness for OnS3 {
+    type Writer = LakeWriter;
+    const KEEPS: bool = true;
+
+    fn open(&mut self) -> LakeWriter {
+        let config = LakeConfig { limits: aged(20), ..LakeConfig::new(self.url.as_str()) };
+        LakeWriter::open(&config, 0, 1, names()).unwrap()
+    }
+
+    fn finish(&mut self, writer: LakeWriter) {
+        writer.finish().unwrap();
+    }
+
+    fn seen(&mut self) -> Seen {
+        let (_, prefix) = self.url.trim_start_matches("s3://").split_once('/').unwrap();
+        let s3 = AmazonS3Builder::from_env().with_url(self.url.as_str()).build().unwrap();
+        let store: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(s3, prefix));
+        seen(&store)
+    }
+}
+
+#[test]
+#[ignore = "needs an S3 server: QUESTLINE_TEST_LAKE=s3://bucket/prefix and AWS_* variables"]
+fn keeps_the_contract_on_s3() {
+    let base = std::env::var("QUESTLINE_TEST_LAKE").unwrap();
+    contract::check(|| OnS3::new(&base));
 }
 
 #[test]
