@@ -59,11 +59,8 @@ impl Fixture {
 
     fn transactional(&self) -> BaseProducer {
         let id = format!("{}-transactions", self.name);
-        let producer: BaseProducer = ClientConfig::new()
-            .set("bootstrap.servers", &self.brokers)
-            .set("transactional.id", id)
-            .create()
-            .unwrap();
+        let producer: BaseProducer =
+            ClientConfig::new().set("bootstrap.servers", &self.brokers).set("transactional.id", id).create().unwrap();
         producer.init_transactions(PATIENCE).unwrap();
         producer
     }
@@ -180,10 +177,7 @@ fn every_record_comes_once_with_all_its_parts() {
         assert_eq!((&first.key, &first.value), (&text("k"), &text("v")));
         assert_eq!(first.timestamp, Some(Timestamp::from_millis(1_780_000_000_123)));
         let header = |name: &str, value| (name.as_bytes().to_vec(), value);
-        assert_eq!(
-            first.headers,
-            [header("type", text("BET")), header("none", None), header("type", text("WIN"))]
-        );
+        assert_eq!(first.headers, [header("type", text("BET")), header("none", None), header("type", text("WIN"))]);
         assert_eq!((&records[1].key, &records[1].value), (&text("tombstone"), &None));
         assert_eq!(records[1].headers, []);
         assert_eq!((&records[2].key, &records[2].value), (&None, &text("")));
@@ -413,14 +407,12 @@ fn offsets_are_published_for_lag_tools() {
     let Some(fixture) = Fixture::new() else { return };
     let name = fixture.topic("events", 2);
     let cluster = fixture.cluster();
-    let uppers: Vec<_> =
-        [(0, 17), (1, 4)].map(|(partition, upper)| Binding { topic: Arc::from(name.as_str()), partition, upper }).into();
+    let uppers: Vec<_> = [(0, 17), (1, 4)]
+        .map(|(partition, upper)| Binding { topic: Arc::from(name.as_str()), partition, upper })
+        .into();
     cluster.publish_offsets(&uppers);
-    let group: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", &fixture.brokers)
-        .set("group.id", &fixture.name)
-        .create()
-        .unwrap();
+    let group: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", &fixture.brokers).set("group.id", &fixture.name).create().unwrap();
     let mut asked = TopicPartitionList::new();
     asked.add_partition(&name, 0);
     asked.add_partition(&name, 1);

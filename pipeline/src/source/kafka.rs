@@ -9,7 +9,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::Offset;
-use sinks::kafka::Connection;
+use sinks::kafka::{Connection, Unreachable};
 
 pub use super::queue::Wake;
 use super::queue::{Client, Message, MessageQueue, Messages, TopicHandle};
@@ -82,7 +82,7 @@ pub enum SourceError {
     #[error("the Kafka consumer failed")]
     Client(#[from] KafkaError),
     #[error(transparent)]
-    Unreachable(#[from] sinks::SinkError),
+    Unreachable(#[from] Unreachable),
 }
 
 /// A consumer of assigned partitions. What is not polled stays with the broker, beyond

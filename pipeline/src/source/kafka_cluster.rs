@@ -7,7 +7,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::Offset;
-use sinks::kafka::Connection;
+use sinks::kafka::{Connection, serve_events};
 
 use super::kafka::{ConsumerConfig, SourceError, client};
 use super::queue::Client;
@@ -29,7 +29,7 @@ impl KafkaCluster {
         let cluster = KafkaCluster { client: client(connection, config)? };
         connection.retry("reach the brokers", |timeout| {
             let cluster_id = cluster.client.client().fetch_cluster_id(timeout);
-            cluster.serve();
+            serve_events(&cluster.client);
             cluster_id.map(drop).ok_or(KafkaError::Global(RDKafkaErrorCode::AllBrokersDown))
         })?;
         Ok(cluster)
@@ -40,7 +40,7 @@ impl KafkaCluster {
     /// # Errors
     /// [`SourceError::NoTopic`] when the topic does not exist (yet).
     pub fn partitions(&self, topic: &str) -> Result<Vec<i32>, SourceError> {
-        let metadata = self.client.fetch_metadata(Some(topic), PATIENCE).inspect_err(|_| self.serve())?;
+        let metadata = self.client.fetch_metadata(Some(topic), PATIENCE).inspect_err(|_| serve_events(&self.client))?;
         let absent = || SourceError::NoTopic(topic.to_owned());
         let found = metadata.topics().iter().find(|found| found.name() == topic).ok_or_else(absent)?;
         match found.error().map(RDKafkaErrorCode::from) {
@@ -59,7 +59,7 @@ impl KafkaCluster {
     ///
     /// [`Isolation::ReadCommitted`]: super::Isolation::ReadCommitted
     pub fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64), SourceError> {
-        Ok(self.client.fetch_watermarks(topic, partition, PATIENCE).inspect_err(|_| self.serve())?)
+        Ok(self.client.fetch_watermarks(topic, partition, PATIENCE).inspect_err(|_| serve_events(&self.client))?)
     }
 
     /// Writes how far the pipeline has committed to its consumer group, for tools that show lag. Returns
@@ -75,11 +75,6 @@ impl KafkaCluster {
         if let Err(error) = publish() {
             tracing::debug!(%error, "kafka: offsets of the consumer group not published");
         }
-        self.serve();
-    }
-
-    /// Serves the client's events: its log, its errors, results of commits.
-    fn serve(&self) {
-        self.client.poll(Duration::from_millis(1));
+        serve_events(&self.client);
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::ConsumerContext;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::SinkError;
@@ -68,7 +68,7 @@ impl Connection {
         &self,
         what: &str,
         mut attempt: impl FnMut(Duration) -> Result<T, KafkaError>,
-    ) -> Result<T, SinkError> {
+    ) -> Result<T, Unreachable> {
         let deadline = Instant::now() + self.startup_timeout;
         let mut pause = Duration::from_millis(50);
         let mut reminder = Instant::now() + REMINDER.min(self.startup_timeout / 4);
@@ -79,7 +79,7 @@ impl Connection {
                 Err(error) => error,
             };
             if !is_transient(&error) {
-                return Err(SinkError::Rejected(format!("cannot {what} at {}", self.brokers), error.into()));
+                return Err(Unreachable { message: format!("cannot {what} at {}", self.brokers), source: error });
             }
             let now = Instant::now();
             if now >= deadline {
@@ -87,7 +87,7 @@ impl Connection {
                 let cause =
                     self.health.last_error().map_or_else(|| error.to_string(), |last| format!("{error} ({last})"));
                 let message = format!("cannot {what} at {} within {waited:?}: {cause}", self.brokers);
-                return Err(SinkError::Rejected(message, error.into()));
+                return Err(Unreachable { message, source: error });
             }
             if now >= reminder {
                 reminder = now + REMINDER;
@@ -96,6 +96,31 @@ impl Connection {
             }
             std::thread::sleep(pause.min(deadline - now));
             pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+}
+
+/// The brokers did not answer in time, or refused for good.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Unreachable {
+    message: String,
+    source: KafkaError,
+}
+
+impl From<Unreachable> for SinkError {
+    fn from(error: Unreachable) -> Self {
+        SinkError::Rejected(error.message, error.source.into())
+    }
+}
+
+/// Serves a consumer's events that are no messages: its log, which tells why a request failed, and its
+/// errors, both to [`SharedContext`]. To be called where nobody polls the consumer.
+pub fn serve_events(consumer: &BaseConsumer<SharedContext>) {
+    // A poll returns early at each error. More than this is left for the next time.
+    for _ in 0..32 {
+        if consumer.poll(Duration::from_millis(1)).is_none() {
+            break;
         }
     }
 }
@@ -181,7 +206,10 @@ impl ClientContext for SharedContext {
         use RDKafkaLogLevel as Level;
         match level {
             // Said by `error` too, at its pace.
-            _ if matches!(facility, "FAIL" | "ERROR" | "BRKMAIN") => tracing::debug!(facility, "librdkafka: {message}"),
+            _ if matches!(facility, "FAIL" | "ERROR") => {
+                self.health.heard().error = Some(message.to_owned());
+                tracing::debug!(facility, "librdkafka: {message}");
+            }
             Level::Emerg | Level::Alert | Level::Critical | Level::Error => {
                 tracing::error!(facility, "librdkafka: {message}");
             }
@@ -239,7 +267,7 @@ mod tests {
             attempts += 1;
             Err(denied())
         });
-        assert!(matches!(error, Err(SinkError::Rejected(message, _)) if message == "cannot read at broker:9092"));
+        assert_eq!(error.unwrap_err().to_string(), "cannot read at broker:9092");
         assert_eq!(attempts, 1);
 
         let error = connection.retry::<()>("read", |_| Err(absent())).unwrap_err().to_string();

@@ -27,7 +27,7 @@ mod topics;
 use std::time::Duration;
 
 pub use committer::{KafkaCommitter, open};
-pub use connection::{Connection, SharedContext};
+pub use connection::{Connection, SharedContext, Unreachable, serve_events};
 pub use messages::OutputTopics;
 pub use progress::{Chain, ProgressError, ProgressRecord};
 pub use recovery::RecoveredLog;

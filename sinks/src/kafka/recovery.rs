@@ -8,7 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::connection::SharedContext;
+use super::connection::{SharedContext, serve_events};
 use super::progress::{Chain, Decoder, ProgressRecord};
 use super::{CommitterConfig, Connection};
 use crate::SinkError;
@@ -145,19 +145,15 @@ fn await_stable(
     }
 }
 
-/// Lets the client tell why a request failed: its log is among the events of its queue.
-pub(super) fn serve(consumer: &BaseConsumer<SharedContext>) {
-    consumer.poll(Duration::from_millis(5));
-}
-
 fn watermarks(
     connection: &Connection,
     consumer: &BaseConsumer<SharedContext>,
     topic: &str,
 ) -> Result<(i64, i64), SinkError> {
-    connection.retry(&format!("read the ends of topic {topic}"), |timeout| {
-        consumer.fetch_watermarks(topic, 0, timeout).inspect_err(|_| serve(consumer))
-    })
+    let ends = connection.retry(&format!("read the ends of topic {topic}"), |timeout| {
+        consumer.fetch_watermarks(topic, 0, timeout).inspect_err(|_| serve_events(consumer))
+    })?;
+    Ok(ends)
 }
 
 fn is_lasting(error: &KafkaError) -> bool {

@@ -7,8 +7,7 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
-use super::connection::SharedContext;
-use super::recovery::serve;
+use super::connection::{SharedContext, serve_events};
 use super::{CommitterConfig, Connection};
 use crate::SinkError;
 
@@ -50,7 +49,8 @@ fn create(config: &CommitterConfig, admin: &Admin, topic: &str) -> Result<(), Si
         if topic == config.topics.activity { new.set("cleanup.policy", "compact") } else { new }
     };
     tracing::info!(topic, partitions = new.num_partitions, "kafka: creating topic");
-    config.connection.retry(&format!("create topic {topic}"), |timeout| admin.create(&new, timeout))
+    config.connection.retry(&format!("create topic {topic}"), |timeout| admin.create(&new, timeout))?;
+    Ok(())
 }
 
 /// The progress topic is the pipeline's memory: its order is that of one partition, and nothing may
@@ -86,7 +86,7 @@ fn check_progress(
 /// How many partitions `topic` has; `None` when there is no such topic. A consumer's request for
 /// metadata creates no topic, an admin client's would.
 fn partitions(reader: &BaseConsumer<SharedContext>, topic: &str, timeout: Duration) -> KafkaResult<Option<usize>> {
-    let metadata = reader.fetch_metadata(Some(topic), timeout).inspect_err(|_| serve(reader))?;
+    let metadata = reader.fetch_metadata(Some(topic), timeout).inspect_err(|_| serve_events(reader))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     match found.map(|found| (found.error().map(RDKafkaErrorCode::from), found.partitions().len())) {
         None | Some((Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic), _)) => Ok(None),
