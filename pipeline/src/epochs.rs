@@ -104,7 +104,11 @@ pub fn ticks<'s>(scope: Scope<'s, Epoch>, pacer: Option<Box<dyn Pacer>>) -> (Str
 }
 
 /// The clock of every epoch, on every worker.
-pub fn clock<'s>(reports: StreamVec<'s, Epoch, Report>, from: ClockSource, start: Timestamp) -> StreamVec<'s, Epoch, Clock> {
+pub fn clock<'s>(
+    reports: StreamVec<'s, Epoch, Report>,
+    from: ClockSource,
+    start: Timestamp,
+) -> StreamVec<'s, Epoch, Clock> {
     let (mut now, mut newest) = (start, start);
     let mut open = std::collections::BTreeMap::new();
     let to_first = Exchange::new(|_: &Report| 0);

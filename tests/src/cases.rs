@@ -87,7 +87,9 @@ fn documents(text: &str, is_lines: bool) -> Vec<Value> {
 fn compare(name: &str, expected: &[Value], found: &[Value], wrong: &mut String) {
     if expected.len() != found.len() {
         let _ = writeln!(wrong, "  {name}: expected {} lines, found {}:", expected.len(), found.len());
-        found.iter().for_each(|line| drop(writeln!(wrong, "    {line}")));
+        for line in found {
+            let _ = writeln!(wrong, "    {line}");
+        }
         return;
     }
     for (number, (expected, found)) in expected.iter().zip(found).enumerate() {
@@ -109,7 +111,8 @@ fn agrees(expected: &Value, found: &Value) -> bool {
 
 /// All output files of a replay as one text.
 pub fn contents(out: &Path) -> String {
-    let mut paths: Vec<PathBuf> = fs::read_dir(out).expect("outputs").map(|entry| entry.expect("file").path()).collect();
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(out).expect("outputs").map(|entry| entry.expect("file").path()).collect();
     paths.sort();
     let mut all = String::new();
     for path in paths {

@@ -11,8 +11,8 @@ use timely::dataflow::operators::Operator;
 
 use super::{ActivityRules, DailyActivity, Reporting};
 use crate::changes::Posting;
-use crate::players::Clock;
 use crate::deadline::Deadlines;
+use crate::players::Clock;
 
 /// Rows of daily activity. A row's new revision is asserted in the epoch that retracts the old one.
 pub fn daily_activity<'s>(

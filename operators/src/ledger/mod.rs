@@ -15,8 +15,8 @@ use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 pub use reversal::{Reversal, Waiting};
-pub use transaction::{Booking, Market, Order, TransactionKey};
 use transaction::{Assertion, LifeCycle, Moving, Transaction, Version, books, content};
+pub use transaction::{Booking, Market, Order, TransactionKey};
 
 /// Settings of `[identity]` and `[ledger]`; durations in microseconds.
 #[derive(Clone, Debug)]

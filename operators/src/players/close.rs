@@ -22,7 +22,12 @@ const HOUR: i64 = 3_600_000_000;
 
 impl Players {
     /// Closes an epoch and tells what it changed. `batches` and `definitions` may come in any order.
-    pub fn close(&mut self, clock: Clock, definitions: &mut [DefinitionRecord], batches: &[Arc<EventBatch>]) -> Changes {
+    pub fn close(
+        &mut self,
+        clock: Clock,
+        definitions: &mut [DefinitionRecord],
+        batches: &[Arc<EventBatch>],
+    ) -> Changes {
         let Clock { now, newest, .. } = clock;
         let mut changes = Changes::default();
         definitions.sort_by_key(|record| record.at);
@@ -112,7 +117,14 @@ impl Players {
     }
 
     /// Announces what an event moved, in order of mission and window.
-    fn announce(&mut self, event: &Event<'_>, id: &Arc<str>, mut moved: Vec<Moved>, now: Timestamp, changes: &mut Changes) {
+    fn announce(
+        &mut self,
+        event: &Event<'_>,
+        id: &Arc<str>,
+        mut moved: Vec<Moved>,
+        now: Timestamp,
+        changes: &mut Changes,
+    ) {
         let definitions = &self.definitions;
         moved.sort_by_key(|moved| (definitions.mission_id(moved.slot), moved.window, !moved.is_new));
         moved.dedup_by_key(|moved| (moved.slot, moved.window));
@@ -175,14 +187,17 @@ impl Players {
             if let Some(errors) = refused {
                 self.reporter.refuse_definition(record, errors, changes);
             }
-            changes.definitions.push((record.at, DefinitionRow {
-                place: Place::new(&self.reporter.topics, record.at),
-                ingest_time: record.ingest_time,
-                mission_id: record.key.clone(),
-                version,
-                accepted: refused.is_none(),
-                definition: record.text.clone(),
-            }));
+            changes.definitions.push((
+                record.at,
+                DefinitionRow {
+                    place: Place::new(&self.reporter.topics, record.at),
+                    ingest_time: record.ingest_time,
+                    mission_id: record.key.clone(),
+                    version,
+                    accepted: refused.is_none(),
+                    definition: record.text.clone(),
+                },
+            ));
         }
         if let Applied::Version { slot, retargeted: true } = applied {
             self.retarget(slot, record, now, changes);

@@ -41,7 +41,12 @@ impl ReplayArgs {
         let counters = outcome?.counters;
         let seconds = started.elapsed().as_secs_f64();
         let refused: u64 = counters.dead_letters.values().sum();
-        println!("{} events read, {} accepted, {} refused", thousands(counters.read), thousands(counters.accepted), thousands(refused));
+        println!(
+            "{} events read, {} accepted, {} refused",
+            thousands(counters.read),
+            thousands(counters.accepted),
+            thousands(refused)
+        );
         println!("{} missions completed, {} revoked", thousands(counters.completed), thousands(counters.revoked));
         println!("in {seconds:.1} s; outputs in {}", self.out.display());
         Ok(())

@@ -13,12 +13,20 @@ pub(super) struct Progress {
 impl Progress {
     /// Over bytes; of an unknown number without one.
     pub(super) fn bytes(total: Option<u64>) -> Self {
-        Self::new(total, "{bytes}/{total_bytes} {bar:30} {binary_bytes_per_sec} {elapsed}", "{bytes} {spinner} {elapsed}")
+        Self::new(
+            total,
+            "{bytes}/{total_bytes} {bar:30} {binary_bytes_per_sec} {elapsed}",
+            "{bytes} {spinner} {elapsed}",
+        )
     }
 
     /// Over events.
     pub(super) fn events(total: u64) -> Self {
-        Self::new(Some(total), "{human_pos}/{human_len} events {bar:30} {per_sec} {elapsed}", "{human_pos} events {elapsed}")
+        Self::new(
+            Some(total),
+            "{human_pos}/{human_len} events {bar:30} {per_sec} {elapsed}",
+            "{human_pos} events {elapsed}",
+        )
     }
 
     fn new(total: Option<u64>, bounded: &str, unbounded: &str) -> Self {

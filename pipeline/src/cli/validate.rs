@@ -58,7 +58,8 @@ fn definitions(path: &Path) -> Result<Vec<Definition>, String> {
         return Ok(vec![Definition { place: shown.to_string(), text }]);
     }
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let one = |(index, line): (usize, &str)| Definition { place: format!("{shown}:{}", index + 1), text: line.to_owned() };
+    let one =
+        |(index, line): (usize, &str)| Definition { place: format!("{shown}:{}", index + 1), text: line.to_owned() };
     Ok(lines.map(one).collect())
 }
 

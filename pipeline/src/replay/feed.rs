@@ -1,8 +1,8 @@
 //! Divides a replay's lines into epochs, and each epoch's lines among the workers.
 
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use datasets::mapping::Record;

@@ -32,7 +32,8 @@ impl Input {
             return Ok(Input::Files(vec![path.to_owned()]));
         }
         let entries = path.read_dir().map_err(about)?.collect::<io::Result<Vec<_>>>().map_err(about)?;
-        let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).filter(|path| is_input(path)).collect();
+        let mut files: Vec<PathBuf> =
+            entries.into_iter().map(|entry| entry.path()).filter(|path| is_input(path)).collect();
         files.sort();
         if files.is_empty() {
             return Err(format!("{shown}: no file in this folder ends in {}", ENDINGS.join(", ")));
@@ -63,7 +64,8 @@ impl Input {
                 .map_err(|error| format!("standard input: {error}")),
             Input::Files(files) => {
                 for path in files {
-                    let reader = open(path, advance.clone()).and_then(|reader| read_lines(reader, &mut number, &mut each));
+                    let reader =
+                        open(path, advance.clone()).and_then(|reader| read_lines(reader, &mut number, &mut each));
                     if !reader.map_err(|error| format!("{}: {error}", path.display()))? {
                         break;
                     }
@@ -91,7 +93,11 @@ fn open(path: &Path, advance: impl Fn(u64) + 'static) -> io::Result<Box<dyn BufR
 const BUFFER: usize = 1 << 18;
 
 /// Answers whether there was no wish to stop.
-fn read_lines(mut reader: impl BufRead, number: &mut i64, each: &mut impl FnMut(i64, &[u8]) -> bool) -> io::Result<bool> {
+fn read_lines(
+    mut reader: impl BufRead,
+    number: &mut i64,
+    each: &mut impl FnMut(i64, &[u8]) -> bool,
+) -> io::Result<bool> {
     let mut line = Vec::new();
     loop {
         line.clear();

@@ -78,9 +78,9 @@ impl Replay {
         let writer = {
             let halt = halt.clone();
             let writing = Writing { epochs, files, lake, published: published.clone(), wake: wake.clone() };
-            std::thread::Builder::new().name("replay-output".to_owned()).spawn(move || {
-                writing.run().inspect_err(|error| halt.fail(crate::chain(error)))
-            })
+            std::thread::Builder::new()
+                .name("replay-output".to_owned())
+                .spawn(move || writing.run().inspect_err(|error| halt.fail(crate::chain(error))))
         };
         let writer = writer.map_err(|error| format!("cannot start a thread: {error}"))?;
 

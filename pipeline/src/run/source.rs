@@ -221,9 +221,10 @@ impl KafkaSource {
     fn assign_allowed(&mut self) -> Result<(), SourceError> {
         let is_open = self.start.gate.is_open();
         let missions = self.start.missions;
-        let allowed = self.partitions.iter_mut().filter(|((topic, _), progress)| {
-            !progress.is_assigned && (is_open || Some(*topic) == missions)
-        });
+        let allowed = self
+            .partitions
+            .iter_mut()
+            .filter(|((topic, _), progress)| !progress.is_assigned && (is_open || Some(*topic) == missions));
         let positions: Vec<Position> = allowed
             .map(|((topic, partition), progress)| {
                 progress.is_assigned = true;
