@@ -137,6 +137,11 @@ impl Definitions {
         self.index.candidates(event, found);
     }
 
+    /// There is or was a mission of this id.
+    pub fn is_known(&self, mission_id: &str) -> bool {
+        self.slots.contains_key(mission_id)
+    }
+
     /// The mission's id.
     pub fn mission_id(&self, slot: MissionSlot) -> &str {
         &self.history(slot).version(0).mission.mission_id

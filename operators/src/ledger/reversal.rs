@@ -92,7 +92,7 @@ impl Ledger {
 
         let reference = TransactionKey::named(event, Family::Other, reference_id);
         let named = Reference { key, order, ingest_time: event.ingest_time, family };
-        let Some(target) = self.resolve(event, reference_id, &named) else {
+        let Some(target) = self.resolve(event, reference_id, &named, rules) else {
             let deadline = event.ingest_time.plus_micros(rules.orphan_wait);
             let waiting = Waiting {
                 at: event.at,
@@ -153,8 +153,7 @@ impl Ledger {
         let Some(references) = self.reversals.by_reference.get(&reference).cloned() else { return 0 };
         let mut released = 0;
         for named in references {
-            let too_late = event.ingest_time.micros_since(named.ingest_time) > rules.orphan_wait;
-            let Some(target) = self.resolve(event, id, &named).filter(|target| target.key == key && !too_late) else {
+            let Some(target) = self.resolve(event, id, &named, rules).filter(|target| target.key == key) else {
                 continue;
             };
             let waited = (named.ingest_time.plus_micros(rules.orphan_wait), named.key);
@@ -170,14 +169,18 @@ impl Ledger {
         released
     }
 
-    /// The transaction that a reversal names, among those that have been applied. `event` gives player and source.
-    fn resolve(&self, event: &Event<'_>, id: &str, named: &Reference) -> Option<Target> {
+    /// The transaction that a reversal names, among those that have been applied. `event` gives player and
+    /// source. One that was ingested after the reversal's wait had ended is none.
+    fn resolve(&self, event: &Event<'_>, id: &str, named: &Reference, rules: &LedgerRules) -> Option<Target> {
         let every: Vec<Family> = Family::REVERSIBLE.iter().map(|(_, family)| *family).collect();
         let families = named.family.as_ref().map_or(every.as_slice(), std::slice::from_ref);
         families.iter().find_map(|family| {
             let key = TransactionKey::named(event, *family, id);
             let transaction = self.transactions.get(&key)?;
             let first = transaction.versions.iter().find(|version| version.applied)?;
+            if transaction.ingest_time.micros_since(named.ingest_time) > rules.orphan_wait {
+                return None;
+            }
             if *family != Family::Reversal {
                 return Some(Target { key, depth: 0 });
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datasets::rows::{DefinitionRow, DispositionKind, Place};
-use datasets::{Event, EventBatch, Family, Reason, Timestamp};
+use datasets::{Event, EventBatch, EventName, Family, Reason, TextField, Timestamp};
 use hashbrown::hash_map::EntryRef;
 
 use super::facts;
@@ -48,6 +48,11 @@ impl Players {
         let mut events: Vec<Event<'_>> = batches.iter().flat_map(|batch| batch.iter()).collect();
         events.sort_by_key(|event| event.at);
         events.retain(|event| {
+            if let Some(unknown) = self.unknown_mission(event) {
+                let detail = format!("there is no mission {unknown:?}");
+                self.reporter.refuse(event, Reason::BadControlEvent, detail, changes);
+                return false;
+            }
             let ledger = &mut self.groups[event.key_group().index()].ledger;
             match ledger.admit(event, &self.rules.ledger, &mut self.markets) {
                 Admission::Accepted => {
@@ -68,6 +73,14 @@ impl Players {
         });
         events.sort_by_key(|event| (event.event_time, event.at));
         events
+    }
+
+    /// The mission that an opt-in or opt-out names, if there is none of this id yet.
+    fn unknown_mission<'a>(&self, event: &Event<'a>) -> Option<&'a str> {
+        if !matches!(event.name, EventName::OptedIn | EventName::OptedOut) {
+            return None;
+        }
+        event.text(TextField::MissionId).filter(|mission| !self.definitions.is_known(mission))
     }
 
     fn apply(&mut self, event: &Event<'_>, now: Timestamp, changes: &mut Changes) {
