@@ -39,6 +39,10 @@ pub enum Purpose {
     Replay,
 }
 
+/// Lanes of the lake's table `events`: a constant of a lake, whatever the number of workers. One thread
+/// encodes them all, so more would only make more files.
+const LANES: u16 = 1;
+
 /// Compiles a checked configuration.
 ///
 /// # Errors
@@ -69,8 +73,7 @@ pub fn prepare(config: &Config, workers: usize, purpose: Purpose) -> Result<Prep
         }
     }
 
-    let lanes = u16::try_from(workers).map_err(|_| "more than 65,535 workers")?;
-    let decode = DecodeRules { roles, topics: topics.clone(), workers, lanes };
+    let decode = DecodeRules { roles, topics: topics.clone(), workers, lanes: LANES };
     let (clock, reporting) = match (purpose, config.pipeline.reporting_interval) {
         (Purpose::Replay, None) => (ClockSource::Input, Reporting::EveryEpoch),
         (Purpose::Replay, Some(interval)) => (ClockSource::Input, Reporting::Interval(interval.micros())),

@@ -158,7 +158,7 @@ impl Writing {
 }
 
 /// History goes nowhere.
-struct NoHistory;
+pub struct NoHistory;
 
 impl History for NoHistory {
     fn events(&mut self, _: datasets::Epoch, _: &Arc<datasets::EventBatch>) {}
