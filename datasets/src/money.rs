@@ -99,8 +99,9 @@ impl Money {
                 zeros += 1;
                 continue;
             }
-            match pow10(i64::from(zeros) + 1).and_then(|by| value.checked_mul(by)) {
-                Some(shifted) => value = shifted + digit,
+            let shifted = pow10(i64::from(zeros) + 1).and_then(|by| value.checked_mul(by));
+            match shifted.and_then(|shifted| shifted.checked_add(digit)) {
+                Some(longer) => value = longer,
                 None if value == 0 => value = digit,
                 None => overflow = true,
             }
@@ -279,7 +280,15 @@ mod tests {
 
     #[test]
     fn too_precise_or_too_large_is_refused() {
-        for text in ["0.000000001", "1e22", "1e-9", "99999999999999999999999999999999999999999999", "1e400", "1e-400"] {
+        for text in [
+            "0.000000001",
+            "1e22",
+            "1e-9",
+            "99999999999999999999999999999999999999999999",
+            "170141183460469231731687303715884105729",
+            "1e400",
+            "1e-400",
+        ] {
             assert_eq!(text.parse::<Money>(), Err(MoneyError::OutOfRange), "{text}");
         }
         assert!("9999999999999999999999.99999999".parse::<Money>().is_ok());
@@ -310,6 +319,13 @@ mod tests {
         #[test]
         fn printing_and_parsing_are_inverse(raw in -Money::LIMIT + 1..Money::LIMIT) {
             prop_assert_eq!(money(&Money(raw).to_string()), Money(raw));
+        }
+
+        #[test]
+        fn any_text_is_a_number_or_an_error(text in "[+-]?[0-9]{0,50}\\.?[0-9]{0,50}([eE][+-]?[0-9]{1,20})?") {
+            if let Ok(money) = text.parse::<Money>() {
+                prop_assert!(money.raw().abs() < Money::LIMIT);
+            }
         }
 
         #[test]

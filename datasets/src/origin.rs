@@ -40,6 +40,16 @@ impl Topics {
         Topics(names)
     }
 
+    /// How many topics.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// No topic.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The id of `name`, if it is one of ours.
     pub fn id(&self, name: &str) -> Option<TopicId> {
         let index = self.0.binary_search_by(|known| known.as_ref().cmp(name)).ok()?;

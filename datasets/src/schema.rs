@@ -1,1 +1,23 @@
-//! Being written.
+//! The lake's tables as Arrow: which columns a row has and how a batch of them is built.
+//!
+//! A [`Layout`] declares a table once, each column with the function that reads it, so that a
+//! schema and what is written under it cannot drift apart. A [`Builder`] appends column by column.
+//! Column names, types and nullability are a contract (DOMAIN §6): changes are additive and raise
+//! [`SCHEMA_VERSION`].
+//!
+//! - Text columns are nullable, always: an empty text is NULL, which every loader reads the same way.
+//! - A timestamp is a column of microseconds in UTC and beside it the same as a plain integer,
+//!   `<name>_us`: the one form that no loader misreads.
+//! - Money is `Decimal128(38, 8)`. There are no unsigned integers.
+//! - The column of the partition's folder is not in the file.
+
+mod columns;
+mod events;
+mod outputs;
+
+pub use columns::{Builder, Column, Layout};
+pub use events::{EventNames, EventPage, events};
+pub use outputs::{activity, completions, dead_letters, dispositions, epochs, mission_definitions};
+
+/// Version of all tables' schemas; part of every object's name.
+pub const SCHEMA_VERSION: u16 = 1;

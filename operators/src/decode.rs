@@ -31,6 +31,8 @@ pub enum TopicRole {
     Events(Arc<Mapper>),
     /// Mission definitions.
     Definitions,
+    /// Records that only move the clock of a replay.
+    Clock,
 }
 
 /// How to decode.
@@ -144,6 +146,7 @@ impl Decoder {
                     mapper.decode(record, &mut self.gathered);
                 }
                 TopicRole::Definitions => self.definitions.push(definition(record)),
+                TopicRole::Clock => {}
             }
         });
     }

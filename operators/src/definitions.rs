@@ -124,9 +124,10 @@ impl Definitions {
         });
         let stages = versions.flat_map(|(slot, version, in_force)| {
             let stages = in_force.mission.stages.iter().enumerate();
-            stages.map(move |(stage, definition)| (Candidate { slot, version, stage }, definition))
+            let eligibility = in_force.mission.eligibility.as_ref();
+            stages.map(move |(stage, definition)| (Candidate { slot, version, stage }, eligibility, definition))
         });
-        self.index = StageIndex::new(stages);
+        self.index = StageIndex::with_eligibility(stages);
         self.is_indexed = true;
     }
 

@@ -7,19 +7,17 @@ use std::time::Duration;
 
 use crate::dataflow::{Edges, Plan, build};
 
+/// How long a worker parks at most before it looks at its timers.
+const PATIENCE: Duration = Duration::from_millis(50);
+
 /// Something in the world changed: workers look again. Cheap to clone, callable from any thread.
 #[derive(Clone, Default)]
-pub struct Wake(Arc<Bell>);
-
-#[derive(Default)]
-struct Bell {
-    workers: Mutex<Vec<(Thread, Arc<AtomicBool>)>>,
-}
+pub struct Wake(Arc<Mutex<Vec<(Thread, Arc<AtomicBool>)>>>);
 
 impl Wake {
     /// Wakes every worker.
     pub fn all(&self) {
-        for (thread, rung) in self.0.workers.lock().expect("no panic while ringing").iter() {
+        for (thread, rung) in self.0.lock().expect("no panic while ringing").iter() {
             rung.store(true, Ordering::Release);
             thread.unpark();
         }
@@ -28,38 +26,92 @@ impl Wake {
     /// Registers the calling worker and answers its flag.
     fn register(&self) -> Arc<AtomicBool> {
         let rung = Arc::new(AtomicBool::new(true));
-        let mut workers = self.0.workers.lock().expect("no panic while ringing");
-        workers.push((std::thread::current(), rung.clone()));
+        self.0.lock().expect("no panic while ringing").push((std::thread::current(), rung.clone()));
         rung
     }
 }
 
+/// Ends a pipeline: on request after what was read is put out, or at the first failure.
+#[derive(Clone, Default)]
+pub struct Halt(Arc<HaltState>);
+
+#[derive(Default)]
+struct HaltState {
+    is_asked: AtomicBool,
+    failure: Mutex<Option<String>>,
+    wake: Wake,
+}
+
+impl Halt {
+    /// Not halted; wakes the workers when it is.
+    pub fn new(wake: Wake) -> Self {
+        Halt(Arc::new(HaltState { wake, ..HaltState::default() }))
+    }
+
+    /// Asks for a graceful end.
+    pub fn ask(&self) {
+        self.0.is_asked.store(true, Ordering::Release);
+        self.0.wake.all();
+    }
+
+    /// Ends with an error; the first one is kept.
+    pub fn fail(&self, message: String) {
+        self.0.failure.lock().expect("no panic while failing").get_or_insert(message);
+        self.ask();
+    }
+
+    /// An end was asked for, or something failed.
+    pub fn is_asked(&self) -> bool {
+        self.0.is_asked.load(Ordering::Acquire)
+    }
+
+    /// What failed.
+    pub fn failure(&self) -> Option<String> {
+        self.0.failure.lock().expect("no panic while failing").clone()
+    }
+}
+
 /// Builds and runs the dataflow on `workers` threads until its input ends. `edges` is called once on
-/// each worker. A panic anywhere ends the process: a worker that vanished would stall the others in
-/// silence.
+/// each worker.
+///
+/// # Errors
+/// A worker that could not be started, or that panicked.
 pub fn run(
     workers: usize,
     plan: &Plan,
     wake: &Wake,
     edges: impl Fn(usize) -> Edges + Send + Sync + 'static,
 ) -> Result<(), String> {
+    abort_on_panic();
     let (plan, wake) = (plan.clone(), wake.clone());
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
         let edges = edges(worker.index());
-        let deadlines = edges.deadlines.clone();
         let rung = wake.register();
         let wakers = worker.dataflow_named("Questline", |scope| build(scope, plan.clone(), edges));
+        let mut looked = std::time::Instant::now();
         while worker.has_dataflows() {
-            if rung.swap(false, Ordering::AcqRel) {
+            // Timers have no bell: look at them now and then.
+            if rung.swap(false, Ordering::AcqRel) || looked.elapsed() >= PATIENCE {
+                looked = std::time::Instant::now();
                 wakers.epochs.activate();
                 wakers.source.activate();
             }
             worker.step_or_park(Some(PATIENCE));
         }
-        drop(deadlines);
     })?;
     guards.join().into_iter().collect::<Result<Vec<()>, _>>().map(drop)
 }
 
-/// How long a worker parks at most before it looks at its timers.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// A panic in one worker would leave the others waiting for it in silence: it ends the process.
+fn abort_on_panic() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let report = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            report(panic);
+            if std::thread::current().name().is_some_and(|name| name.starts_with("timely:")) {
+                std::process::abort();
+            }
+        }));
+    });
+}

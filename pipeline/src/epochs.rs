@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use datasets::rows::Binding;
+use datasets::rows::{Binding, DefinitionRow};
 use datasets::{Epoch, Timestamp};
 use operators::players::Clock;
 use serde::{Deserialize, Serialize};
@@ -22,8 +22,19 @@ use timely::scheduling::Activator;
 pub struct Tick {
     /// The clock when the epoch was opened; the recorded one in a replay along the log.
     pub opened: Timestamp,
-    /// How far to read, from the log.
-    pub recorded: Option<Arc<Vec<Binding>>>,
+    /// What to read, from the log.
+    pub recorded: Option<Arc<Recorded>>,
+    /// The input has ended: everything is to be reported.
+    pub is_last: bool,
+}
+
+/// What an epoch of the log read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// Partitions whose upper moved.
+    pub bindings: Vec<Binding>,
+    /// Definition records, which their topic may have compacted away.
+    pub definitions: Vec<DefinitionRow>,
 }
 
 /// Decides when an epoch opens. Lives on the first worker.
@@ -52,8 +63,10 @@ pub struct Report {
     pub recorded: bool,
     /// The least last-read ingest time among partitions that are not at their end.
     pub behind: Option<Timestamp>,
-    /// The highest ingest time read, where the input's own time is the clock.
+    /// The highest ingest time read.
     pub newest: Option<Timestamp>,
+    /// See [`Tick::is_last`].
+    pub is_last: bool,
 }
 
 /// Where the clock comes from.
@@ -70,7 +83,8 @@ pub enum ClockSource {
 pub fn ticks<'s>(scope: Scope<'s, Epoch>, pacer: Option<Box<dyn Pacer>>) -> (StreamVec<'s, Epoch, Tick>, Activator) {
     let mut activator = None;
     let opened = source(scope, "OpenEpochs", |capability, info| {
-        activator = Some(scope.activator_for(info.address));
+        activator = Some(scope.activator_for(info.address.clone()));
+        let again = scope.activator_for(info.address);
         let mut state = pacer.map(|pacer| (capability, pacer));
         move |output| {
             let Some((capability, pacer)) = &mut state else { return };
@@ -79,6 +93,7 @@ pub fn ticks<'s>(scope: Scope<'s, Epoch>, pacer: Option<Box<dyn Pacer>>) -> (Str
                 Pace::Open(tick) => {
                     output.session(&*capability).give(tick);
                     capability.downgrade(&(epoch + 1));
+                    again.activate();
                 }
                 Pace::Wait => {}
                 Pace::End => state = None,
@@ -89,8 +104,12 @@ pub fn ticks<'s>(scope: Scope<'s, Epoch>, pacer: Option<Box<dyn Pacer>>) -> (Str
 }
 
 /// The clock of every epoch, on every worker.
-pub fn clock<'s>(reports: StreamVec<'s, Epoch, Report>, from: ClockSource, start: Timestamp) -> StreamVec<'s, Epoch, Clock> {
-    let mut now = start;
+pub fn clock<'s>(
+    reports: StreamVec<'s, Epoch, Report>,
+    from: ClockSource,
+    start: Timestamp,
+) -> StreamVec<'s, Epoch, Clock> {
+    let (mut now, mut newest) = (start, start);
     let mut open = std::collections::BTreeMap::new();
     let to_first = Exchange::new(|_: &Report| 0);
     let clock = reports.unary_frontier(to_first, "Clock", move |_, _| {
@@ -106,7 +125,8 @@ pub fn clock<'s>(reports: StreamVec<'s, Epoch, Report>, from: ClockSource, start
                 let (capability, report) = entry.remove();
                 // Never backwards, whatever the inputs say.
                 now = now.max(report.reading(from).unwrap_or(now));
-                output.session(&capability).give(Clock { now });
+                newest = newest.max(report.newest.unwrap_or(newest));
+                output.session(&capability).give(Clock { now, newest, is_last: report.is_last });
             }
         }
     });
@@ -117,6 +137,7 @@ impl Report {
     fn merge(&mut self, other: Report) {
         self.opened = self.opened.max(other.opened);
         self.recorded |= other.recorded;
+        self.is_last |= other.is_last;
         self.newest = self.newest.max(other.newest);
         self.behind = match (self.behind, other.behind) {
             (Some(a), Some(b)) => Some(a.min(b)),

@@ -1,4 +1,30 @@
-//! Placeholder.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+//! Questline's parts that know the world: configuration, sources, the dataflow and its loop.
+//!
+//! - [`dataflow`]: the whole pipeline on one page; [`epochs`] and [`reading`] are its way in.
+//! - [`engine`]: runs it on worker threads.
+//! - [`replay`]: on files; [`run`]: on Kafka, by [`source`].
 
+pub mod cli;
+pub mod config;
+pub mod dataflow;
+pub mod engine;
+pub mod epochs;
+mod kafka_feed;
+pub mod plan;
+pub mod reading;
+pub mod replay;
+pub mod run;
 pub mod source;
+
+/// An error with its causes, on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,2 +1,7 @@
 //! The questline binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pipeline::cli::main()
+}

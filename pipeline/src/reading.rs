@@ -85,6 +85,7 @@ pub fn read<'s>(ticks: StreamVec<'s, Epoch, Tick>, mut from: Box<dyn Source>) ->
                     recorded: tick.recorded.is_some(),
                     behind,
                     newest: None,
+                    is_last: tick.is_last,
                 };
                 reports_output.session(for_reports).give(report);
                 open.pop_front();

@@ -7,6 +7,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
 pub mod cut;
 mod epoch_writer;
 pub mod files;

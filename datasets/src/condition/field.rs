@@ -6,6 +6,28 @@ use super::attribute::Attribute;
 use super::value::{Scalar, Type};
 use crate::{Event, Money, TextField};
 
+/// Where a text that the index can look up comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum TextSource {
+    /// A canonical field.
+    Field(TextField),
+    /// A field of the payload.
+    Attribute(Attribute),
+}
+
+impl TextSource {
+    /// The text in `event`, if it is there and is a text.
+    pub fn text<'a>(&self, event: &Event<'a>) -> Option<Cow<'a, str>> {
+        match self {
+            TextSource::Field(field) => event.text(*field).map(Cow::Borrowed),
+            TextSource::Attribute(attribute) => match attribute.scalar(event)? {
+                Scalar::Text(text) => Some(text),
+                _ => None,
+            },
+        }
+    }
+}
+
 /// What a name in a condition stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Field {

@@ -20,6 +20,8 @@ mod field;
 mod literal;
 mod predicate;
 #[cfg(test)]
+mod proptests;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
@@ -31,10 +33,11 @@ use std::sync::Arc;
 use cel::Env;
 
 pub use attribute::Attribute;
+pub use field::TextSource;
 pub(crate) use field::{Field, NumberField, canonical_event_name};
 use predicate::Predicate;
 
-use crate::{Event, Money, TextField};
+use crate::{Event, Money};
 
 /// A compiled condition; cheap to clone. Two are equal when their texts are.
 #[derive(Clone, Debug)]
@@ -44,7 +47,7 @@ pub struct Condition(Arc<Compiled>);
 struct Compiled {
     text: Box<str>,
     predicate: Predicate,
-    equalities: Vec<(TextField, Vec<Arc<str>>)>,
+    equalities: Vec<(TextSource, Vec<Arc<str>>)>,
     minimum_amount: Option<Money>,
 }
 
@@ -96,9 +99,8 @@ impl Condition {
         self.0.predicate.holds(event)
     }
 
-    /// Necessary conditions for an index: canonical text fields, each with the values of which a
-    /// matching event has one.
-    pub fn equalities(&self) -> &[(TextField, Vec<Arc<str>>)] {
+    /// Necessary conditions for an index: texts, each with the values of which a matching event has one.
+    pub fn equalities(&self) -> &[(TextSource, Vec<Arc<str>>)] {
         &self.0.equalities
     }
 

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use regex::Regex;
 
-use super::field::{Field, NumberField};
+use super::field::{Field, NumberField, TextSource};
 use super::value::Scalar;
-use crate::{Event, Money, TextField};
+use crate::{Event, Money};
 
 /// What must hold for certain.
 #[derive(Clone, Debug)]
@@ -188,13 +188,13 @@ impl Predicate {
         }
     }
 
-    /// The canonical text field, and the values of which it must have one.
-    pub(super) fn equality(&self) -> Option<(TextField, &[Arc<str>])> {
-        match self {
-            Predicate::Is { test: Test::TextIn { field: Field::Text(field), texts }, expected: true } => {
-                Some((*field, texts))
-            }
-            _ => None,
+    /// A text, and the values of which it must have one.
+    pub(super) fn equality(&self) -> Option<(TextSource, &[Arc<str>])> {
+        let Predicate::Is { test: Test::TextIn { field, texts }, expected: true } = self else { return None };
+        match field {
+            Field::Text(field) => Some((TextSource::Field(*field), texts)),
+            Field::Attribute(attribute) => Some((TextSource::Attribute(attribute.clone()), texts)),
+            Field::Number(_) | Field::Time(_) | Field::Granted => None,
         }
     }
 

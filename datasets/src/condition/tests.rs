@@ -1,5 +1,6 @@
 use super::testing::TestEvent;
 use super::*;
+use crate::TextField;
 
 fn condition(text: &str) -> Condition {
     Condition::compile(text).unwrap_or_else(|errors| panic!("{text}: {errors:?}"))
@@ -223,10 +224,10 @@ fn tells_the_index_what_is_necessary() {
     let equalities = |text: &str| {
         let condition = condition(text);
         let equalities = condition.equalities().iter();
-        equalities.map(|(field, texts)| (*field, texts.join(","))).collect::<Vec<_>>()
+        equalities.map(|(source, texts)| (source.clone(), texts.join(","))).collect::<Vec<_>>()
     };
-    let games = |texts: &str| vec![(TextField::GameType, texts.to_owned())];
-    assert_eq!(equalities("game_type == 'slots' && amount > 1 && country == 'GB'"), games("slots"));
+    let games = |texts: &str| vec![(TextSource::Field(TextField::GameType), texts.to_owned())];
+    assert_eq!(equalities("game_type == 'slots' && amount > 1 && country != 'GB'"), games("slots"));
     assert_eq!(equalities("'slots' == game_type"), games("slots"));
     assert_eq!(equalities("game_type in ['slots', 'bingo', 'slots']"), games("bingo,slots"));
     assert_eq!(
@@ -235,7 +236,15 @@ fn tells_the_index_what_is_necessary() {
     );
     assert_eq!(equalities("!(game_type != 'slots' || sport == 'x')"), games("slots"));
     assert_eq!(equalities("amount > 1 && (has(x) && (game_type == 'slots' && vip))"), games("slots"));
-    for none in ["game_type != 'a'", "game_type == 'a' || sport == 'b'", "!(game_type == 'a')", "game_type > 'a'"] {
+    let country = TextSource::Attribute(Attribute::new(["country"]));
+    assert_eq!(equalities("amount > 1 && country in ['MT', 'GB']"), [(country, "GB,MT".to_owned())]);
+    for none in [
+        "game_type != 'a'",
+        "country == 5",
+        "game_type == 'a' || sport == 'b'",
+        "!(game_type == 'a')",
+        "game_type > 'a'",
+    ] {
         assert_eq!(equalities(none), [], "{none}");
     }
 

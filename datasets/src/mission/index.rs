@@ -1,16 +1,17 @@
 //! Finds the stages that an event may move, without looking at the others.
 //!
-//! An event goes by its name to one group of stages, there by each of its texts (game type, sport …)
-//! to the stages that demand that value, and among those to the ones whose least amount it reaches.
-//! Every stage is filed once per event name, under the one of its equalities that the fewest stages
-//! share, so an event pays for what it may match and not for what exists.
+//! An event goes by its name to one group of stages, there by each of its texts (game type, sport,
+//! country …) to the stages that demand that value, and among those to the ones whose least amount it
+//! reaches. Every stage is filed once per event name, under the one of its equalities that the fewest
+//! stages share, so an event pays for what it may match and not for what exists.
 
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
 use super::{EventKind, Measure, Stage};
-use crate::{Event, EventName, Money, TextField};
+use crate::condition::{Condition, TextSource};
+use crate::{Event, EventName, Money};
 
 /// An index over stages, each called by an `I`, such as (mission, stage).
 #[derive(Clone, Debug)]
@@ -22,9 +23,12 @@ pub struct StageIndex<I> {
 /// The stages that look at one kind of event.
 #[derive(Clone, Debug)]
 struct Group<I> {
-    by_text: Vec<(TextField, HashMap<Arc<str>, Bucket<I>>)>,
+    by_text: Vec<(TextSource, Buckets<I>)>,
     rest: Bucket<I>,
 }
+
+/// Stages by the value that they demand.
+type Buckets<I> = HashMap<Arc<str>, Bucket<I>>;
 
 /// Stages under one value, by the least amount that they demand.
 #[derive(Clone, Debug)]
@@ -36,17 +40,26 @@ struct Bucket<I> {
 
 /// What a stage demands of every event that may move it.
 struct Demand<'s> {
-    equalities: &'s [(TextField, Vec<Arc<str>>)],
+    equalities: Vec<&'s Equality>,
     minimum_amount: Option<Money>,
 }
 
+/// A text, and the values of which it must have one.
+type Equality = (TextSource, Vec<Arc<str>>);
+
 impl<I: Copy + Ord> StageIndex<I> {
-    /// Files `stages`; costs about a microsecond each.
+    /// Files `stages`. Costs about a microsecond each.
     pub fn new<'s>(stages: impl IntoIterator<Item = (I, &'s Stage)>) -> Self {
+        Self::with_eligibility(stages.into_iter().map(|(id, stage)| (id, None, stage)))
+    }
+
+    /// Files `stages`, each with the eligibility of its mission: events that are not eligible need not
+    /// find it.
+    pub fn with_eligibility<'s>(stages: impl IntoIterator<Item = (I, Option<&'s Condition>, &'s Stage)>) -> Self {
         let mut by_kind: HashMap<&EventKind, Vec<(I, Demand<'s>)>> = HashMap::new();
-        for (id, stage) in stages {
+        for (id, eligibility, stage) in stages {
             for kind in &stage.on {
-                by_kind.entry(kind).or_default().push((id, Demand::of(stage)));
+                by_kind.entry(kind).or_default().push((id, Demand::of(eligibility, stage)));
             }
         }
         let mut index = StageIndex { known: HashMap::new(), custom: HashMap::new() };
@@ -60,7 +73,8 @@ impl<I: Copy + Ord> StageIndex<I> {
     }
 
     /// Replaces the contents of `found` by the stages that `event` may move, in order. Every stage that
-    /// [accepts](Stage::accepts) the event, or whose [run it breaks](Stage::breaks_run), is among them.
+    /// [accepts](Stage::accepts) the event, or whose [run it breaks](Stage::breaks_run), is among them,
+    /// unless the eligibility that it was filed with excludes the event.
     pub fn candidates(&self, event: &Event<'_>, found: &mut Vec<I>) {
         found.clear();
         let group = match event.name {
@@ -69,8 +83,8 @@ impl<I: Copy + Ord> StageIndex<I> {
         };
         let Some(group) = group else { return };
         group.rest.collect(event.amount, found);
-        for (field, buckets) in &group.by_text {
-            if let Some(bucket) = event.text(*field).and_then(|text| buckets.get(text)) {
+        for (source, buckets) in &group.by_text {
+            if let Some(bucket) = source.text(event).and_then(|text| buckets.get(&*text)) {
                 bucket.collect(event.amount, found);
             }
         }
@@ -80,37 +94,36 @@ impl<I: Copy + Ord> StageIndex<I> {
 }
 
 impl<'s> Demand<'s> {
-    fn of(stage: &'s Stage) -> Self {
-        // A run also moves, back to zero, by events that fail its condition.
-        match &stage.condition {
-            Some(condition) if stage.measure != Measure::Run => {
-                Demand { equalities: condition.equalities(), minimum_amount: condition.minimum_amount() }
-            }
-            _ => Demand { equalities: &[], minimum_amount: None },
+    fn of(eligibility: Option<&'s Condition>, stage: &'s Stage) -> Self {
+        // A run also moves, back to zero, by events that fail its own condition.
+        let condition = stage.condition.as_ref().filter(|_| stage.measure != Measure::Run);
+        let conditions = || eligibility.into_iter().chain(condition);
+        Demand {
+            equalities: conditions().flat_map(Condition::equalities).collect(),
+            minimum_amount: conditions().filter_map(Condition::minimum_amount).max(),
         }
     }
 }
 
 impl<I: Copy> Group<I> {
     fn new(stages: Vec<(I, Demand<'_>)>) -> Self {
-        let mut shared: HashMap<(TextField, &str), usize> = HashMap::new();
-        for (_, demand) in &stages {
-            for (field, text) in
-                demand.equalities.iter().flat_map(|(field, texts)| texts.iter().map(|text| (*field, text)))
-            {
-                *shared.entry((field, text)).or_default() += 1;
+        let mut shared: HashMap<(&TextSource, &str), usize> = HashMap::new();
+        for (source, texts) in stages.iter().flat_map(|(_, demand)| demand.equalities.iter().copied()) {
+            for text in texts {
+                *shared.entry((source, text)).or_default() += 1;
             }
         }
+        // The equality whose values the fewest stages ask for; of equals, one that needs no payload.
+        let crowd = |(source, texts): &&Equality| {
+            let stages: usize = texts.iter().map(|text| shared[&(source, &**text)]).sum();
+            (stages, matches!(source, TextSource::Attribute(_)))
+        };
         let mut group = Group { by_text: Vec::new(), rest: Bucket::new() };
         for (id, demand) in &stages {
-            // The equality whose values the fewest stages ask for; the first of equals.
-            let crowd = |(field, texts): &&(TextField, Vec<Arc<str>>)| -> usize {
-                texts.iter().map(|text| shared[&(*field, &**text)]).sum()
-            };
-            match demand.equalities.iter().min_by_key(crowd) {
+            match demand.equalities.iter().copied().min_by_key(crowd) {
                 None => group.rest.push(*id, demand),
-                Some((field, texts)) => {
-                    let buckets = group.buckets(*field);
+                Some((source, texts)) => {
+                    let buckets = group.buckets(source);
                     for text in texts {
                         buckets.entry(text.clone()).or_insert_with(Bucket::new).push(*id, demand);
                     }
@@ -124,9 +137,9 @@ impl<I: Copy> Group<I> {
         group
     }
 
-    fn buckets(&mut self, field: TextField) -> &mut HashMap<Arc<str>, Bucket<I>> {
-        let index = self.by_text.iter().position(|(known, _)| *known == field).unwrap_or_else(|| {
-            self.by_text.push((field, HashMap::new()));
+    fn buckets(&mut self, source: &TextSource) -> &mut Buckets<I> {
+        let index = self.by_text.iter().position(|(known, _)| known == source).unwrap_or_else(|| {
+            self.by_text.push((source.clone(), HashMap::new()));
             self.by_text.len() - 1
         });
         &mut self.by_text[index].1

@@ -4,6 +4,8 @@
 //! [`StageIndex`] finds the stages that an event may move without looking at the others.
 
 mod index;
+#[cfg(test)]
+mod index_tests;
 mod json;
 mod measure;
 mod parse;
@@ -48,7 +50,7 @@ pub struct Definition {
     pub name: String,
     /// Whether it counts.
     pub status: Status,
-    /// First instant; [`Timestamp::MIN`] where the definition sets no bound.
+    /// First instant; 1970-01-01T00:00:00Z where the definition sets no bound.
     pub start: Timestamp,
     /// Last instant, inclusive; absent: it never ends.
     pub end: Option<Timestamp>,

@@ -65,7 +65,7 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
         name: name.unwrap_or_else(|| mission_id.to_string()),
         mission_id,
         status: status?,
-        start: start.unwrap_or(Timestamp::MIN),
+        start: start.unwrap_or_default(),
         end,
         window: window?,
         eligibility,

@@ -77,11 +77,11 @@ fn the_example_of_the_domain() {
 #[test]
 fn what_is_absent_has_a_default() {
     let mission = parse(&small("")).unwrap();
-    assert_eq!((mission.start, mission.end), (Timestamp::MIN, None));
+    assert_eq!((mission.start, mission.end), (Timestamp::default(), None));
     assert_eq!((mission.name.as_str(), &mission.window), ("m", &Window::Once));
     assert_eq!((mission.on_reversal, mission.lateness_micros), (OnReversal::Revoke, 7 * 86_400_000_000));
     assert!(mission.reward.is_none() && mission.channels.is_empty() && mission.eligibility.is_none());
-    assert_eq!(mission.window_at(at("1999-01-01T00:00:00Z")), Some((Timestamp::MIN, None)));
+    assert_eq!(mission.window_at(at("1999-01-01T00:00:00Z")), Some((Timestamp::default(), None)));
     let with_nulls = r#""name":null,"start":null,"end":null,"window":null,"eligibility":null,"repeat":null,
         "reward":null,"on_reversal":null,"count_from":null,"lateness":null,"exclusive_group":null,"priority":null"#;
     assert_eq!(parse(&small(with_nulls)), Ok(mission));

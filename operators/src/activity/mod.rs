@@ -89,13 +89,14 @@ impl DailyActivity {
         }
     }
 
-    /// Restates the touched rows of the groups that report by `now`, in the order of their keys.
-    pub fn report(&mut self, now: Timestamp) -> Vec<Restatement> {
+    /// Restates the touched rows of the groups that report by `now`, or of all at the end of the input, in
+    /// the order of their keys.
+    pub fn report(&mut self, now: Timestamp, is_last: bool) -> Vec<Restatement> {
         let since = self.reported.replace(now);
         let due = self.reporting.due(since, now);
         let mut restatements = Vec::new();
         for (index, group) in self.groups.iter_mut().enumerate() {
-            if !group.touched.is_empty() && due(index) {
+            if !group.touched.is_empty() && (is_last || due(index)) {
                 group.restate(&self.rules, now, &mut restatements);
             }
         }

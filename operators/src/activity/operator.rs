@@ -11,8 +11,8 @@ use timely::dataflow::operators::Operator;
 
 use super::{ActivityRules, DailyActivity, Reporting};
 use crate::changes::Posting;
-use crate::players::Clock;
 use crate::deadline::Deadlines;
+use crate::players::Clock;
 
 /// Rows of daily activity. A row's new revision is asserted in the epoch that retracts the old one.
 pub fn daily_activity<'s>(
@@ -33,8 +33,8 @@ pub fn daily_activity<'s>(
                 }
             });
             clock.for_each(|capability, readings| {
-                for Clock { now } in readings.drain(..) {
-                    clocks.insert(*capability.time(), (capability.retain(0), now));
+                for clock in readings.drain(..) {
+                    clocks.insert(*capability.time(), (capability.retain(0), clock));
                 }
             });
             while let Some(entry) = clocks.first_entry() {
@@ -42,12 +42,12 @@ pub fn daily_activity<'s>(
                 if postings_frontier.less_equal(&epoch) || clock_frontier.less_equal(&epoch) {
                     break;
                 }
-                let (capability, now) = entry.remove();
+                let (capability, Clock { now, is_last, .. }) = entry.remove();
                 for (posting, diff) in pending.remove(&epoch).unwrap_or_default() {
                     activity.update(&posting, diff);
                 }
                 let mut session = output.session(&capability);
-                for restatement in activity.report(now) {
+                for restatement in activity.report(now, is_last) {
                     if let Some(before) = restatement.before {
                         session.give((before, epoch, -1));
                     }

@@ -15,8 +15,8 @@ use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 pub use reversal::{Reversal, Waiting};
-pub use transaction::{Booking, Market, Order, TransactionKey};
 use transaction::{Assertion, LifeCycle, Moving, Transaction, Version, books, content};
+pub use transaction::{Booking, Market, Order, TransactionKey};
 
 /// Settings of `[identity]` and `[ledger]`; durations in microseconds.
 #[derive(Clone, Debug)]
@@ -165,9 +165,9 @@ impl Ledger {
         }
     }
 
-    /// Forgets transactions that can neither recur nor be reversed by a record ingested after `now`.
-    pub fn forget(&mut self, now: Timestamp, rules: &LedgerRules) {
-        let hour = now.micros().div_euclid(HOUR);
+    /// Forgets transactions that can neither recur nor be reversed by a record ingested at `newest` or later.
+    pub fn forget(&mut self, newest: Timestamp, rules: &LedgerRules) {
+        let hour = newest.micros().div_euclid(HOUR);
         let later = self.expiry.split_off(&hour);
         let due = std::mem::replace(&mut self.expiry, later);
         if due.is_empty() {

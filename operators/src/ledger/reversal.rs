@@ -14,10 +14,8 @@ use super::transaction::{Order, Target, Transaction, TransactionKey};
 use super::{Effect, FastMap, Ledger, LedgerRules};
 
 /// After everything.
-pub(super) const ALWAYS: Order = (
-    Timestamp::MAX,
-    Coordinates { topic: TopicId(u16::MAX), partition: i32::MAX, offset: i64::MAX, index: u32::MAX },
-);
+pub(super) const ALWAYS: Order =
+    (Timestamp::MAX, Coordinates { topic: TopicId(u16::MAX), partition: i32::MAX, offset: i64::MAX, index: u32::MAX });
 
 /// Reversals of reversals are followed this deep; a longer chain is no accounting, and never matches.
 const MAX_DEPTH: u8 = 16;

@@ -9,7 +9,7 @@ use hashbrown::hash_map::EntryRef;
 use super::facts;
 use super::report::Message;
 use super::touch::{Moved, Touch};
-use super::{Closing, Group, Player, Players};
+use super::{Clock, Closing, Group, Player, Players};
 use crate::changes::{Changes, Phase, Position};
 use crate::definitions::{Applied, DefinitionRecord, MissionSlot};
 use crate::ledger::{Admission, Effect, EffectKind, Reversal};
@@ -22,7 +22,13 @@ const HOUR: i64 = 3_600_000_000;
 
 impl Players {
     /// Closes an epoch and tells what it changed. `batches` and `definitions` may come in any order.
-    pub fn close(&mut self, now: Timestamp, definitions: &mut [DefinitionRecord], batches: &[Arc<EventBatch>]) -> Changes {
+    pub fn close(
+        &mut self,
+        clock: Clock,
+        definitions: &mut [DefinitionRecord],
+        batches: &[Arc<EventBatch>],
+    ) -> Changes {
+        let Clock { now, newest, .. } = clock;
         let mut changes = Changes::default();
         definitions.sort_by_key(|record| record.at);
         for record in definitions.iter() {
@@ -33,6 +39,7 @@ impl Players {
             self.apply(&event, now, &mut changes);
         }
         self.fire(now, &mut changes);
+        self.sweep(newest);
         changes
     }
 
@@ -110,7 +117,14 @@ impl Players {
     }
 
     /// Announces what an event moved, in order of mission and window.
-    fn announce(&mut self, event: &Event<'_>, id: &Arc<str>, mut moved: Vec<Moved>, now: Timestamp, changes: &mut Changes) {
+    fn announce(
+        &mut self,
+        event: &Event<'_>,
+        id: &Arc<str>,
+        mut moved: Vec<Moved>,
+        now: Timestamp,
+        changes: &mut Changes,
+    ) {
         let definitions = &self.definitions;
         moved.sort_by_key(|moved| (definitions.mission_id(moved.slot), moved.window, !moved.is_new));
         moved.dedup_by_key(|moved| (moved.slot, moved.window));
@@ -173,14 +187,17 @@ impl Players {
             if let Some(errors) = refused {
                 self.reporter.refuse_definition(record, errors, changes);
             }
-            changes.definitions.push((record.at, DefinitionRow {
-                place: Place::new(&self.reporter.topics, record.at),
-                ingest_time: record.ingest_time,
-                mission_id: record.key.clone(),
-                version,
-                accepted: refused.is_none(),
-                definition: record.text.clone(),
-            }));
+            changes.definitions.push((
+                record.at,
+                DefinitionRow {
+                    place: Place::new(&self.reporter.topics, record.at),
+                    ingest_time: record.ingest_time,
+                    mission_id: record.key.clone(),
+                    version,
+                    accepted: refused.is_none(),
+                    definition: record.text.clone(),
+                },
+            ));
         }
         if let Applied::Version { slot, retargeted: true } = applied {
             self.retarget(slot, record, now, changes);
@@ -222,13 +239,17 @@ impl Players {
                 self.reporter.orphan(orphan, changes);
             }
         }
-        let hour = now.micros().div_euclid(HOUR);
+    }
+
+    /// Gives back the memory of what no record can touch that is ingested at `newest` or later.
+    fn sweep(&mut self, newest: Timestamp) {
+        let hour = newest.micros().div_euclid(HOUR);
         if hour <= self.swept {
             return;
         }
         self.swept = hour;
         for group in &mut self.groups {
-            group.ledger.forget(now, &self.rules.ledger);
+            group.ledger.forget(newest, &self.rules.ledger);
         }
         let later = self.closing.split_off(&hour);
         for Closing { group, player, slot, window } in

@@ -22,6 +22,11 @@ use crate::definitions::DefinitionRecord;
 pub struct Clock {
     /// Never less than in the epoch before.
     pub now: Timestamp,
+    /// The highest ingest time so far. Memory is given back by it, not by `now`, which may be far ahead
+    /// of a backlog.
+    pub newest: Timestamp,
+    /// The input has ended: whatever waits to be reported is reported.
+    pub is_last: bool,
 }
 
 /// What an epoch gathers until it closes.
@@ -65,8 +70,8 @@ pub fn players<'s>(
                 open.entry(*capability.time()).or_default().definitions.append(records);
             });
             clock.for_each(|capability, readings| {
-                for Clock { now } in readings.drain(..) {
-                    clocks.insert(*capability.time(), (capability.retain(0), capability.retain(1), now));
+                for clock in readings.drain(..) {
+                    clocks.insert(*capability.time(), (capability.retain(0), capability.retain(1), clock));
                 }
             });
             let mut postings_output = postings_output.activate();
@@ -76,9 +81,9 @@ pub fn players<'s>(
                 if !is_closed(frontiers, epoch) {
                     break;
                 }
-                let (for_postings, for_changes, now) = entry.remove();
+                let (for_postings, for_changes, clock) = entry.remove();
                 let Open { batches, mut definitions } = open.remove(&epoch).unwrap_or_default();
-                let mut changes = core.close(now, &mut definitions, &batches);
+                let mut changes = core.close(clock, &mut definitions, &batches);
                 let updates = changes.postings.drain(..).map(|(posting, diff)| (posting, epoch, diff));
                 postings_output.session(&for_postings).give_iterator(updates);
                 changes_output.session(&for_changes).give(changes);

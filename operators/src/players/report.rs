@@ -106,7 +106,12 @@ impl Reporter {
         self.bury(Reason::OrphanReversal, detail, (at, ingest_time), Some(player_id), Some(payload), changes);
     }
 
-    pub(super) fn refuse_definition(&self, record: &DefinitionRecord, errors: &[DefinitionError], changes: &mut Changes) {
+    pub(super) fn refuse_definition(
+        &self,
+        record: &DefinitionRecord,
+        errors: &[DefinitionError],
+        changes: &mut Changes,
+    ) {
         let detail = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         let from = (record.at, record.ingest_time);
         self.bury(Reason::InvalidDefinition, detail, from, None, record.text.clone(), changes);

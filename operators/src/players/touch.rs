@@ -73,7 +73,10 @@ impl<'a> Touch<'a> {
         }
         let mission = &version.mission;
         let stage = &mission.stages[candidate.stage];
-        let qualifies = stage.accepts(event) && mission.is_eligible(event);
+        if !mission.is_eligible(event) {
+            return;
+        }
+        let qualifies = stage.accepts(event);
         if !qualifies && !stage.breaks_run(event) {
             return;
         }

@@ -1,0 +1,86 @@
+//! The command line (INTERFACE, "Commands").
+
+mod generate;
+mod replay;
+mod show;
+mod validate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Stream processing for gaming operators: missions, daily activity and GGR, exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "questline", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the same pipeline on a file, without a broker.
+    Replay(replay::ReplayArgs),
+    /// Checks a configuration, and mission definitions with it.
+    Validate(validate::Validate),
+    /// Generates play: to a file, to standard output, or to Kafka.
+    Generate(generate::Generate),
+}
+
+/// Why a command ended without success.
+enum Failure {
+    /// Usage or invalid input: every error, each with its place and what to do. Exit 2.
+    Invalid(Vec<String>),
+    /// Failed while running. Exit 1.
+    Failed(String),
+}
+
+impl From<String> for Failure {
+    fn from(message: String) -> Self {
+        Failure::Failed(message)
+    }
+}
+
+/// Where a configuration is.
+#[derive(Debug, clap::Args)]
+struct ConfigArgs {
+    /// The pipeline's configuration, such as docs/pipeline.example.toml.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+impl ConfigArgs {
+    fn load(&self) -> Result<crate::config::Config, Failure> {
+        crate::config::Config::load(&self.config, std::env::vars())
+            .map_err(|errors| Failure::Invalid(errors.0.iter().map(ToString::to_string).collect()))
+    }
+}
+
+/// Parses the command line and runs the command.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Replay(command) => command.run(),
+        Command::Validate(command) => command.run(),
+        Command::Generate(command) => command.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Failed(message)) => {
+            eprintln!("error: {message}");
+            ExitCode::from(1)
+        }
+        Err(Failure::Invalid(errors)) => {
+            errors.iter().for_each(|error| eprintln!("error: {error}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Logs to standard error; `RUST_LOG` says how much.
+fn log(default: &str) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

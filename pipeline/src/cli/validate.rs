@@ -1,0 +1,69 @@
+//! `questline validate`
+
+use std::path::{Path, PathBuf};
+
+use datasets::mission::Mission;
+
+use super::{ConfigArgs, Failure};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Validate {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Mission definitions: one JSON object, an array of them, or one on each line.
+    #[arg(long, value_name = "FILE")]
+    missions: Option<PathBuf>,
+}
+
+impl Validate {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let config = self.config.load()?;
+        println!("{}: valid", self.config.config.display());
+        let Some(path) = self.missions else { return Ok(()) };
+        let defaults = crate::plan::mission_defaults(&config);
+        let mut errors = Vec::new();
+        let definitions = definitions(&path).map_err(|error| Failure::Invalid(vec![error]))?;
+        for Definition { place, text } in &definitions {
+            let key = mission_id(text).unwrap_or_default();
+            if let Err(wrong) = Mission::parse(&key, text, &defaults) {
+                errors.extend(wrong.iter().map(|error| format!("{place}: {key}: {error}")));
+            }
+        }
+        if !errors.is_empty() {
+            return Err(Failure::Invalid(errors));
+        }
+        println!("{}: {} valid definitions", path.display(), definitions.len());
+        Ok(())
+    }
+}
+
+/// A definition's text and where it is.
+struct Definition {
+    place: String,
+    text: String,
+}
+
+fn definitions(path: &Path) -> Result<Vec<Definition>, String> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
+    if let Ok(many) = serde_json::from_str::<Vec<Box<serde_json::value::RawValue>>>(&text) {
+        let numbered = many.iter().enumerate();
+        let one = |(index, raw): (usize, &Box<serde_json::value::RawValue>)| Definition {
+            place: format!("{shown}: definition {}", index + 1),
+            text: raw.get().to_owned(),
+        };
+        return Ok(numbered.map(one).collect());
+    }
+    if serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text).is_ok() {
+        return Ok(vec![Definition { place: shown.to_string(), text }]);
+    }
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let one =
+        |(index, line): (usize, &str)| Definition { place: format!("{shown}:{}", index + 1), text: line.to_owned() };
+    Ok(lines.map(one).collect())
+}
+
+fn mission_id(text: &str) -> Option<String> {
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).ok()?;
+    Some(object.get("mission_id")?.as_str()?.to_owned())
+}

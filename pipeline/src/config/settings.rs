@@ -1,0 +1,356 @@
+//! Every setting with its default (INTERFACE, "Configuration").
+
+use datasets::mapping::MappingConfig;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::values::{Duration, Percent, Properties, Secret, Zone};
+
+/// The whole configuration of a pipeline.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What the pipeline is called and how it runs.
+    pub pipeline: PipelineConfig,
+    /// The brokers. Absent for `replay` and `demo`.
+    pub kafka: Option<KafkaConfig>,
+    /// Where events come from. Without any: one source `events` on the topic `events`.
+    #[serde(rename = "source")]
+    pub sources: Vec<SourceConfig>,
+    /// Where mission definitions come from.
+    pub missions: MissionsConfig,
+    /// What events and definitions may leave out.
+    pub defaults: DefaultsConfig,
+    /// What can be reversed.
+    pub ledger: LedgerConfig,
+    /// What is a duplicate.
+    pub identity: IdentityConfig,
+    /// Daily gaming activity.
+    pub activity: ActivityConfig,
+    /// Parquet on object storage. Absent: none is written.
+    pub lake: Option<LakeConfig>,
+    /// Refused inputs.
+    pub dead_letters: DeadLettersConfig,
+    /// Bounds on what is in flight.
+    pub limits: LimitsConfig,
+    /// Read only to be refused: points are not supported in this version.
+    pub(super) points: Option<IgnoredAny>,
+    /// Read only to be refused: tiers are not supported in this version.
+    pub(super) tier: Option<IgnoredAny>,
+}
+
+/// `[pipeline]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PipelineConfig {
+    /// Part of every completion's id and of the transactional ids: two pipelines on one broker need two
+    /// names, and one pipeline keeps its name for ever. Default `questline`; required with `[kafka]`.
+    pub name: String,
+    /// Worker threads; `--workers` wins. Default 1.
+    pub workers: usize,
+    /// How often changed rows of activity are reported. Absent: 10 s in a run, every epoch in a replay.
+    pub reporting_interval: Option<Duration>,
+}
+
+impl Default for PipelineConfig {
+    fn default() -> Self {
+        PipelineConfig { name: "questline".to_owned(), workers: 1, reporting_interval: None }
+    }
+}
+
+impl PipelineConfig {
+    /// The interval of a run where none is configured.
+    pub const REPORTING_INTERVAL: Duration = Duration::seconds(10);
+}
+
+/// `[kafka]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KafkaConfig {
+    /// `host:port`, comma-separated. Required.
+    pub brokers: String,
+    /// Any property of librdkafka. A secret, such as `sasl.password`, comes by the environment
+    /// (`QUESTLINE__KAFKA__PROPERTIES__SASL_PASSWORD`) or from a file (`"sasl.password_file"`).
+    pub properties: Properties,
+    /// How long a start waits for the brokers before it gives up with exit 1. Default 60 s.
+    pub startup_timeout: Duration,
+    /// Output topics.
+    pub topics: TopicsConfig,
+}
+
+impl Default for KafkaConfig {
+    fn default() -> Self {
+        KafkaConfig {
+            brokers: String::new(),
+            properties: Properties::default(),
+            startup_timeout: Duration::seconds(60),
+            topics: TopicsConfig::default(),
+        }
+    }
+}
+
+/// `[kafka.topics]`: output topics. Those that do not exist are created.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TopicsConfig {
+    /// Completions and revocations. Default `completions`.
+    pub completions: String,
+    /// Rows of daily activity, compacted. Default `activity`.
+    pub activity: String,
+    /// Refused inputs. Default `dead-letters`.
+    pub dead_letters: String,
+    /// The log of epochs, which a restart follows; one partition. Absent: `{pipeline.name}-progress`.
+    pub progress: Option<String>,
+    /// Partitions of topics that are created. Default 6.
+    pub partitions: u32,
+    /// Replicas of topics that are created. Absent: the broker's default.
+    pub replication: Option<u32>,
+}
+
+impl Default for TopicsConfig {
+    fn default() -> Self {
+        TopicsConfig {
+            completions: "completions".to_owned(),
+            activity: "activity".to_owned(),
+            dead_letters: "dead-letters".to_owned(),
+            progress: None,
+            partitions: 6,
+            replication: None,
+        }
+    }
+}
+
+impl TopicsConfig {
+    /// The progress topic of the pipeline called `name`.
+    pub fn progress(&self, name: &str) -> String {
+        self.progress.clone().unwrap_or_else(|| format!("{name}-progress"))
+    }
+}
+
+/// `[[source]]`: topics whose payloads look alike.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SourceConfig {
+    /// Part of a transaction's identity: it stays. Required.
+    pub name: String,
+    /// Topics; each in one source only. Required.
+    pub topics: Vec<String>,
+    /// Where payloads keep what an event needs. The defaults fill what is absent.
+    pub mapping: MappingConfig,
+}
+
+/// `[missions]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MissionsConfig {
+    /// The compacted topic of mission definitions. Default `missions`.
+    pub topic: String,
+}
+
+impl Default for MissionsConfig {
+    fn default() -> Self {
+        MissionsConfig { topic: "missions".to_owned() }
+    }
+}
+
+/// `[defaults]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DefaultsConfig {
+    /// Currency of events and of sums that name none. Default `EUR`.
+    pub currency: String,
+    /// Codes beyond ISO 4217 that may be used. Default none.
+    pub currencies: Vec<String>,
+    /// Zone of mission windows that name none. Default UTC.
+    pub zone: Zone,
+}
+
+impl Default for DefaultsConfig {
+    fn default() -> Self {
+        DefaultsConfig { currency: "EUR".to_owned(), currencies: Vec::new(), zone: Zone::default() }
+    }
+}
+
+/// `[ledger]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LedgerConfig {
+    /// How long a transaction can be reversed; costs state. Default 95 d.
+    pub retention: Duration,
+}
+
+impl Default for LedgerConfig {
+    fn default() -> Self {
+        LedgerConfig { retention: Duration::days(95) }
+    }
+}
+
+/// `[identity]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IdentityConfig {
+    /// How long a transaction id is remembered. At least 48 h, as wallets retry for two days. Default 7 d.
+    pub retention: Duration,
+    /// How long a reversal waits for its transaction. Default 48 h.
+    pub orphan_wait: Duration,
+    /// How far an event may be ahead of its own ingest time. Default 5 min.
+    pub max_future: Duration,
+    /// Families whose status moves under one transaction id. Default `deposit`, `withdrawal`.
+    pub lifecycle: Vec<String>,
+    /// Statuses whose money counts. Default `approved`, `completed`.
+    pub counted_status: Vec<String>,
+}
+
+impl Default for IdentityConfig {
+    fn default() -> Self {
+        let texts = |texts: [&str; 2]| texts.map(str::to_owned).to_vec();
+        IdentityConfig {
+            retention: Duration::days(7),
+            orphan_wait: Duration::days(2),
+            max_future: Duration::seconds(300),
+            lifecycle: texts(["deposit", "withdrawal"]),
+            counted_status: texts(["approved", "completed"]),
+        }
+    }
+}
+
+/// `[activity]`
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ActivityConfig {
+    /// Zone of the reporting day. Default UTC.
+    pub zone: Zone,
+    /// How stakes and wins are counted. Default `cash`.
+    pub basis: Basis,
+    /// The day that a stake belongs to. Default `transaction`.
+    pub attribution: Attribution,
+    /// From GGR to NGR, in order. Default none: NGR is GGR.
+    pub ngr: Vec<NgrConfig>,
+}
+
+/// `activity.basis`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// Stake without bonus money, withdrawable winnings.
+    #[default]
+    Cash,
+    /// All stake and all wins.
+    Gross,
+}
+
+/// `activity.attribution`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Attribution {
+    /// Stake on the day of the bet, win on the day of the settlement.
+    #[default]
+    Transaction,
+    /// Both on the day of the settlement. Not supported in this version.
+    Settlement,
+}
+
+/// `[[activity.ngr]]`: one deduction, by `percent` or by `amount_of`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NgrConfig {
+    /// What people call it. Required.
+    pub name: String,
+    /// A percentage of `of`.
+    pub percent: Option<Percent>,
+    /// What `percent` is of. Default `ggr`, the cash one in either basis.
+    pub of: Option<NgrBase>,
+    /// What a negative base of `percent` does. Default `zero`.
+    pub clamp: Option<Clamp>,
+    /// The whole amount of a column.
+    pub amount_of: Option<NgrBase>,
+}
+
+/// A column that a deduction is taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "named by the columns of the row")]
+pub enum NgrBase {
+    Ggr,
+    Bets,
+    Wins,
+    BonusCost,
+}
+
+/// `clamp`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clamp {
+    /// It deducts nothing.
+    #[default]
+    Zero,
+    /// It deducts a negative amount: NGR grows.
+    None,
+}
+
+/// `[lake]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LakeConfig {
+    /// Root of the tables: `s3://bucket/root` or `file:///path`. Required.
+    pub url: String,
+    /// Parquet bytes at which a file is cut; costs memory. Default 128 MiB.
+    pub max_file_bytes: u64,
+    /// Oldest a row may get before its file is cut: bounds analysts' lag. Default 5 min.
+    pub max_file_age: Duration,
+    /// How to reach S3; the usual `AWS_…` variables fill what is absent.
+    pub s3: S3Config,
+}
+
+impl Default for LakeConfig {
+    fn default() -> Self {
+        LakeConfig {
+            url: String::new(),
+            max_file_bytes: 128 << 20,
+            max_file_age: Duration::seconds(300),
+            s3: S3Config::default(),
+        }
+    }
+}
+
+/// `[lake.s3]`
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct S3Config {
+    /// Server of another vendor, such as `http://127.0.0.1:9000`. Absent: AWS.
+    pub endpoint: Option<String>,
+    /// Region.
+    pub region: Option<String>,
+    /// Plain HTTP is allowed. Default false.
+    pub allow_http: bool,
+    /// Who asks; also `access_key_id_file`.
+    pub access_key_id: Option<String>,
+    /// Only by `QUESTLINE__LAKE__S3__SECRET_ACCESS_KEY` or `secret_access_key_file`.
+    pub secret_access_key: Option<Secret>,
+    /// Only by `QUESTLINE__LAKE__S3__SESSION_TOKEN` or `session_token_file`.
+    pub session_token: Option<Secret>,
+}
+
+/// `[dead_letters]`
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeadLettersConfig {
+    /// Keep the bytes of records that do not parse, which redaction cannot reach. Default false.
+    pub raw: bool,
+}
+
+/// `[limits]`: reading stops while one of them is reached.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Epochs that are open or not yet committed. Default 64.
+    pub epochs_in_flight: u64,
+    /// Bytes of records that were read and are not yet committed. Default 256 MiB.
+    pub bytes_in_flight: u64,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        LimitsConfig { epochs_in_flight: 64, bytes_in_flight: 256 << 20 }
+    }
+}

@@ -1,0 +1,314 @@
+use std::fs;
+
+use datasets::mapping::AmountPlace;
+use datasets::{Family, Money, SourceId, TopicId};
+use operators::activity::{Base, Deduction};
+
+use super::*;
+
+fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::parse(text, "p.toml", Path::new("."), variables)
+}
+
+fn config(text: &str, variables: &[(&str, &str)]) -> Config {
+    parse(text, variables).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn errors(text: &str) -> String {
+    parse(text, &[]).expect_err(text).to_string()
+}
+
+#[test]
+fn nothing_is_required_without_a_broker() {
+    let config = config("", &[]);
+    assert_eq!(config.pipeline, PipelineConfig::default());
+    assert_eq!(
+        (config.sources[0].name.as_str(), config.sources[0].topics.as_slice()),
+        ("events", &["events".to_owned()][..])
+    );
+    assert_eq!(Config { sources: Vec::new(), ..config }, Config::default());
+}
+
+/// The documented example: each key is there, and what it calls a default is one.
+#[test]
+fn the_example_states_the_defaults() {
+    let text = include_str!("../../../docs/pipeline.example.toml");
+    let secrets =
+        [("QUESTLINE__LAKE__S3__SECRET_ACCESS_KEY", "s"), ("QUESTLINE__KAFKA__PROPERTIES__SASL_PASSWORD", "p")];
+    let example = config(text, &secrets);
+    let minimal =
+        "[pipeline]\nname = \"acme\"\n[kafka]\nbrokers = \"127.0.0.1:9092\"\n[lake]\nurl = \"s3://bucket/root\"";
+    let mut expected = config(minimal, &[]);
+
+    // What the example shows beyond the defaults, and marks so.
+    expected.pipeline.reporting_interval = Some(PipelineConfig::REPORTING_INTERVAL);
+    let kafka = expected.kafka.as_mut().unwrap();
+    kafka.topics.progress = Some("acme-progress".to_owned());
+    kafka.topics.replication = Some(3);
+    kafka.properties = example.kafka.as_ref().unwrap().properties.clone();
+    expected.sources = example.sources.clone();
+    expected.defaults.currencies = vec!["BTC".to_owned()];
+    expected.activity.ngr = example.activity.ngr.clone();
+    expected.lake.as_mut().unwrap().s3 = example.lake.as_ref().unwrap().s3.clone();
+    assert_eq!(example, expected);
+
+    assert_eq!(example.sources[0].mapping.amount, Some(AmountPlace { path: "/stake/amount".to_owned(), scale: 2 }));
+    let fee = &example.activity.ngr[0];
+    assert_eq!((fee.percent, fee.of), (Some(Percent(Money::from_units(10))), Some(NgrBase::Ggr)));
+    assert_eq!(example.activity.ngr[1].amount_of, Some(NgrBase::BonusCost));
+    assert_eq!(example.kafka.unwrap().properties.0["sasl.password"], "p");
+}
+
+/// A key that is not in the example is not documented.
+#[test]
+fn the_example_shows_every_key() {
+    let text = include_str!("../../../docs/pipeline.example.toml");
+    let shows = |key: &str| {
+        text.lines()
+            .map(|line| line.trim_start_matches(['#', ' ']))
+            .any(|line| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('=')))
+    };
+    for table in [
+        "",
+        "pipeline",
+        "kafka",
+        "kafka.topics",
+        "missions",
+        "defaults",
+        "ledger",
+        "identity",
+        "activity",
+        "lake",
+        "lake.s3",
+        "dead_letters",
+        "limits",
+    ] {
+        let header = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
+        let unknown = errors(&format!("{header}no_such_key_at_all = 1"));
+        let known =
+            unknown.lines().find_map(|line| line.split_once("use one of ")).unwrap_or_else(|| panic!("{unknown}")).1;
+        for key in known.split(", ") {
+            let path = if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") };
+            let is_table = text.contains(&format!("[{path}]"));
+            let is_refused = matches!(key, "tier" | "points");
+            assert!(is_table || is_refused || shows(key), "{path} is not in docs/pipeline.example.toml");
+        }
+    }
+}
+
+#[test]
+fn every_error_is_listed_with_its_place() {
+    let text = r#"
+[pipeline]
+name = "a b"
+workers = "two"
+[kafka]
+brokrs = "x"
+startup_timeout = "soon"
+[[source]]
+name = "pam"
+topics = ["events", "bets"]
+[source.mapping]
+amount = { path = "stake", scale = 2 }
+plyer_id = "/user"
+[[source]]
+name = "pam"
+topics = ["bets"]
+[defaults]
+currency = "eur"
+zone = "Europe/Valetta"
+[identity]
+retention = "47h"
+lifecycle = ["deposits"]
+[activity]
+basis = "net"
+attribution = "settlement"
+[[activity.ngr]]
+name = "fee"
+percent = 12.5
+[[activity.ngr]]
+name = "bonus"
+[points]
+expiry = "P90D"
+[[tier]]
+name = "Silver"
+[lake]
+url = "gs://bucket"
+max_file_bytes = -1
+"#;
+    let expected = r#"
+p.toml:3:1: pipeline.name: "a b" is no name: use letters, digits, '.', '_' and '-', at most 100 of them
+p.toml:4:11: pipeline.workers: invalid type: string "two", expected a whole number from 0
+p.toml:5:2: kafka.brokers: is missing: write "host:port", several separated by commas
+p.toml:6:1: kafka.brokrs: unknown key "brokrs": did you mean "brokers"?
+p.toml:7:19: kafka.startup_timeout: "soon" is no duration: write "7d", "48h", "5m", "10s" or "P90D"
+p.toml:12:1: source[0].mapping.amount: "stake" is no place: write a JSON Pointer such as "/stake", "header:NAME", "key" or "=constant"
+p.toml:13:1: source[0].mapping.plyer_id: unknown key "plyer_id": did you mean "player_id"?
+p.toml:15:1: source[1].name: "pam" is the name of source[0] too
+p.toml:16:1: source[1].topics: topic "bets" is used by source[0].topics already: each topic has one use
+p.toml:18:1: defaults.currency: unknown currency "eur": use a code of ISO 4217, or add it to defaults.currencies
+p.toml:19:8: defaults.zone: unknown time zone "Europe/Valetta": use a name of the IANA database, such as "Europe/Malta"
+p.toml:21:1: identity.retention: 47h is too short: wallets retry for two days, so at least 48h
+p.toml:22:1: identity.lifecycle: unknown family "deposits": use bet, win, settlement, deposit, withdrawal, bonus, adjustment, reversal
+p.toml:24:9: activity.basis: unknown value "net": use one of cash, gross
+p.toml:25:1: activity.attribution: "settlement" is not supported in this version: use "transaction"
+p.toml:28:11: activity.ngr[0].percent: invalid type: floating point `12.5`, expected a percentage as a string, such as "12.5"
+p.toml:29:1: activity.ngr[1].percent: is missing: give percent (with of) or amount_of
+p.toml:31:2: points: a points ledger is not supported in this version: remove it
+p.toml:33:3: tier: a loyalty tier is not supported in this version: remove it
+p.toml:36:1: lake.url: "gs://bucket" is no place for the lake: write "s3://bucket/root" or "file:///path"
+p.toml:37:18: lake.max_file_bytes: invalid value: integer `-1`, expected a whole number from 0"#;
+    assert_eq!(errors(text), expected.trim_start());
+}
+
+#[test]
+fn syntax_errors_are_listed_with_line_and_column() {
+    let found = errors("[pipeline]\nname = acme\n[pipeline]\nworkers = \n");
+    let places: Vec<&str> = found.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(places, ["p.toml:2:8", "p.toml:3:2", "p.toml:4:11"], "{found}");
+    assert!(found.lines().all(|line| line.contains(": no valid TOML: ")), "{found}");
+}
+
+#[test]
+fn what_is_required_is_asked_for() {
+    assert_eq!(
+        errors("[kafka]\n[[source]]\n[lake]\n[lake.s3]\nendpoint = \"http://x\"\naccess_key_id = \"x\""),
+        r#"p.toml:1:2: kafka.brokers: is missing: write "host:port", several separated by commas
+p.toml:2:1: source[0].name: is missing: name the source; the name is part of what a duplicate is, and stays
+p.toml:2:1: source[0].topics: is missing: list at least one topic
+p.toml:3:2: lake.url: is missing: write "s3://bucket/root" or "file:///path"
+p.toml:5:1: lake.s3.endpoint: is plain HTTP: use https, or set lake.s3.allow_http = true
+p.toml: pipeline.name: is missing: with [kafka], name the pipeline; the name goes into ids and stays"#
+    );
+    assert_eq!(errors("source = []"), "p.toml:1:1: source: is empty: add a [[source]] with name and topics");
+    assert_eq!(errors("[source]\nname = \"x\"").lines().count(), 1);
+}
+
+#[test]
+fn topics_have_one_use() {
+    let text = "[pipeline]\nname = \"acme\"\n[kafka]\nbrokers = \"b\"\n[kafka.topics]\nactivity = \"missions\"\n\
+                completions = \"events\"\nprogress = \"a/b\"";
+    assert_eq!(
+        errors(text),
+        r#"p.toml:6:1: kafka.topics.activity: topic "missions" is used by missions.topic already: each topic has one use
+p.toml:7:1: kafka.topics.completions: topic "events" is used by source[0].topics already: each topic has one use
+p.toml:8:1: kafka.topics.progress: "a/b" is no name of a topic: use letters, digits, '.', '_' and '-', at most 249 of them"#
+    );
+}
+
+#[test]
+fn a_deduction_is_of_one_kind() {
+    let text = "[[activity.ngr]]\nname = \"a\"\npercent = 10\namount_of = \"bonus_cost\"\n\
+                [[activity.ngr]]\nname = \"b\"\namount_of = \"bonus_cost\"\nclamp = \"none\"\n\
+                [[activity.ngr]]\npercent = \"110\"";
+    assert_eq!(
+        errors(text),
+        r#"p.toml:4:1: activity.ngr[0].amount_of: stands beside percent: keep one of them
+p.toml:8:1: activity.ngr[1].clamp: belongs to percent: remove it
+p.toml:9:1: activity.ngr[2].name: is missing: name the deduction
+p.toml:10:11: activity.ngr[2].percent: "110" is not between 0 and 100"#
+    );
+}
+
+#[test]
+fn the_environment_wins() {
+    let text =
+        "[pipeline]\nname = \"acme\"\n[identity]\nretention = \"7d\"\n[[source]]\nname = \"pam\"\ntopics = [\"a\"]";
+    let config = config(
+        text,
+        &[
+            ("QUESTLINE__IDENTITY__RETENTION", "10d"),
+            ("QUESTLINE__PIPELINE__WORKERS", "4"),
+            ("QUESTLINE__SOURCE__0__TOPICS", "[\"b\", \"c\"]"),
+            ("QUESTLINE__SOURCE__0__MAPPING__AMOUNT", "{ path = \"/x\", scale = 2 }"),
+            ("QUESTLINE__KAFKA__BROKERS", "127.0.0.1:9092"),
+            ("QUESTLINE__KAFKA__TOPICS__PARTITIONS", "3"),
+            ("QUESTLINE__KAFKA__PROPERTIES__SASL_PASSWORD", "0123"),
+            ("QUESTLINE__DEAD_LETTERS__RAW", "true"),
+            ("QUESTLINE_OTHER", "x"),
+        ],
+    );
+    assert_eq!((config.identity.retention, config.pipeline.workers), (Duration::days(10), 4));
+    assert_eq!(config.sources[0].topics, ["b", "c"]);
+    assert_eq!(config.sources[0].mapping.amount.as_ref().unwrap().scale, 2);
+    let kafka = config.kafka.unwrap();
+    assert_eq!((kafka.brokers.as_str(), kafka.topics.partitions), ("127.0.0.1:9092", 3));
+    assert_eq!(kafka.properties.0["sasl.password"], "0123");
+    assert!(config.dead_letters.raw);
+}
+
+#[test]
+fn errors_of_the_environment_name_the_variable() {
+    let variables = [
+        ("QUESTLINE__IDENTITY__RETENTION", "1h"),
+        ("QUESTLINE__PIPELINE__WORKRS", "4"),
+        ("QUESTLINE__PIPELINE__WORKERS", "many"),
+        ("QUESTLINE__SOURCE__3__NAME", "x"),
+        ("QUESTLINE__ACTIVITY__NGR__NAME", "x"),
+    ];
+    let found = parse("[[source]]\nname = \"pam\"\ntopics = [\"a\"]", &variables).unwrap_err().to_string();
+    assert_eq!(
+        found,
+        r#"environment variable QUESTLINE__SOURCE__3__NAME: source[3].name: source has no element 3
+environment variable QUESTLINE__ACTIVITY__NGR__NAME: activity.ngr: invalid type: a table, expected an array
+environment variable QUESTLINE__PIPELINE__WORKERS: pipeline.workers: invalid type: string "many", expected a whole number from 0
+environment variable QUESTLINE__PIPELINE__WORKRS: pipeline.workrs: unknown key "workrs": did you mean "workers"?
+environment variable QUESTLINE__IDENTITY__RETENTION: identity.retention: 1h is too short: wallets retry for two days, so at least 48h"#
+    );
+}
+
+#[test]
+fn secrets_come_from_files() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("kafka"), "hunter2\n").unwrap();
+    fs::write(folder.path().join("s3"), "wJalr").unwrap();
+    let text = "[pipeline]\nname = \"acme\"\n[kafka]\nbrokers = \"b\"\n[kafka.properties]\n\"sasl.password_file\" = \"kafka\"\n\
+                [lake]\nurl = \"s3://b\"\n[lake.s3]\naccess_key_id = \"AK\"\nsecret_access_key_file = \"s3\"";
+    let path = folder.path().join("pipeline.toml");
+    fs::write(&path, text).unwrap();
+    let config = Config::load(&path, []).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2") && !format!("{config:?}").contains("wJalr"));
+    assert_eq!(config.kafka.unwrap().properties.0["sasl.password"], "hunter2");
+    assert_eq!(config.lake.unwrap().s3.secret_access_key, Some(Secret("wJalr".to_owned())));
+
+    let variable = ("QUESTLINE__KAFKA__PROPERTIES__SASL_PASSWORD".to_owned(), "x".to_owned());
+    let found = Config::load(&path, [variable]).unwrap_err().to_string();
+    assert!(
+        found
+            .contains(":6:1: kafka.properties.\"sasl.password_file\": kafka.properties.\"sasl.password\" is given too"),
+        "{found}"
+    );
+    fs::remove_file(folder.path().join("s3")).unwrap();
+    let found = Config::load(&path, []).unwrap_err().to_string();
+    assert!(found.contains(":11:1: lake.s3.secret_access_key_file: cannot read \"s3\": "), "{found}");
+}
+
+#[test]
+fn secrets_do_not_belong_into_the_configuration() {
+    let text =
+        "[pipeline]\nname = \"acme\"\n[kafka]\nbrokers = \"b\"\n[kafka.properties]\n\"sasl.password\" = \"hunter2\"";
+    let found = errors(text);
+    assert!(
+        found.starts_with("p.toml:6:1: kafka.properties.\"sasl.password\": a secret does not belong in this file"),
+        "{found}"
+    );
+    assert!(!found.contains("hunter2"), "{found}");
+}
+
+#[test]
+fn a_file_that_is_not_there_says_so() {
+    let found = Config::load(Path::new("no/such.toml"), []).unwrap_err().to_string();
+    assert!(found.starts_with("no/such.toml: cannot be read: "), "{found}");
+}
+
+#[test]
+fn mappings_follow_the_settings() {
+    let text = "[identity]\nmax_future = \"1h\"\n[defaults]\ncurrencies = [\"BTC\"]\ncurrency = \"BTC\"\n\
+                [[source]]\nname = \"wallet\"\ntopics = [\"w\"]\n[source.mapping]\ncurrency = \"=BTC\"\n\
+                [[source]]\nname = \"bets\"\ntopics = [\"b\", \"a\"]";
+    let config = config(text, &[]);
+    assert_eq!(config.source_ids(), [SourceId(1), SourceId(0)]);
+    assert_eq!(config.decode_rules().max_future_micros, 3_600_000_000);
+    assert!(config.mappers().iter().all(Result::is_ok));
+}

@@ -1,0 +1,167 @@
+//! From the configuration to what the dataflow computes by.
+
+use std::sync::Arc;
+
+use datasets::currency::Currencies;
+use datasets::mapping::{DecodeRules as MappingRules, Mapper};
+use datasets::mission::MissionDefaults;
+use datasets::schema::EventNames;
+use datasets::{Family, SourceId, Timestamp, TopicId, Topics};
+use operators::activity::{ActivityRules, Base, Basis, Deduction, Reporting};
+use operators::decode::{DecodeRules, TopicRole};
+use operators::ledger::LedgerRules;
+use operators::players::Rules;
+
+use crate::config::{self, Config};
+use crate::dataflow::Plan;
+use crate::epochs::ClockSource;
+use crate::replay::line::CLOCK;
+
+/// A plan with the names that edges need.
+#[derive(Clone)]
+pub struct Prepared {
+    /// What the dataflow computes by.
+    pub plan: Plan,
+    /// Names of topics and sources, for the lake.
+    pub names: Arc<EventNames>,
+    /// The first topic of the first source, as configured.
+    pub first: TopicId,
+    /// The missions topic.
+    pub missions: TopicId,
+}
+
+/// What is done with the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// On a broker.
+    Run,
+    /// On files.
+    Replay,
+}
+
+/// Compiles a checked configuration.
+///
+/// # Errors
+/// What a mapping has wrong; the configuration's own check finds it before.
+pub fn prepare(config: &Config, workers: usize, purpose: Purpose) -> Result<Prepared, String> {
+    let sources = &config.sources;
+    let clock = (purpose == Purpose::Replay).then_some(CLOCK);
+    let inputs = sources.iter().flat_map(|source| source.topics.iter().map(String::as_str));
+    let topics = Arc::new(Topics::new(inputs.chain([config.missions.topic.as_str()]).chain(clock)));
+    let id = |name: &str| topics.id(name).expect("every configured topic is in the table");
+    let first = sources.first().and_then(|source| source.topics.first()).ok_or("no source has a topic")?;
+
+    // Ids of sources follow their names: they are part of a transaction's identity.
+    let mut names: Vec<Arc<str>> = sources.iter().map(|source| source.name.as_str().into()).collect();
+    names.sort();
+    let mut roles = vec![TopicRole::Clock; topics.len()];
+    roles[usize::from(id(&config.missions.topic).0)] = TopicRole::Definitions;
+    for source in sources.iter() {
+        let place = names.iter().position(|name| **name == source.name).expect("just collected");
+        let source_id = SourceId(u16::try_from(place).map_err(|_| "more than 65,535 sources")?);
+        let mapper = Mapper::compile(source_id, &source.mapping, mapping_rules(config)).map_err(|errors| {
+            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            format!("source {}: {}", source.name, errors.join("; "))
+        })?;
+        let mapper = Arc::new(mapper);
+        for topic in &source.topics {
+            roles[usize::from(id(topic).0)] = TopicRole::Events(mapper.clone());
+        }
+    }
+
+    let lanes = u16::try_from(workers).map_err(|_| "more than 65,535 workers")?;
+    let decode = DecodeRules { roles, topics: topics.clone(), workers, lanes };
+    let (clock, reporting) = match (purpose, config.pipeline.reporting_interval) {
+        (Purpose::Replay, None) => (ClockSource::Input, Reporting::EveryEpoch),
+        (Purpose::Replay, Some(interval)) => (ClockSource::Input, Reporting::Interval(interval.micros())),
+        (Purpose::Run, interval) => {
+            let interval = interval.unwrap_or(config::PipelineConfig::REPORTING_INTERVAL);
+            (ClockSource::Wall, Reporting::Interval(interval.micros()))
+        }
+    };
+    let plan = Plan {
+        decode,
+        players: players_rules(config),
+        activity: activity_rules(config),
+        reporting,
+        clock,
+        start: Timestamp::default(),
+    };
+    let names = Arc::new(EventNames { topics: (*topics).clone(), sources: names });
+    Ok(Prepared { plan, names, first: id(first), missions: id(&config.missions.topic) })
+}
+
+fn currencies(config: &Config) -> Currencies {
+    Currencies::with_extra(config.defaults.currencies.iter().cloned())
+}
+
+fn mapping_rules(config: &Config) -> MappingRules {
+    MappingRules {
+        default_currency: config.defaults.currency.clone(),
+        currencies: currencies(config),
+        max_future_micros: config.identity.max_future.micros(),
+        raw_dead_letters: config.dead_letters.raw,
+    }
+}
+
+/// Defaults of mission definitions.
+pub fn mission_defaults(config: &Config) -> MissionDefaults {
+    MissionDefaults { currency: config.defaults.currency.as_str().into(), currencies: currencies(config) }
+}
+
+fn players_rules(config: &Config) -> Rules {
+    Rules {
+        pipeline: config.pipeline.name.as_str().into(),
+        ledger: LedgerRules {
+            identity_retention: config.identity.retention.micros(),
+            ledger_retention: config.ledger.retention.micros(),
+            orphan_wait: config.identity.orphan_wait.micros(),
+            lifecycle: config.identity.lifecycle.iter().filter_map(|name| Family::named(name)).collect(),
+            counted_status: config.identity.counted_status.clone(),
+        },
+        activity_zone: config.activity.zone.time_zone().clone(),
+        missions: mission_defaults(config),
+    }
+}
+
+fn activity_rules(config: &Config) -> ActivityRules {
+    let basis = match config.activity.basis {
+        config::Basis::Cash => Basis::Cash,
+        config::Basis::Gross => Basis::Gross,
+    };
+    let base = |base| match base {
+        config::NgrBase::Ggr => Base::Ggr,
+        config::NgrBase::Bets => Base::Bets,
+        config::NgrBase::Wins => Base::Wins,
+        config::NgrBase::BonusCost => Base::BonusCost,
+    };
+    let waterfall = config.activity.ngr.iter().filter_map(|step| match (&step.percent, step.amount_of) {
+        (Some(percent), _) => Some(Deduction::Percent {
+            percent: percent.0,
+            of: base(step.of.unwrap_or(config::NgrBase::Ggr)),
+            clamp: step.clamp.unwrap_or_default() == config::Clamp::Zero,
+        }),
+        (None, Some(column)) => Some(Deduction::AmountOf(base(column))),
+        (None, None) => None,
+    });
+    ActivityRules { basis, waterfall: waterfall.collect() }
+}
+
+/// How the lake is reached and cut.
+pub fn lake_config(config: &config::LakeConfig) -> sinks::lake::LakeConfig {
+    let s3 = &config.s3;
+    let secrets = [("aws_secret_access_key", &s3.secret_access_key), ("aws_session_token", &s3.session_token)];
+    let secrets = secrets.into_iter().filter_map(|(key, secret)| Some((key, secret.as_ref()?.0.clone())));
+    let access_key = s3.access_key_id.clone().map(|id| ("aws_access_key_id", id));
+    let properties = access_key.into_iter().chain(secrets).map(|(key, value)| (key.to_owned(), value)).collect();
+    let mut lake = sinks::lake::LakeConfig::new(&config.url);
+    lake.limits.max_file_bytes = usize::try_from(config.max_file_bytes).unwrap_or(usize::MAX);
+    lake.limits.max_file_age = config.max_file_age.into();
+    lake.s3 = sinks::lake::S3Options {
+        endpoint: s3.endpoint.clone(),
+        region: s3.region.clone(),
+        allow_http: s3.allow_http,
+        properties,
+    };
+    lake
+}

@@ -1,0 +1,119 @@
+//! The committer's thread: closed epochs become transactions, and cuts of the lake are recorded.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
+use datasets::rows::{Counters, EpochOutputs};
+use sinks::SinkError;
+use sinks::cut::Cut;
+use sinks::kafka::KafkaCommitter;
+use sinks::lake::LakeHandle;
+
+use super::pacer::{Flow, Hint};
+use crate::engine::Wake;
+
+/// Epochs without outputs wait for company, at most this long.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Most epochs of one transaction.
+const TOGETHER: usize = 1024;
+
+/// What the committer's thread works with.
+pub struct CommitLoop {
+    /// The one committer.
+    pub committer: KafkaCommitter,
+    /// Closed epochs, in order; closed when the dataflow has ended.
+    pub epochs: Receiver<Arc<EpochOutputs>>,
+    /// Cuts to be recorded; closed when the lake is finished.
+    pub cuts: Receiver<Cut>,
+    /// Told what was recorded.
+    pub lake: Option<LakeHandle>,
+    /// Told how far it came.
+    pub flow: Flow,
+    /// Asked for an epoch when there is a cut to record and none to record it in.
+    pub hint: Hint,
+    /// Woken when there is room again.
+    pub wake: Wake,
+    /// Told the counters of what was committed.
+    pub committed: Sender<Counters>,
+}
+
+impl CommitLoop {
+    /// Commits until the dataflow has ended and the lake is finished.
+    ///
+    /// # Errors
+    /// The first commit that failed: the process has to end.
+    pub fn run(mut self) -> Result<(), SinkError> {
+        let mut last: Option<Arc<EpochOutputs>> = None;
+        let mut cuts = Vec::new();
+        while let Some(batch) = self.next_batch(&mut cuts) {
+            last = batch.last().cloned().or(last);
+            let upper = last.as_ref().map_or(0, |last| last.epoch + 1);
+            // A cut is recorded with its last epoch or later, never ahead of what it names.
+            let due = cuts.extract_if(.., |cut: &mut Cut| cut.last < upper).collect();
+            self.commit(&batch, due)?;
+        }
+        // The dataflow has ended; what the lake still cuts is recorded in epochs that read nothing.
+        let Some(mut last) = last else { return Ok(()) };
+        while let Some(cut) = cuts.pop().or_else(|| self.cuts.recv().ok()) {
+            cuts.push(cut);
+            cuts.extend(self.cuts.try_iter());
+            last = Arc::new(EpochOutputs { epoch: last.epoch + 1, now: last.now, ..EpochOutputs::default() });
+            self.commit(std::slice::from_ref(&last), std::mem::take(&mut cuts))?;
+        }
+        Ok(())
+    }
+
+    /// The epochs of the next transaction; `None` when there will be no more.
+    fn next_batch(&self, cuts: &mut Vec<Cut>) -> Option<Vec<Arc<EpochOutputs>>> {
+        let mut batch = Vec::new();
+        let mut deadline = None;
+        loop {
+            let arrived = match deadline {
+                None => select! {
+                    recv(self.epochs) -> epoch => epoch.map_err(|_| RecvTimeoutError::Disconnected),
+                    recv(self.cuts) -> cut => {
+                        // Recorded in the next epoch; if the topics are idle, there has to be one.
+                        cuts.extend(cut);
+                        self.hint.ring();
+                        continue;
+                    }
+                },
+                Some(deadline) => self.epochs.recv_deadline(deadline),
+            };
+            match arrived {
+                Ok(outputs) => {
+                    let is_urgent = outputs.has_messages();
+                    batch.push(outputs);
+                    batch.extend(self.epochs.try_iter().take(TOGETHER));
+                    if is_urgent || batch.iter().any(|outputs| outputs.has_messages()) || batch.len() >= TOGETHER {
+                        break;
+                    }
+                    deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
+                }
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) if batch.is_empty() => return None,
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        cuts.extend(self.cuts.try_iter());
+        Some(batch)
+    }
+
+    fn commit(&mut self, batch: &[Arc<EpochOutputs>], cuts: Vec<Cut>) -> Result<(), SinkError> {
+        self.committer.commit_with(batch, cuts.clone())?;
+        if let Some(lake) = self.lake.as_ref().filter(|_| !cuts.is_empty()) {
+            lake.cut_recorded(&cuts);
+        }
+        if let Some(last) = batch.last() {
+            self.flow.commit(last.epoch + 1);
+            self.wake.all();
+        }
+        let mut counters = Counters::default();
+        batch.iter().for_each(|outputs| counters.add(&outputs.counters));
+        // Nobody may be listening any more.
+        let _ = self.committed.send(counters);
+        Ok(())
+    }
+}

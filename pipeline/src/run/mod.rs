@@ -1,0 +1,6 @@
+//! `questline run`: on Kafka, exactly once.
+
+mod chunk;
+mod commit;
+mod pacer;
+mod source;

@@ -1,0 +1,147 @@
+//! When epochs open while running: along the log first, then as soon as there is something to do.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use datasets::{Epoch, Timestamp};
+use operators::deadline::Deadlines;
+use sinks::kafka::ProgressRecord;
+
+use crate::engine::{Halt, Wake};
+use crate::epochs::{Pace, Pacer, Recorded, Tick};
+
+/// Something is there to be read, or has to be recorded.
+#[derive(Clone)]
+pub struct Hint {
+    is_set: Arc<AtomicBool>,
+    wake: Wake,
+}
+
+impl Hint {
+    /// Set at first: there is always a first epoch.
+    pub fn new(wake: Wake) -> Self {
+        Hint { is_set: Arc::new(AtomicBool::new(true)), wake }
+    }
+
+    /// Asks for an epoch.
+    pub fn ring(&self) {
+        self.is_set.store(true, Ordering::Release);
+        self.wake.all();
+    }
+
+    fn take(&self) -> bool {
+        self.is_set.swap(false, Ordering::AcqRel)
+    }
+}
+
+/// Where epochs are on their way out.
+#[derive(Clone, Default)]
+pub struct Flow(Arc<FlowState>);
+
+#[derive(Default)]
+struct FlowState {
+    published: AtomicU64,
+    committed: AtomicU64,
+}
+
+impl Flow {
+    /// The dataflow has put out epochs below `upper`.
+    pub fn publish(&self, upper: Epoch) {
+        self.0.published.store(upper, Ordering::Release);
+    }
+
+    /// Epochs below `upper` are committed.
+    pub fn commit(&self, upper: Epoch) {
+        self.0.committed.store(upper, Ordering::Release);
+    }
+
+    fn published(&self) -> Epoch {
+        self.0.published.load(Ordering::Acquire)
+    }
+
+    fn committed(&self) -> Epoch {
+        self.0.committed.load(Ordering::Acquire)
+    }
+}
+
+/// Bounds on what is under way; timely's own queues have none.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Epochs that the dataflow works on at once.
+    pub epochs_in_flight: u64,
+    /// Epochs that wait for their commit.
+    pub epochs_uncommitted: u64,
+    /// Bytes that wait for the lake.
+    pub bytes_in_flight: usize,
+}
+
+/// While a commit is under way, epochs that would only wait for it are not opened more often than this.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// Opens epochs of a running pipeline.
+pub struct LivePacer {
+    /// Epochs of the log that are still to be followed.
+    pub log: VecDeque<ProgressRecord>,
+    /// Asks for epochs.
+    pub hint: Hint,
+    /// Of all workers.
+    pub deadlines: Vec<Deadlines>,
+    /// Progress of what was opened.
+    pub flow: Flow,
+    /// Bounds on it.
+    pub limits: Limits,
+    /// Bytes that wait for the lake.
+    pub lake_bytes: Box<dyn Fn() -> usize>,
+    /// Ends the pipeline.
+    pub halt: Halt,
+    /// When the last epoch was opened.
+    pub opened: Instant,
+}
+
+impl LivePacer {
+    fn has_room(&self, epoch: Epoch) -> bool {
+        epoch.saturating_sub(self.flow.published()) < self.limits.epochs_in_flight
+            && self.flow.published().saturating_sub(self.flow.committed()) < self.limits.epochs_uncommitted
+            && (self.lake_bytes)() < self.limits.bytes_in_flight
+    }
+
+    fn is_hasty(&self, epoch: Epoch) -> bool {
+        self.flow.committed() < epoch && self.opened.elapsed() < SHORTEST
+    }
+}
+
+impl Pacer for LivePacer {
+    fn next(&mut self, epoch: Epoch) -> Pace {
+        if self.halt.is_asked() {
+            return Pace::End;
+        }
+        if !self.has_room(epoch) {
+            return Pace::Wait;
+        }
+        if let Some(record) = self.log.pop_front() {
+            debug_assert_eq!(record.epoch, epoch, "the log has one record an epoch");
+            let ProgressRecord { now, bindings, definitions, .. } = record;
+            let recorded = Some(Arc::new(Recorded { bindings, definitions }));
+            return Pace::Open(Tick { opened: now, recorded, is_last: false });
+        }
+        if self.is_hasty(epoch) {
+            self.hint.wake.all();
+            return Pace::Wait;
+        }
+        let opened = wall_time();
+        let is_due = self.deadlines.iter().any(|deadlines| deadlines.next() <= opened);
+        if !self.hint.take() && !is_due {
+            return Pace::Wait;
+        }
+        self.opened = Instant::now();
+        Pace::Open(Tick { opened, recorded: None, is_last: false })
+    }
+}
+
+/// The clock on the wall: only ever read here, and recorded with the epoch it opens.
+fn wall_time() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}

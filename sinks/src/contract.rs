@@ -1,0 +1,270 @@
+//! The contract of [`EpochWriter`], as one suite that every writer passes.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use datasets::rows::{
+    ActivityKey, ActivityRow, CompletionKind, CompletionRow, Counters, DeadLetterRow, DefinitionRow, DispositionKind,
+    DispositionRow, EpochOutputs, Place, RewardRow, Trigger, TriggerKind,
+};
+use datasets::time::Date;
+use datasets::{Epoch, Money, Reason, Timestamp};
+
+use crate::EpochWriter;
+
+/// A place that writers write to, and how to look at it.
+pub trait Harness {
+    /// The writer under test.
+    type Writer: EpochWriter;
+    /// A new writer goes on where the last one was; else it starts over and overwrites.
+    const KEEPS: bool;
+
+    /// A new writer at this place.
+    fn open(&mut self) -> Self::Writer;
+    /// Ends a writer in good order.
+    fn finish(&mut self, writer: Self::Writer);
+    /// What a reader of this place sees.
+    fn seen(&mut self) -> Seen;
+}
+
+/// The rows that a reader sees, by their identities, in order of epochs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// By [`completion`].
+    pub completions: Vec<String>,
+    /// By [`activity`].
+    pub activity: Vec<String>,
+    /// By [`dead_letter`].
+    pub dead_letters: Vec<String>,
+}
+
+impl Seen {
+    fn of(epochs: &[Arc<EpochOutputs>]) -> Self {
+        let mut seen = Seen::default();
+        for out in epochs {
+            seen.completions.extend(out.completions.iter().map(completion));
+            seen.activity.extend(out.activity.iter().map(activity));
+            seen.dead_letters.extend(out.dead_letters.iter().map(dead_letter));
+        }
+        seen
+    }
+}
+
+/// Identity of a completion.
+pub fn completion(row: &CompletionRow) -> String {
+    format!("{} {}", row.completion_id, row.revision)
+}
+
+/// Identity of a revision of a row of activity.
+pub fn activity(row: &ActivityRow) -> String {
+    let ActivityKey { date, customer_id, game_type, currency } = &row.key;
+    format!("{date} {customer_id} {game_type} {currency} {}", row.revision)
+}
+
+/// Identity of a dead letter.
+pub fn dead_letter(row: &DeadLetterRow) -> String {
+    format!("{} {} {} {}", row.place.topic, row.place.partition, row.place.offset, row.index)
+}
+
+/// Runs the suite, each case at a place of its own.
+pub fn check<H: Harness>(mut place: impl FnMut() -> H) {
+    rows_are_seen_once_and_in_order(&mut place());
+    epochs_offered_again_are_ignored(&mut place());
+    a_reopened_writer_resumes(&mut place());
+    empty_epochs_count(&mut place());
+    for dies_after in 1..6 {
+        a_writer_that_dies_loses_and_doubles_nothing(&mut place(), dies_after);
+    }
+}
+
+/// Epochs with rows of every kind, with some, and with none; the rows of `epoch` are always the same.
+pub fn script(epochs: Range<Epoch>) -> Vec<Arc<EpochOutputs>> {
+    epochs.map(|epoch| Arc::new(outputs(epoch))).collect()
+}
+
+fn rows_are_seen_once_and_in_order<H: Harness>(place: &mut H) {
+    let epochs = script(0..12);
+    let mut writer = place.open();
+    assert_eq!(resume_upper(&mut writer), 0, "a new place begins at epoch 0");
+    for together in [&epochs[..1], &epochs[1..5], &epochs[5..6], &epochs[6..]] {
+        writer.commit(together).expect("commit");
+    }
+    place.finish(writer);
+    assert_eq!(place.seen(), Seen::of(&epochs));
+}
+
+fn epochs_offered_again_are_ignored<H: Harness>(place: &mut H) {
+    let epochs = script(0..8);
+    let mut writer = place.open();
+    writer.commit(&epochs[..4]).expect("commit");
+    writer.commit(&epochs[..2]).expect("commit");
+    writer.commit(&epochs[1..6]).expect("commit");
+    writer.commit(&epochs).expect("commit");
+    place.finish(writer);
+    assert_eq!(place.seen(), Seen::of(&epochs));
+}
+
+fn a_reopened_writer_resumes<H: Harness>(place: &mut H) {
+    let epochs = script(0..9);
+    let mut writer = place.open();
+    writer.commit(&epochs[..4]).expect("commit");
+    place.finish(writer);
+    let mut writer = place.open();
+    let upper = resume_upper(&mut writer);
+    assert_eq!(upper, if H::KEEPS { 4 } else { 0 });
+    // A replay may offer everything again.
+    writer.commit(&epochs[..7]).expect("commit");
+    writer.commit(&epochs[7..]).expect("commit");
+    place.finish(writer);
+    assert_eq!(place.seen(), Seen::of(&epochs));
+}
+
+fn empty_epochs_count<H: Harness>(place: &mut H) {
+    let empty = |epoch| Arc::new(EpochOutputs { epoch, now: clock(epoch), ..EpochOutputs::default() });
+    let mut epochs = script(0..2);
+    epochs.extend((2..5).map(empty));
+    let mut writer = place.open();
+    writer.commit(&epochs).expect("commit");
+    if H::KEEPS {
+        place.finish(writer);
+        writer = place.open();
+    }
+    assert_eq!(resume_upper(&mut writer), 5, "epochs without rows are durable too");
+    place.finish(writer);
+    assert_eq!(place.seen(), Seen::of(&epochs));
+}
+
+fn a_writer_that_dies_loses_and_doubles_nothing<H: Harness>(place: &mut H, dies_after: usize) {
+    let epochs = script(0..10);
+    for lives in 0..3 {
+        let mut writer = place.open();
+        let upper = from(resume_upper(&mut writer));
+        let end = epochs.len().min(upper + dies_after + lives);
+        for epoch in upper..end {
+            writer.commit(&epochs[epoch..=epoch]).expect("commit");
+        }
+        // Not finished: the process died here.
+        drop(writer);
+    }
+    let mut writer = place.open();
+    let upper = from(resume_upper(&mut writer));
+    writer.commit(&epochs[upper..]).expect("commit");
+    place.finish(writer);
+    assert_eq!(place.seen(), Seen::of(&epochs));
+}
+
+fn resume_upper(writer: &mut impl EpochWriter) -> Epoch {
+    writer.resume_upper().expect("resume_upper")
+}
+
+fn from(epoch: Epoch) -> usize {
+    usize::try_from(epoch).expect("a script is short")
+}
+
+/// 2026-06-01T23:00:00Z and seven minutes an epoch: a script passes midnight.
+fn clock(epoch: Epoch) -> Timestamp {
+    let minutes = i64::try_from(epoch).expect("a script is short") * 7;
+    Timestamp::from_millis(1_780_354_800_000 + minutes * 60_000)
+}
+
+fn outputs(epoch: Epoch) -> EpochOutputs {
+    let now = clock(epoch);
+    let rows = u32::try_from(epoch % 4).expect("below 4");
+    let offset = |row: u32| i64::try_from(epoch).expect("a script is short") * 10 + i64::from(row);
+    let place = |row| Place { topic: "events".into(), partition: 3, offset: offset(row) };
+    EpochOutputs {
+        epoch,
+        now,
+        bindings: Vec::new(),
+        completions: (0..rows).map(|row| completion_row(place(row), now)).collect(),
+        activity: (0..rows).map(|row| activity_row(epoch, row, now)).collect(),
+        dead_letters: (0..rows / 2).map(|row| dead_letter_row(place(row), now)).collect(),
+        dispositions: (0..rows).map(|row| disposition_row(place(row), now)).collect(),
+        definitions: (0..rows / 3).map(|row| definition_row(place(row), now)).collect(),
+        counters: Counters { read: rows.into(), accepted: rows.into(), ..Counters::default() },
+    }
+}
+
+fn completion_row(place: Place, now: Timestamp) -> CompletionRow {
+    let kinds = [CompletionKind::MissionCompleted, CompletionKind::MissionRevoked];
+    let is_revoked = place.offset % 2 == 1;
+    CompletionRow {
+        kind: kinds[usize::from(is_revoked)],
+        completion_id: format!("c-{}", place.offset),
+        revision: 1,
+        player_id: format!("p{}", place.offset % 3),
+        mission_id: "weekly-virtual-100".to_owned(),
+        mission_version: 3,
+        occurrence: 1,
+        window_start: Timestamp::from_millis(1_780_272_000_000),
+        window_end: (!is_revoked).then_some(Timestamp::from_millis(1_780_876_800_000)),
+        completed_at: now.plus_micros(-4_001),
+        emitted_at: now,
+        reversed_by: is_revoked.then(|| "txn_2".to_owned()),
+        trigger: Trigger { kind: TriggerKind::Event, transaction_id: Some(format!("t{}", place.offset)), place },
+        progress: Money::from_units(105),
+        target: Money::from_units(100),
+        reward: (!is_revoked).then(|| RewardRow { kind: "points".to_owned(), value: "500".to_owned() }),
+        channels: if is_revoked { Vec::new() } else { vec!["push".to_owned(), "email".to_owned()] },
+    }
+}
+
+fn activity_row(epoch: Epoch, row: u32, now: Timestamp) -> ActivityRow {
+    let bets = Money::from_raw(2_550_000_001);
+    ActivityRow {
+        key: ActivityKey {
+            date: Date::from_days(20_605),
+            customer_id: format!("p{epoch}-{row}").into(),
+            game_type: "slots".into(),
+            currency: "EUR".into(),
+        },
+        bets_count: 1,
+        total_bets: bets,
+        wins: Money::ONE,
+        ggr: bets - Money::ONE,
+        ngr: bets - Money::ONE,
+        bonus_bets: Money::ZERO,
+        bonus_wins: Money::ZERO,
+        bonus_cost: Money::ZERO,
+        jackpot_contribution: Money::ZERO,
+        jackpot_wins: Money::ZERO,
+        revision: 1,
+        updated_at: now,
+    }
+}
+
+fn dead_letter_row(place: Place, now: Timestamp) -> DeadLetterRow {
+    DeadLetterRow {
+        reason: Reason::NotJson,
+        detail: "expected value at line 1".to_owned(),
+        place,
+        index: 0,
+        ingest_time: now.plus_micros(-1),
+        player_id: None,
+        raw: Some("{\"a\":".to_owned()),
+        raw_base64: None,
+        truncated: false,
+    }
+}
+
+fn disposition_row(place: Place, now: Timestamp) -> DispositionRow {
+    DispositionRow {
+        place,
+        index: 1,
+        disposition: DispositionKind::Duplicate,
+        ingest_time: now,
+        player_id: "p1".to_owned(),
+        transaction_id: String::new(),
+    }
+}
+
+fn definition_row(place: Place, now: Timestamp) -> DefinitionRow {
+    DefinitionRow {
+        place: Place { topic: "missions".into(), ..place },
+        ingest_time: now,
+        mission_id: "m1".to_owned(),
+        version: None,
+        accepted: false,
+        definition: None,
+    }
+}

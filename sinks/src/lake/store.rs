@@ -1,0 +1,214 @@
+//! The object store: where it is, what is in it, and puts that end in a certain outcome.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::TryStreamExt;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::client::ClientConfigKey;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{GetOptions, GetRange, ObjectStore, PutMode, PutPayload};
+use parquet::file::metadata::{FooterTail, ParquetMetaDataReader};
+
+use super::LakeConfig;
+use super::encode::{Footer, Object};
+use crate::SinkError;
+use crate::cut::Table;
+
+/// A failing request is repeated after 100 ms, then twice as long each time, up to this.
+const MAX_BACKOFF: Duration = Duration::from_secs(10);
+/// A failure that lasts is logged once in this period.
+const LOG_PERIOD: Duration = Duration::from_secs(10);
+/// What is read of an object's end at first; nearly every footer is smaller.
+const FOOTER_GUESS: u64 = 64 << 10;
+/// A whole file travels in one request, which the client's default of 30 s may cut off.
+const REQUEST_TIMEOUT: &str = "300 seconds";
+
+/// How to reach S3, where the environment's `AWS_*` variables do not say so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct S3Options {
+    /// Server, such as `http://127.0.0.1:9000`; absent for AWS.
+    pub endpoint: Option<String>,
+    /// Region.
+    pub region: Option<String>,
+    /// Plain HTTP is allowed.
+    pub allow_http: bool,
+    /// Any further key of `object_store`'s S3 client, such as `aws_access_key_id`.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// A store and the lake's root in it.
+#[derive(Clone, Debug)]
+pub struct Place {
+    store: Arc<dyn ObjectStore>,
+    root: Path,
+    name: String,
+}
+
+impl Place {
+    /// A place in an open store.
+    pub fn new(store: Arc<dyn ObjectStore>, root: &str) -> Self {
+        Place { name: format!("{store}/{root}"), store, root: Path::from(root) }
+    }
+
+    /// Opens the store that `config` names; an `s3` one is not contacted yet.
+    ///
+    /// # Errors
+    /// [`SinkError::Rejected`] on a URL or an option that does not work.
+    pub fn open(config: &LakeConfig) -> Result<Self, SinkError> {
+        let url = config.url.as_str();
+        let refused =
+            |error: super::super::epoch_writer::BoxError| SinkError::Rejected(format!("lake.url = {url:?}"), error);
+        let (store, root): (Arc<dyn ObjectStore>, _) = if let Some(path) = url.strip_prefix("file://") {
+            std::fs::create_dir_all(path).map_err(|error| refused(error.into()))?;
+            let store = LocalFileSystem::new_with_prefix(path).map_err(|error| refused(error.into()))?;
+            // Without it a put is durable only when the kernel gets round to it.
+            (Arc::new(store.with_fsync(true)), "")
+        } else if let Some(rest) = url.strip_prefix("s3://") {
+            let store = s3(url, &config.s3).map_err(|error| refused(error.into()))?;
+            (Arc::new(store), rest.split_once('/').map_or("", |(_, prefix)| prefix))
+        } else {
+            return Err(refused("expected file:///path or s3://bucket/prefix".into()));
+        };
+        Ok(Place { store, root: Path::from(root), name: url.to_owned() })
+    }
+
+    fn path(&self, name: &str) -> Path {
+        Path::from_iter(self.root.parts().chain(Path::from(name).parts()))
+    }
+
+    /// Names, under the root, of all objects of all tables. A store that does not answer is tried
+    /// again until `timeout`.
+    pub(super) async fn list(&self, timeout: Duration) -> Result<Vec<String>, SinkError> {
+        let started = Instant::now();
+        let mut retry = Retry::new(format!("listing {}", self.name));
+        loop {
+            match self.try_list().await {
+                Ok(names) => return Ok(names),
+                Err(error) if is_permanent(&error) || started.elapsed() >= timeout => {
+                    return Err(SinkError::Rejected(format!("lake: listing {}", self.name), error.into()));
+                }
+                Err(error) => retry.wait(&error).await,
+            }
+        }
+    }
+
+    async fn try_list(&self) -> object_store::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for table in Table::ALL {
+            let folder = self.path(table.name());
+            let mut objects = self.store.list(Some(&folder));
+            while let Some(object) = objects.try_next().await? {
+                let name = object.location.prefix_match(&self.root).map(|parts| Path::from_iter(parts).to_string());
+                names.extend(name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// Puts an object that is not there yet. Returns once it is known to be there: a failure whose outcome
+    /// is unknown is tried again for as long as it takes, and finding the object in
+    /// place counts as success if it is the same.
+    ///
+    /// # Errors
+    /// [`SinkError::Conflict`] if another object has its name, [`SinkError::Rejected`] if the store
+    /// can never take it.
+    pub(super) async fn put(&self, object: &Object) -> Result<(), SinkError> {
+        let path = self.path(&object.name);
+        let payload = PutPayload::from(object.bytes.clone());
+        let mut retry = Retry::new(format!("putting {path} to {}", self.name));
+        loop {
+            let error = match self.store.put_opts(&path, payload.clone(), PutMode::Create.into()).await {
+                Ok(_) => return Ok(()),
+                Err(object_store::Error::AlreadyExists { .. }) => match self.footer(&path).await {
+                    Ok(Some(footer)) if footer == object.footer => return Ok(()),
+                    Ok(found) => return Err(conflict(&path, &object.footer, found)),
+                    // Not found: another put of the same name was under way and failed.
+                    Err(error) => error,
+                },
+                Err(error) if is_permanent(&error) => {
+                    return Err(SinkError::Rejected(format!("lake: putting {path}"), error.into()));
+                }
+                Err(error) => error,
+            };
+            retry.wait(&error).await;
+        }
+    }
+
+    /// What an object says about itself; `None` if it is not one of ours.
+    async fn footer(&self, path: &Path) -> object_store::Result<Option<Footer>> {
+        let end = self.suffix(path, FOOTER_GUESS).await?;
+        let Some(tail) = end.last_chunk::<8>().and_then(|tail| FooterTail::try_from(*tail).ok()) else {
+            return Ok(None);
+        };
+        let len = tail.metadata_length();
+        let end = if end.len() < len + 8 {
+            self.suffix(path, u64::try_from(len + 8).expect("a length fits in 64 bits")).await?
+        } else {
+            end
+        };
+        let metadata = end.len().checked_sub(len + 8).map(|start| &end[start..end.len() - 8]);
+        let metadata = metadata.and_then(|bytes| ParquetMetaDataReader::decode_metadata(bytes).ok());
+        Ok(metadata.and_then(|metadata| Footer::parse(metadata.file_metadata().key_value_metadata()?)))
+    }
+
+    async fn suffix(&self, path: &Path, len: u64) -> object_store::Result<bytes::Bytes> {
+        let options = GetOptions { range: Some(GetRange::Suffix(len)), ..GetOptions::default() };
+        self.store.get_opts(path, options).await?.bytes().await
+    }
+}
+
+fn s3(url: &str, options: &S3Options) -> object_store::Result<object_store::aws::AmazonS3> {
+    let timeout = AmazonS3ConfigKey::Client(ClientConfigKey::Timeout);
+    let mut builder = AmazonS3Builder::from_env().with_config(timeout, REQUEST_TIMEOUT).with_url(url);
+    if let Some(endpoint) = &options.endpoint {
+        builder = builder.with_endpoint(endpoint);
+    }
+    if let Some(region) = &options.region {
+        builder = builder.with_region(region);
+    }
+    if options.allow_http {
+        builder = builder.with_allow_http(true);
+    }
+    for (key, value) in &options.properties {
+        builder = builder.with_config(key.parse()?, value);
+    }
+    builder.build()
+}
+
+/// Trying again cannot help: the store cannot create conditionally, or the name is impossible.
+fn is_permanent(error: &object_store::Error) -> bool {
+    use object_store::Error::{InvalidPath, NotImplemented, NotSupported, UnknownConfigurationKey};
+    matches!(error, NotSupported { .. } | NotImplemented { .. } | InvalidPath { .. } | UnknownConfigurationKey { .. })
+}
+
+fn conflict(path: &Path, ours: &Footer, found: Option<Footer>) -> SinkError {
+    let found = found.map_or("an object that Questline did not write".to_owned(), |found| format!("{found:?}"));
+    SinkError::Conflict(format!("lake: {path} exists and differs: it is {found}, and was to be {ours:?}"))
+}
+
+/// Waits between attempts, and says so once a period.
+struct Retry {
+    what: String,
+    attempts: u32,
+    backoff: Duration,
+    logged: Option<Instant>,
+}
+
+impl Retry {
+    fn new(what: String) -> Self {
+        Retry { what, attempts: 0, backoff: Duration::from_millis(100), logged: None }
+    }
+
+    async fn wait(&mut self, error: &object_store::Error) {
+        self.attempts += 1;
+        if self.logged.is_none_or(|at| at.elapsed() >= LOG_PERIOD) {
+            tracing::warn!(what = self.what, attempts = self.attempts, %error, "lake store failed, trying again");
+            self.logged = Some(Instant::now());
+        }
+        tokio::time::sleep(self.backoff).await;
+        self.backoff = MAX_BACKOFF.min(self.backoff * 2);
+    }
+}
