@@ -178,10 +178,10 @@ impl Makers {
             }
         };
         let pacer = (worker == 0).then(|| self.pacing.lock().expect("no panic while starting").take()).flatten();
-        let history = self.lake.clone().map_or_else(
-            || Box::new(NoHistory) as Box<dyn History>,
-            |lake| Box::new(LakeHistory { worker, lake }),
-        );
+        let history = self
+            .lake
+            .clone()
+            .map_or_else(|| Box::new(NoHistory) as Box<dyn History>, |lake| Box::new(LakeHistory { worker, lake }));
         let (publish, lake, flow) = (self.publish.clone(), self.lake.clone(), self.flow.clone());
         Edges {
             pacer: pacer.map(|pacer| Box::new(pacer) as Box<dyn crate::epochs::Pacer>),
