@@ -50,6 +50,11 @@ impl Topics {
         self.0.is_empty()
     }
 
+    /// All ids, in the order of their names.
+    pub fn ids(&self) -> impl Iterator<Item = TopicId> + use<> {
+        (0..=u16::MAX).map(TopicId).take(self.0.len())
+    }
+
     /// The id of `name`, if it is one of ours.
     pub fn id(&self, name: &str) -> Option<TopicId> {
         let index = self.0.binary_search_by(|known| known.as_ref().cmp(name)).ok()?;

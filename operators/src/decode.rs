@@ -142,7 +142,8 @@ impl Decoder {
             self.has_bare |= record.timestamp.is_none();
             match &self.rules.roles[usize::from(record.topic.0)] {
                 TopicRole::Events(mapper) => {
-                    self.gathered.lane = lane(record.topic, record.partition, self.rules.lanes);
+                    let lane = owner(record.topic, record.partition, usize::from(self.rules.lanes));
+                    self.gathered.lane = u16::try_from(lane).expect("fewer lanes than 65,536");
                     mapper.decode(record, &mut self.gathered);
                 }
                 TopicRole::Definitions => self.definitions.push(definition(record)),
@@ -153,7 +154,8 @@ impl Decoder {
 
     /// What was decoded since the last call.
     pub fn take(&mut self) -> (Vec<Arc<EventBatch>>, Vec<DefinitionRecord>, Read) {
-        let batches = std::mem::replace(&mut self.gathered.batches, empty_batches(&self.rules));
+        let next = self.gathered.batches.iter().map(EventBatch::like).collect();
+        let batches = std::mem::replace(&mut self.gathered.batches, next);
         if std::mem::take(&mut self.has_bare) {
             let ingested = batches.iter().flat_map(EventBatch::iter).map(|event| event.ingest_time);
             self.newest = self.newest.max(ingested.max());
@@ -193,10 +195,11 @@ fn empty_batches(rules: &DecodeRules) -> Vec<EventBatch> {
     (0..rules.lanes).flat_map(owners).collect()
 }
 
-/// A partition's lane does not depend on who reads it, so cuts survive another number of workers.
-fn lane(topic: TopicId, partition: i32, lanes: u16) -> u16 {
-    let spread = i64::from(topic.0) + i64::from(partition);
-    u16::try_from(spread.rem_euclid(i64::from(lanes))).expect("a remainder of a u16 fits")
+/// Which of `owners` (workers that read, lanes of the lake) a partition belongs to. A lane does not depend
+/// on who reads, so cuts survive another number of workers.
+pub fn owner(topic: TopicId, partition: i32, owners: usize) -> usize {
+    let spread = usize::from(topic.0) + usize::try_from(partition).unwrap_or(0);
+    spread % owners
 }
 
 fn definition(record: &Record<'_>) -> DefinitionRecord {

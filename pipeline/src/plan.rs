@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use datasets::currency::Currencies;
-use datasets::mapping::{DecodeRules as MappingRules, Mapper};
 use datasets::mission::MissionDefaults;
 use datasets::schema::EventNames;
 use datasets::{Family, SourceId, Timestamp, TopicId, Topics};
@@ -39,38 +37,34 @@ pub enum Purpose {
     Replay,
 }
 
+/// Lanes of the lake's table `events`: a constant of a lake, whatever the number of workers. One thread
+/// encodes them all, so more would only make more files.
+const LANES: u16 = 1;
+
 /// Compiles a checked configuration.
 ///
 /// # Errors
 /// What a mapping has wrong; the configuration's own check finds it before.
 pub fn prepare(config: &Config, workers: usize, purpose: Purpose) -> Result<Prepared, String> {
-    let sources = &config.sources;
     let clock = (purpose == Purpose::Replay).then_some(CLOCK);
-    let inputs = sources.iter().flat_map(|source| source.topics.iter().map(String::as_str));
+    let inputs = config.sources.iter().flat_map(|source| source.topics.iter().map(String::as_str));
     let topics = Arc::new(Topics::new(inputs.chain([config.missions.topic.as_str()]).chain(clock)));
     let id = |name: &str| topics.id(name).expect("every configured topic is in the table");
-    let first = sources.first().and_then(|source| source.topics.first()).ok_or("no source has a topic")?;
+    let first = config.sources.first().and_then(|source| source.topics.first()).ok_or("no source has a topic")?;
 
-    // Ids of sources follow their names: they are part of a transaction's identity.
-    let mut names: Vec<Arc<str>> = sources.iter().map(|source| source.name.as_str().into()).collect();
-    names.sort();
     let mut roles = vec![TopicRole::Clock; topics.len()];
     roles[usize::from(id(&config.missions.topic).0)] = TopicRole::Definitions;
-    for source in sources.iter() {
-        let place = names.iter().position(|name| **name == source.name).expect("just collected");
-        let source_id = SourceId(u16::try_from(place).map_err(|_| "more than 65,535 sources")?);
-        let mapper = Mapper::compile(source_id, &source.mapping, mapping_rules(config)).map_err(|errors| {
+    for (source, mapper) in config.sources.iter().zip(config.mappers()) {
+        let mapper = Arc::new(mapper.map_err(|errors| {
             let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
             format!("source {}: {}", source.name, errors.join("; "))
-        })?;
-        let mapper = Arc::new(mapper);
+        })?);
         for topic in &source.topics {
             roles[usize::from(id(topic).0)] = TopicRole::Events(mapper.clone());
         }
     }
 
-    let lanes = u16::try_from(workers).map_err(|_| "more than 65,535 workers")?;
-    let decode = DecodeRules { roles, topics: topics.clone(), workers, lanes };
+    let decode = DecodeRules { roles, topics: topics.clone(), workers, lanes: LANES };
     let (clock, reporting) = match (purpose, config.pipeline.reporting_interval) {
         (Purpose::Replay, None) => (ClockSource::Input, Reporting::EveryEpoch),
         (Purpose::Replay, Some(interval)) => (ClockSource::Input, Reporting::Interval(interval.micros())),
@@ -87,26 +81,17 @@ pub fn prepare(config: &Config, workers: usize, purpose: Purpose) -> Result<Prep
         clock,
         start: Timestamp::default(),
     };
-    let names = Arc::new(EventNames { topics: (*topics).clone(), sources: names });
+    let mut sources: Vec<(SourceId, Arc<str>)> =
+        config.source_ids().into_iter().zip(config.sources.iter().map(|source| source.name.as_str().into())).collect();
+    sources.sort();
+    let sources = sources.into_iter().map(|(_, name)| name).collect();
+    let names = Arc::new(EventNames { topics: (*topics).clone(), sources });
     Ok(Prepared { plan, names, first: id(first), missions: id(&config.missions.topic) })
-}
-
-fn currencies(config: &Config) -> Currencies {
-    Currencies::with_extra(config.defaults.currencies.iter().cloned())
-}
-
-fn mapping_rules(config: &Config) -> MappingRules {
-    MappingRules {
-        default_currency: config.defaults.currency.clone(),
-        currencies: currencies(config),
-        max_future_micros: config.identity.max_future.micros(),
-        raw_dead_letters: config.dead_letters.raw,
-    }
 }
 
 /// Defaults of mission definitions.
 pub fn mission_defaults(config: &Config) -> MissionDefaults {
-    MissionDefaults { currency: config.defaults.currency.as_str().into(), currencies: currencies(config) }
+    MissionDefaults { currency: config.defaults.currency.as_str().into(), currencies: config.currencies() }
 }
 
 fn players_rules(config: &Config) -> Rules {

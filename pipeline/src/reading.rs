@@ -35,6 +35,15 @@ pub struct Reading {
     pub behind: Option<Timestamp>,
 }
 
+/// A source of nothing.
+pub struct Nothing;
+
+impl Source for Nothing {
+    fn read(&mut self, _: &Tick) -> Reading {
+        Reading { is_complete: true, ..Reading::default() }
+    }
+}
+
 /// The streams that reading makes.
 pub struct Records<'s> {
     /// What was read.

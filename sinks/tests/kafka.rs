@@ -128,6 +128,7 @@ fn read(brokers: &str, topic: &str, isolation: &str) -> Vec<(Option<String>, Str
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
         .set("isolation.level", isolation)
+        .set("fetch.wait.max.ms", "10")
         .create()
         .unwrap();
     let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();

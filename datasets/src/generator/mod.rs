@@ -19,6 +19,8 @@ mod records;
 mod tally;
 
 #[cfg(test)]
+mod acceptance;
+#[cfg(test)]
 mod recomputation;
 
 pub use config::{GeneratorConfig, GeneratorError, Shares};

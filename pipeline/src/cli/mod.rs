@@ -1,7 +1,9 @@
 //! The command line (INTERFACE, "Commands").
 
+mod demo;
 mod generate;
 mod replay;
+mod run;
 mod show;
 mod validate;
 
@@ -20,6 +22,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Generates a day of play, runs the pipeline on it, and says where to look. Needs no server.
+    Demo(demo::Demo),
+    /// Runs the pipeline: events from Kafka, completions to Kafka, history to the lake.
+    Run(run::Run),
     /// Runs the same pipeline on a file, without a broker.
     Replay(replay::ReplayArgs),
     /// Checks a configuration, and mission definitions with it.
@@ -61,6 +67,8 @@ impl ConfigArgs {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Demo(command) => command.run(),
+        Command::Run(command) => command.run(),
         Command::Replay(command) => command.run(),
         Command::Validate(command) => command.run(),
         Command::Generate(command) => command.run(),
@@ -82,5 +90,6 @@ pub fn main() -> ExitCode {
 fn log(default: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr).init();
 }

@@ -1,8 +1,7 @@
 use std::fs;
 
 use datasets::mapping::AmountPlace;
-use datasets::{Family, Money, SourceId, TopicId};
-use operators::activity::{Base, Deduction};
+use datasets::{Money, SourceId};
 
 use super::*;
 

@@ -1,17 +1,25 @@
-//! Lines from files, folders and standard input.
+//! Lines from files, folders, standard input, and the generator.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use datasets::generator::{GeneratorConfig, JsonLines, Tally, TopicNames, generate};
 
 /// What to read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Input {
     /// Standard input.
     Stdin,
     /// Files, in the order of their names.
     Files(Vec<PathBuf>),
+    /// Generated play, and where its book is put at the end.
+    Play(Box<GeneratorConfig>, Book),
 }
+
+/// The book of generated play: there once all of it was read.
+pub type Book = Arc<Mutex<Option<Tally>>>;
 
 /// Endings of files that a folder is searched for.
 const ENDINGS: [&str; 3] = [".jsonl", ".jsonl.gz", ".jsonl.zst"];
@@ -72,7 +80,46 @@ impl Input {
                 }
                 Ok(())
             }
+            Input::Play(config, book) => {
+                let mut lines = JsonLines::new(EachLine { line: Vec::new(), number: 0, each });
+                let topics = TopicNames { events: "events", missions: "missions" };
+                let mut before = 0;
+                let tally = generate(config, topics, &mut lines, |done| {
+                    advance(done - before);
+                    before = done;
+                });
+                let tally = tally.map_err(|error| crate::chain(&error))?;
+                *book.lock().expect("no panic while generating") = Some(tally);
+                Ok(())
+            }
         }
+    }
+}
+
+/// Hands on every line that is written to it.
+struct EachLine<F> {
+    line: Vec<u8>,
+    number: i64,
+    each: F,
+}
+
+impl<F: FnMut(i64, &[u8]) -> bool> Write for EachLine<F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.line.extend_from_slice(part);
+            if part.ends_with(b"\n") {
+                if !(self.each)(self.number, self.line.trim_ascii()) {
+                    return Err(io::ErrorKind::BrokenPipe.into());
+                }
+                self.number += 1;
+                self.line.clear();
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -128,8 +175,6 @@ impl<R: Read, F: Fn(u64)> Read for Counted<R, F> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
 
     fn lines_of(path: &Path) -> Vec<(i64, String)> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
-use datasets::rows::{Counters, EpochOutputs};
+use datasets::rows::EpochOutputs;
 use sinks::SinkError;
 use sinks::cut::Cut;
 use sinks::kafka::KafkaCommitter;
@@ -35,8 +35,8 @@ pub struct CommitLoop {
     pub hint: Hint,
     /// Woken when there is room again.
     pub wake: Wake,
-    /// Told the counters of what was committed.
-    pub committed: Sender<Counters>,
+    /// Told what was committed.
+    pub committed: Sender<Arc<[Arc<EpochOutputs>]>>,
 }
 
 impl CommitLoop {
@@ -110,10 +110,8 @@ impl CommitLoop {
             self.flow.commit(last.epoch + 1);
             self.wake.all();
         }
-        let mut counters = Counters::default();
-        batch.iter().for_each(|outputs| counters.add(&outputs.counters));
         // Nobody may be listening any more.
-        let _ = self.committed.send(counters);
+        let _ = self.committed.send(batch.into());
         Ok(())
     }
 }

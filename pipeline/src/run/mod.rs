@@ -1,6 +1,202 @@
 //! `questline run`: on Kafka, exactly once.
+//!
+//! ```text
+//! recover: fence, read the log ── follow the log, outputs suppressed ── read freely
+//! workers ── closed epochs ──┬── committer's thread ── one transaction after the other
+//!                            └── lake's thread ── cuts, recorded by the committer, then put
+//! ```
 
+mod assign;
 mod chunk;
 mod commit;
+mod monitor;
 mod pacer;
 mod source;
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use crossbeam_channel::{Sender, unbounded};
+use datasets::rows::EpochOutputs;
+use operators::deadline::Deadlines;
+use sinks::SinkError;
+use sinks::cut::Cut;
+use sinks::kafka::{CommitterConfig, Connection, KafkaCommitter, OutputTopics, RecoveredLog};
+use sinks::lake::{CutLog, Lake, LakeHandle, LakeStart};
+
+use crate::config::{Config, KafkaConfig};
+use crate::dataflow::Edges;
+use crate::engine::{self, Halt, Wake};
+use crate::epochs::Pacer;
+use crate::plan::{Prepared, Purpose, lake_config, prepare};
+use crate::reading::{Nothing, Source};
+use assign::Assignment;
+use commit::CommitLoop;
+use monitor::Monitor;
+use pacer::{Flow, Hint, Limits, LivePacer};
+
+/// Runs until `halt` is asked for or something fails. What was read by then is committed, and the lake
+/// is cut.
+///
+/// # Errors
+/// What failed, for people.
+pub fn run(config: &Config, workers: usize, (wake, halt): (Wake, Halt)) -> Result<(), String> {
+    let kafka = config.kafka.as_ref().ok_or("[kafka] is missing: `run` needs brokers, `replay` does not")?;
+    let prepared = prepare(config, workers, Purpose::Run)?;
+    let connection = connection(kafka);
+    let (committer, log) = open_log(config, kafka, &connection).map_err(|error| crate::chain(&error))?;
+    let (record_cut, cuts) = unbounded();
+    let lake = open_lake(config, workers, &prepared, &log, record_cut.clone()).map_err(|error| crate::chain(&error))?;
+    let hint = Hint::new(wake.clone());
+    let assignment = Assignment::new(&prepared, &connection, &config.pipeline.name, &log, workers);
+    let assignment = assignment.map_err(|error| crate::chain(&error))?;
+
+    let flow = Flow::resuming(log.upper);
+    let (publish, epochs) = unbounded();
+    let (committed, counts) = unbounded();
+    let discovery = assignment.discovery(&hint);
+    let monitor = Monitor::start(counts, lake.clone(), halt.clone(), discovery).map_err(|error| error.to_string())?;
+    let commits = CommitLoop {
+        committer,
+        epochs,
+        cuts,
+        lake: lake.clone(),
+        flow: flow.clone(),
+        hint: hint.clone(),
+        wake: wake.clone(),
+        committed,
+    };
+    let committing = std::thread::Builder::new().name("committer".to_owned()).spawn({
+        let halt = halt.clone();
+        move || commits.run().inspect_err(|error| halt.fail(crate::chain(error)))
+    });
+    let committing = committing.map_err(|error| error.to_string())?;
+
+    let deadlines: Vec<Deadlines> = (0..workers).map(|_| Deadlines::default()).collect();
+    let pacing = LivePacer {
+        log: log.records.into(),
+        hint: hint.clone(),
+        deadlines: deadlines.clone(),
+        flow: flow.clone(),
+        limits: Limits::of(config),
+        lake: lake.clone(),
+        halt: halt.clone(),
+        opened: Instant::now(),
+    };
+    let pacing = Mutex::new(Some(pacing));
+    let makers = Makers { assignment, pacing, lake: lake.clone(), publish, flow, hint, halt: halt.clone(), deadlines };
+    if let Err(error) = engine::run(workers, &prepared.plan, &wake, move |worker| makers.edges(worker)) {
+        halt.fail(error);
+    }
+
+    // The dataflow has let go of its sender: the committer empties its queue, then records what the
+    // lake still cuts, until nobody can send a cut any more.
+    let finished = match &lake {
+        Some(lake) if halt.failure().is_none() => lake.finish().map(drop),
+        _ => Ok(()),
+    };
+    drop(record_cut);
+    if let Some(failure) = halt.failure() {
+        return Err(failure);
+    }
+    finished.map_err(|error| crate::chain(&error))?;
+    let committed = committing.join().map_err(|_| "the committer's thread panicked".to_owned())?;
+    monitor.join();
+    committed.map_err(|error| crate::chain(&error))
+}
+
+fn connection(kafka: &KafkaConfig) -> Connection {
+    let mut connection = Connection::new(kafka.brokers.clone());
+    connection.properties = kafka.properties.0.clone();
+    connection.startup_timeout = kafka.startup_timeout.into();
+    connection
+}
+
+fn open_log(
+    config: &Config,
+    kafka: &KafkaConfig,
+    connection: &Connection,
+) -> Result<(KafkaCommitter, RecoveredLog), SinkError> {
+    let pipeline = &config.pipeline.name;
+    let run_id = format!("{}-{}", std::process::id(), pacer::wall_time());
+    let mut committer = CommitterConfig::new(connection.clone(), pipeline, run_id);
+    committer.topics = OutputTopics {
+        completions: kafka.topics.completions.clone(),
+        activity: kafka.topics.activity.clone(),
+        dead_letters: kafka.topics.dead_letters.clone(),
+        progress: kafka.topics.progress(pipeline),
+    };
+    committer.partitions = i32::try_from(kafka.topics.partitions).unwrap_or(i32::MAX);
+    committer.replication = kafka.topics.replication.map(|replicas| i32::try_from(replicas).unwrap_or(i32::MAX));
+    sinks::kafka::open(&committer)
+}
+
+fn open_lake(
+    config: &Config,
+    workers: usize,
+    prepared: &Prepared,
+    log: &RecoveredLog,
+    record_cut: Sender<Cut>,
+) -> Result<Option<LakeHandle>, SinkError> {
+    let Some(lake) = &config.lake else { return Ok(None) };
+    let record = move |cut| {
+        // A committer that is gone has said why.
+        let _ = record_cut.send(cut);
+    };
+    let start = LakeStart {
+        workers,
+        lanes: prepared.plan.decode.lanes,
+        names: prepared.names.clone(),
+        resume: log.cuts.clone(),
+        durable_below: 0,
+        replay_upper: log.upper,
+        log: CutLog::Recorded(Box::new(record)),
+    };
+    Lake::start(&lake_config(lake), start).map(Some)
+}
+
+/// Makes the edges of each worker, on its own thread.
+struct Makers {
+    assignment: Assignment,
+    pacing: Mutex<Option<LivePacer>>,
+    lake: Option<LakeHandle>,
+    publish: Sender<Arc<EpochOutputs>>,
+    flow: Flow,
+    hint: Hint,
+    halt: Halt,
+    deadlines: Vec<Deadlines>,
+}
+
+impl Makers {
+    fn edges(&self, worker: usize) -> Edges {
+        let source = self.assignment.source(worker, &self.hint, &self.halt);
+        let source: Box<dyn Source> = match source {
+            Ok(source) => Box::new(source),
+            Err(error) => {
+                self.halt.fail(crate::chain(&error));
+                Box::new(Nothing)
+            }
+        };
+        let mut pacer: Option<Box<dyn Pacer>> = None;
+        if let Some(pacing) = self.pacing.lock().expect("no panic while starting").take_if(|_| worker == 0) {
+            pacer = Some(Box::new(pacing));
+        }
+        let history = crate::history::history(worker, self.lake.clone());
+        let (publish, lake, flow) = (self.publish.clone(), self.lake.clone(), self.flow.clone());
+        Edges {
+            pacer,
+            source,
+            history,
+            publish: Box::new(move |outputs| {
+                if let Some(lake) = &lake {
+                    lake.sealed(outputs.clone());
+                }
+                flow.publish(outputs.epoch + 1);
+                // A committer that is gone has said why.
+                let _ = publish.send(outputs);
+            }),
+            takings: Box::new(|_, _, _| ()),
+            deadlines: self.deadlines[worker].clone(),
+        }
+    }
+}

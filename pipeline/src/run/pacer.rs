@@ -8,7 +8,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use datasets::{Epoch, Timestamp};
 use operators::deadline::Deadlines;
 use sinks::kafka::ProgressRecord;
+use sinks::lake::LakeHandle;
 
+use crate::config::Config;
 use crate::engine::{Halt, Wake};
 use crate::epochs::{Pace, Pacer, Recorded, Tick};
 
@@ -47,6 +49,13 @@ struct FlowState {
 }
 
 impl Flow {
+    /// Everything below `upper` was committed by an earlier run.
+    pub fn resuming(upper: Epoch) -> Self {
+        let flow = Flow::default();
+        flow.commit(upper);
+        flow
+    }
+
     /// The dataflow has put out epochs below `upper`.
     pub fn publish(&self, upper: Epoch) {
         self.0.published.store(upper, Ordering::Release);
@@ -75,7 +84,25 @@ pub struct Limits {
     pub epochs_uncommitted: u64,
     /// Bytes that wait for the lake.
     pub bytes_in_flight: usize,
+    /// Microseconds after which a file of the lake is cut.
+    pub file_age: i64,
 }
+
+impl Limits {
+    /// As configured.
+    pub fn of(config: &Config) -> Self {
+        let limits = &config.limits;
+        Limits {
+            epochs_in_flight: IN_DATAFLOW,
+            epochs_uncommitted: limits.epochs_in_flight,
+            bytes_in_flight: usize::try_from(limits.bytes_in_flight).unwrap_or(usize::MAX),
+            file_age: config.lake.as_ref().map_or(i64::MAX, |lake| lake.max_file_age.micros()),
+        }
+    }
+}
+
+/// Epochs that keep every worker busy while the first one waits for the last to close one.
+const IN_DATAFLOW: u64 = 4;
 
 /// While a commit is under way, epochs that would only wait for it are not opened more often than this.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -92,8 +119,8 @@ pub struct LivePacer {
     pub flow: Flow,
     /// Bounds on it.
     pub limits: Limits,
-    /// Bytes that wait for the lake.
-    pub lake_bytes: Box<dyn Fn() -> usize>,
+    /// Whose backlog is bounded.
+    pub lake: Option<LakeHandle>,
     /// Ends the pipeline.
     pub halt: Halt,
     /// When the last epoch was opened.
@@ -104,7 +131,13 @@ impl LivePacer {
     fn has_room(&self, epoch: Epoch) -> bool {
         epoch.saturating_sub(self.flow.published()) < self.limits.epochs_in_flight
             && self.flow.published().saturating_sub(self.flow.committed()) < self.limits.epochs_uncommitted
-            && (self.lake_bytes)() < self.limits.bytes_in_flight
+            && self.lake.as_ref().map_or(0, LakeHandle::bytes_in_flight) < self.limits.bytes_in_flight
+    }
+
+    /// A file is old enough to be cut, and only an epoch can say so.
+    fn is_cut_due(&self, now: Timestamp) -> bool {
+        let oldest = self.lake.as_ref().and_then(LakeHandle::oldest_open);
+        oldest.is_some_and(|oldest| now.micros_since(oldest) >= self.limits.file_age)
     }
 
     fn is_hasty(&self, epoch: Epoch) -> bool {
@@ -131,7 +164,7 @@ impl Pacer for LivePacer {
             return Pace::Wait;
         }
         let opened = wall_time();
-        let is_due = self.deadlines.iter().any(|deadlines| deadlines.next() <= opened);
+        let is_due = self.deadlines.iter().any(|deadlines| deadlines.next() <= opened) || self.is_cut_due(opened);
         if !self.hint.take() && !is_due {
             return Pace::Wait;
         }
@@ -141,7 +174,7 @@ impl Pacer for LivePacer {
 }
 
 /// The clock on the wall: only ever read here, and recorded with the epoch it opens.
-fn wall_time() -> Timestamp {
+pub fn wall_time() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }

@@ -168,7 +168,19 @@ impl KafkaConsumer {
     /// What cannot be read on: deleted offsets, corrupt records. Brokers that are away are no error:
     /// the client finds them again, and says so meanwhile.
     pub fn poll(&mut self, max: usize) -> Result<Chunk, SourceError> {
+        loop {
+            let (taken, chunk) = self.take(max)?;
+            // Notices alone do not tell what lies behind them, and nobody is woken for it again.
+            if taken == 0 || !chunk.is_empty() {
+                return Ok(chunk);
+            }
+        }
+    }
+
+    /// A chunk, and how many messages were taken for it, notices included.
+    fn take(&mut self, max: usize) -> Result<(usize, Chunk), SourceError> {
         let mut messages = self.queue.poll(max);
+        let taken = messages.len();
         let (mut ends, mut failed) = (Vec::new(), None);
         messages.retain(|message| {
             let Some(notice) = message.notice() else { return true };
@@ -189,7 +201,7 @@ impl KafkaConsumer {
         if let Some((notice, at, detail)) = failed {
             return Err(self.failure(notice, at, detail));
         }
-        Ok(Chunk { messages, ends, addresses: Arc::clone(&self.addresses) })
+        Ok((taken, Chunk { messages, ends, addresses: Arc::clone(&self.addresses) }))
     }
 
     fn position(&self, message: &Message<'_>) -> Position {
@@ -225,7 +237,6 @@ pub(super) fn client(connection: &Connection, config: &ConsumerConfig) -> Result
         ("queued.min.messages", "1000000"),
         ("queued.max.messages.kbytes", fetch_ahead.as_str()),
         ("fetch.error.backoff.ms", "100"),
-        ("socket.nagle.disable", "true"),
         ("isolation.level", config.isolation.name()),
     ];
     let required = [

@@ -105,7 +105,6 @@ fn producer_settings(config: &CommitterConfig, max_batch: usize) -> ClientConfig
         // Every step of a transaction that must be repeated waits this long first.
         ("retry.backoff.ms", "1"),
         ("compression.type", compression),
-        ("socket.nagle.disable", "true"),
         // As Java clients partition, so that their joins by player find our partitions.
         ("partitioner", "murmur2_random"),
         ("queue.buffering.max.messages", "1000000"),

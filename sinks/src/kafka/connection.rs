@@ -44,7 +44,10 @@ impl Connection {
     /// `required`.
     pub fn client(&self, tuning: &[(&str, &str)], required: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
-        for (key, value) in tuning {
+        // A broker that is back is found within a second, not within ten.
+        for (key, value) in
+            [("socket.nagle.disable", "true"), ("reconnect.backoff.max.ms", "1000")].iter().chain(tuning)
+        {
             config.set(*key, *value);
         }
         for (key, value) in &self.properties {
@@ -117,11 +120,10 @@ impl From<Unreachable> for SinkError {
 /// Serves a consumer's events that are no messages: its log, which tells why a request failed, and its
 /// errors, both to [`SharedContext`]. To be called where nobody polls the consumer.
 pub fn serve_events(consumer: &BaseConsumer<SharedContext>) {
-    // A poll returns early at each error. More than this is left for the next time.
-    for _ in 0..32 {
-        if consumer.poll(Duration::from_millis(1)).is_none() {
-            break;
-        }
+    // A poll without waiting serves one event and does not tell whether there was one. What is beyond
+    // this many is left for the next time.
+    for _ in 0..64 {
+        drop(consumer.poll(Duration::ZERO));
     }
 }
 
@@ -220,8 +222,9 @@ impl ClientContext for SharedContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // That all are down follows from the one before, which says why.
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+        // That all are down follows from the one before, which says why; an end of a partition is no error.
+        let code = error.rdkafka_error_code();
+        if matches!(code, Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::PartitionEOF)) {
             return;
         }
         if self.health.note(reason) {

@@ -48,7 +48,7 @@ pub(super) fn reader(
     group_id: &str,
     isolation: &str,
 ) -> Result<BaseConsumer<SharedContext>, SinkError> {
-    let tuning = [("fetch.wait.max.ms", "10"), ("fetch.queue.backoff.ms", "1"), ("socket.nagle.disable", "true")];
+    let tuning = [("fetch.wait.max.ms", "10"), ("fetch.queue.backoff.ms", "1")];
     let required = [
         ("group.id", group_id),
         ("isolation.level", isolation),

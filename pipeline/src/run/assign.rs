@@ -1,0 +1,180 @@
+//! Which worker reads which partition, and from where.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use datasets::{TopicId, Topics};
+use operators::decode::owner;
+use sinks::kafka::{Connection, RecoveredLog};
+
+use super::pacer::Hint;
+use super::source::{Gate, KafkaSource, SourceStart};
+use crate::engine::Halt;
+use crate::plan::Prepared;
+use crate::source::{ConsumerConfig, KafkaCluster, KafkaConsumer, Position, SourceError};
+
+/// Everything that is known of the partitions at start.
+pub struct Assignment {
+    connection: Connection,
+    consumer: ConsumerConfig,
+    topics: Arc<Topics>,
+    missions: TopicId,
+    gate: Gate,
+    shares: Vec<Share>,
+    found: Vec<Sender<Position>>,
+    cluster: Arc<KafkaCluster>,
+}
+
+/// One worker's part of it.
+#[derive(Clone)]
+struct Share {
+    logged: Vec<Position>,
+    definitions_end: BTreeMap<i32, i64>,
+    found: Receiver<Position>,
+}
+
+impl Assignment {
+    /// Divides the partitions that the log names, and those that exist beyond it.
+    ///
+    /// # Errors
+    /// Brokers that cannot be reached within the startup timeout.
+    pub fn new(
+        prepared: &Prepared,
+        connection: &Connection,
+        pipeline: &str,
+        log: &RecoveredLog,
+        workers: usize,
+    ) -> Result<Self, SourceError> {
+        let consumer = ConsumerConfig::new(pipeline);
+        let cluster = Arc::new(KafkaCluster::connect(connection, &consumer)?);
+        let topics = prepared.plan.decode.topics.clone();
+        let (found, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded()).unzip();
+        let share = |found| Share { logged: Vec::new(), definitions_end: BTreeMap::new(), found };
+        let mut shares: Vec<Share> = receivers.into_iter().map(share).collect();
+
+        let (first, last) = logged(log, &topics);
+        for position in first {
+            shares[owner(position.topic, position.partition, workers)].logged.push(position);
+        }
+        let mut definitions = 0;
+        let name = topics.name(prepared.missions);
+        for partition in existing(&cluster, name)? {
+            let (low, end) = cluster.watermarks(name, partition)?;
+            if last.get(&(prepared.missions, partition)).copied().unwrap_or(low) < end {
+                let share = &mut shares[owner(prepared.missions, partition, workers)];
+                share.definitions_end.insert(partition, end);
+                definitions += 1;
+            }
+        }
+        Ok(Assignment {
+            connection: connection.clone(),
+            consumer,
+            topics,
+            missions: prepared.missions,
+            gate: Gate::new(definitions),
+            shares,
+            found,
+            cluster,
+        })
+    }
+
+    /// The source of a worker, made on its own thread.
+    ///
+    /// # Errors
+    /// A consumer that cannot be made, or partitions that it cannot be given.
+    pub fn source(&self, worker: usize, hint: &Hint, halt: &Halt) -> Result<KafkaSource, SourceError> {
+        let Share { logged, definitions_end, found } = self.shares[worker].clone();
+        let (on_records, on_more) = (hint.clone(), hint.clone());
+        let wake = Arc::new(move || on_records.ring());
+        KafkaSource::new(SourceStart {
+            consumer: KafkaConsumer::new(&self.connection, &self.consumer, &self.topics, wake)?,
+            topics: self.topics.clone(),
+            missions: Some(self.missions),
+            logged,
+            found,
+            definitions_end,
+            gate: self.gate.clone(),
+            speaks: worker == 0,
+            ring: Box::new(move || on_more.ring()),
+            halt: halt.clone(),
+        })
+    }
+
+    /// Finds partitions that nobody reads yet.
+    pub fn discovery(&self, hint: &Hint) -> Discovery {
+        let known = self.shares.iter().flat_map(|share| &share.logged);
+        Discovery {
+            cluster: self.cluster.clone(),
+            topics: self.topics.clone(),
+            known: known.map(|position| (position.topic, position.partition)).collect(),
+            found: self.found.clone(),
+            hint: hint.clone(),
+            missing: Vec::new(),
+        }
+    }
+}
+
+type Uppers = BTreeMap<(TopicId, i32), i64>;
+
+/// Where the log begins and ends to read each partition. The first binding of a partition is where it
+/// begins: nothing of it is read before that is bound.
+fn logged(log: &RecoveredLog, topics: &Topics) -> (Vec<Position>, Uppers) {
+    let (mut first, mut last) = (Uppers::new(), Uppers::new());
+    for binding in log.records.iter().flat_map(|record| &record.bindings) {
+        // A topic that is not configured any more is not read any more.
+        let Some(topic) = topics.id(&binding.topic) else { continue };
+        first.entry((topic, binding.partition)).or_insert(binding.upper);
+        last.insert((topic, binding.partition), binding.upper);
+    }
+    let position = |((topic, partition), offset)| Position { topic, partition, offset };
+    (first.into_iter().map(position).collect(), last)
+}
+
+fn existing(cluster: &KafkaCluster, topic: &str) -> Result<Vec<i32>, SourceError> {
+    match cluster.partitions(topic) {
+        Err(SourceError::NoTopic(_)) => Ok(Vec::new()),
+        partitions => partitions,
+    }
+}
+
+/// Finds new partitions while the pipeline runs; it asks the brokers, so it has its own thread.
+pub struct Discovery {
+    /// The brokers.
+    pub cluster: Arc<KafkaCluster>,
+    topics: Arc<Topics>,
+    known: std::collections::BTreeSet<(TopicId, i32)>,
+    found: Vec<Sender<Position>>,
+    hint: Hint,
+    /// Topics that were said not to exist.
+    missing: Vec<TopicId>,
+}
+
+impl Discovery {
+    /// Hands partitions that are new to the workers that own them. Read from their beginning.
+    ///
+    /// # Errors
+    /// Brokers that do not answer now.
+    pub fn look(&mut self) -> Result<(), SourceError> {
+        for topic in self.topics.ids() {
+            let name = self.topics.name(topic).clone();
+            let partitions = existing(&self.cluster, &name)?;
+            if partitions.is_empty() && !self.missing.contains(&topic) {
+                self.missing.push(topic);
+                tracing::warn!(topic = %name, "topic does not exist; it is read as soon as it does");
+            }
+            for partition in partitions {
+                if !self.known.contains(&(topic, partition)) {
+                    let (offset, _) = self.cluster.watermarks(&name, partition)?;
+                    tracing::info!(topic = %name, partition, offset, "reading a new partition");
+                    let worker = owner(topic, partition, self.found.len());
+                    // A worker that is gone needs nothing more.
+                    let _ = self.found[worker].send(Position { topic, partition, offset });
+                    self.known.insert((topic, partition));
+                    self.hint.ring();
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,109 @@
+//! Watches a running pipeline from its own thread: finds partitions, tells the rate, shows lag to the
+//! brokers' tools, and sees failures of the lake.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use datasets::rows::{Binding, Counters, EpochOutputs};
+use sinks::lake::LakeHandle;
+
+use super::assign::Discovery;
+use crate::engine::Halt;
+
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+const TELL_EVERY: Duration = Duration::from_secs(10);
+const OFFSETS_EVERY: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// The thread that watches.
+pub struct Monitor(JoinHandle<()>);
+
+impl Monitor {
+    /// Watches until `committed` is closed.
+    ///
+    /// # Errors
+    /// A thread that cannot be started.
+    pub fn start(
+        committed: Receiver<Arc<[Arc<EpochOutputs>]>>,
+        lake: Option<LakeHandle>,
+        halt: Halt,
+        discovery: Discovery,
+    ) -> std::io::Result<Self> {
+        let watch = Watch { lake, halt, discovery, counters: Counters::default(), uppers: BTreeMap::new() };
+        std::thread::Builder::new().name("monitor".to_owned()).spawn(move || watch.run(&committed)).map(Monitor)
+    }
+
+    /// Waits for the thread.
+    pub fn join(self) {
+        // It only watches: its panic is on the log already.
+        let _ = self.0.join();
+    }
+}
+
+struct Watch {
+    lake: Option<LakeHandle>,
+    halt: Halt,
+    discovery: Discovery,
+    counters: Counters,
+    uppers: BTreeMap<(Arc<str>, i32), i64>,
+}
+
+impl Watch {
+    fn run(mut self, committed: &Receiver<Arc<[Arc<EpochOutputs>]>>) {
+        let (mut looked, mut published): (Option<Instant>, _) = (None, Instant::now());
+        let (mut told, mut before) = (Instant::now(), 0);
+        loop {
+            if looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY) {
+                looked = Some(Instant::now());
+                if let Err(error) = self.discovery.look() {
+                    tracing::warn!(error = crate::chain(&error), "cannot look for partitions");
+                }
+            }
+            match committed.recv_timeout(PATIENCE) {
+                Ok(batch) => batch.iter().for_each(|outputs| self.count(outputs)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if let Some(error) = self.lake.as_ref().and_then(LakeHandle::error) {
+                self.halt.fail(crate::chain(&error));
+            }
+            if published.elapsed() >= OFFSETS_EVERY && !self.uppers.is_empty() {
+                published = Instant::now();
+                self.publish_offsets();
+            }
+            if told.elapsed() >= TELL_EVERY && self.counters.read > before {
+                let rate = (self.counters.read - before) * 1000 / millis(told.elapsed());
+                self.tell("running", Some(rate));
+                (told, before) = (Instant::now(), self.counters.read);
+            }
+        }
+        self.tell("stopped", None);
+    }
+
+    fn count(&mut self, outputs: &EpochOutputs) {
+        self.counters.add(&outputs.counters);
+        for Binding { topic, partition, upper } in &outputs.bindings {
+            self.uppers.insert((topic.clone(), *partition), *upper);
+        }
+    }
+
+    fn publish_offsets(&mut self) {
+        let uppers = std::mem::take(&mut self.uppers).into_iter();
+        let uppers: Vec<Binding> =
+            uppers.map(|((topic, partition), upper)| Binding { topic, partition, upper }).collect();
+        self.discovery.cluster.publish_offsets(&uppers);
+    }
+
+    fn tell(&self, state: &str, rate: Option<u64>) {
+        let refused: u64 = self.counters.dead_letters.values().sum();
+        let Counters { read, accepted, duplicates, completed, revoked, .. } = &self.counters;
+        tracing::info!(read, rate, accepted, duplicates, refused, completed, revoked, "{state}");
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+}
