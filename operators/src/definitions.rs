@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datasets::mission::{DefinitionError, Mission, MissionDefaults, StageIndex, Status};
+use datasets::mission::{DefinitionError, Mission, MissionDefaults, StageIndex, Status, Window};
 use datasets::{Coordinates, Event, Timestamp};
 use hashbrown::HashMap;
 
@@ -66,12 +66,34 @@ impl MissionHistory {
     pub fn newest(&self) -> usize {
         self.0.len() - 1
     }
+
+    /// Where progress of an event of `time` is kept, judged by `version`: the start of its window, and the
+    /// end of a recurring one. `None` outside of the mission.
+    ///
+    /// The only window of a one-off mission keeps the start it had first: an edit of the start keeps
+    /// progress, and completes nobody twice.
+    pub fn window_at(&self, version: usize, time: Timestamp) -> Option<(Timestamp, Option<Timestamp>)> {
+        let mission = &self.version(version).mission;
+        let (start, end) = mission.window_at(time)?;
+        Some(if mission.window == Window::Once { (self.version(0).mission.start, None) } else { (start, end) })
+    }
+
+    /// End of a window: its own if it recurs, else the mission's as edited last; `None` never ends.
+    pub fn window_end(&self, recurring_end: Option<Timestamp>) -> Option<Timestamp> {
+        recurring_end.or(self.version(self.newest()).mission.end)
+    }
+
+    /// The last ingest time at which an event may move a window, by the newest version's `lateness`; `None`: any.
+    pub fn moves_until(&self, recurring_end: Option<Timestamp>) -> Option<Timestamp> {
+        let lateness = self.version(self.newest()).mission.lateness_micros;
+        self.window_end(recurring_end).map(|end| end.plus_micros(lateness))
+    }
 }
 
 /// What a definition record did.
 #[derive(Clone, Debug)]
 pub enum Applied {
-    /// A new version; `retargeted` when targets or stages differ from the version before.
+    /// A new version; `retargeted` when targets or stages differ from the version that counted before.
     Version {
         /// The mission.
         slot: MissionSlot,
@@ -165,9 +187,10 @@ impl Definitions {
         let version = VersionInForce { from: record.ingest_time, at: record.at, mission, archived: false };
         match slot {
             Some(slot) => {
-                let previous = self.history(slot).0.last().expect("a history has a version");
+                // A pause in between judges nobody.
+                let previous = self.history(slot).0.iter().rfind(|version| version.is_active());
                 let targets = |mission: &Mission| mission.stages.iter().map(|stage| stage.target).collect::<Vec<_>>();
-                let retargeted = targets(&previous.mission) != targets(&version.mission);
+                let retargeted = previous.is_some_and(|known| targets(&known.mission) != targets(&version.mission));
                 self.push(slot, version, record.ingest_time);
                 Applied::Version { slot, retargeted }
             }

@@ -7,6 +7,7 @@
 //! - [`decode`]: from records to events, on the worker that read them.
 //! - [`rollup`]: GGR by date and game type.
 //! - [`outputs`]: everything an epoch put out, in one place and one order.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod activity;
 pub mod changes;
@@ -18,3 +19,5 @@ pub mod outputs;
 pub mod players;
 pub mod progress;
 pub mod rollup;
+#[cfg(test)]
+mod testing;

@@ -29,8 +29,8 @@ pub struct Contribution {
 /// One occurrence of a mission for one player.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// End of the window; `None` never ends.
-    pub window_end: Option<Timestamp>,
+    /// End of a recurring window. A one-off window ends with its mission, which an edit can move.
+    recurring_end: Option<Timestamp>,
     contributions: Vec<Contribution>,
     /// The fold over all contributions, judged by the targets of version `judge`.
     fold: Fold,
@@ -89,27 +89,40 @@ pub enum Cause {
 }
 
 impl Progress {
-    /// Nothing yet, in a window that ends at `window_end`.
-    pub fn new(window_end: Option<Timestamp>, judge: usize) -> Self {
-        Progress { window_end, contributions: Vec::new(), fold: Fold::default(), judge, announced: None }
+    /// Nothing yet, in a recurring window that ends at `recurring_end`, or in the only one.
+    pub fn new(recurring_end: Option<Timestamp>, judge: usize) -> Self {
+        Progress { recurring_end, contributions: Vec::new(), fold: Fold::default(), judge, announced: None }
     }
 
-    /// An event ingested at `ingest_time` comes too late to move this (DOMAIN §3, `lateness`).
-    pub fn is_late(&self, ingest_time: Timestamp, lateness: i64) -> bool {
-        self.window_end.is_some_and(|end| ingest_time.micros_since(end) > lateness)
+    /// It is of the only window of its mission.
+    pub fn is_once(&self) -> bool {
+        self.recurring_end.is_none()
     }
 
-    /// Adds a contribution at its place.
+    /// End of the window; `None` never ends.
+    pub fn window_end(&self, history: &MissionHistory) -> Option<Timestamp> {
+        history.window_end(self.recurring_end)
+    }
+
+    /// The last ingest time at which an event may move this (DOMAIN §3, `lateness`); `None`: any.
+    pub fn moves_until(&self, history: &MissionHistory) -> Option<Timestamp> {
+        history.moves_until(self.recurring_end)
+    }
+
+    /// Adds a contribution at its place. One that a late correction could not take back is replaced.
     pub fn insert(&mut self, contribution: Contribution, history: &MissionHistory) {
         let key = (contribution.order, contribution.stage);
         let index = self.contributions.partition_point(|other| (other.order, other.stage) < key);
-        if index == self.contributions.len() {
-            self.fold.step(&contribution, &history.version(self.judge).mission);
-            self.contributions.push(contribution);
-        } else {
-            self.contributions.insert(index, contribution);
-            self.fold_anew(self.judge, history);
+        match self.contributions.get_mut(index) {
+            None => {
+                self.fold.step(&contribution, &history.version(self.judge).mission);
+                self.contributions.push(contribution);
+                return;
+            }
+            Some(known) if (known.order, known.stage) == key => *known = contribution,
+            Some(_) => self.contributions.insert(index, contribution),
         }
+        self.fold_anew(self.judge, history);
     }
 
     /// Takes back or restores what the event of `order` contributed. Answers whether there was anything.
@@ -206,9 +219,18 @@ impl Progress {
     }
 
     fn announcement(&self, completed: bool, revision: u32, at: Timestamp, history: &MissionHistory) -> Announcement {
+        Announcement { completed, revision, completed_at: at, progress: self.last_stage(history), version: self.judge }
+    }
+
+    /// The completion that was last announced, with all corrections since.
+    pub fn announced(&self) -> Option<Announced> {
+        self.announced
+    }
+
+    /// Progress in the last stage, which is what messages tell; zero until it begins.
+    pub fn last_stage(&self, history: &MissionHistory) -> Money {
         let last = history.version(self.judge).mission.stages.len() - 1;
-        let progress = if self.fold.stage == last { self.fold.progress } else { Money::ZERO };
-        Announcement { completed, revision, completed_at: at, progress, version: self.judge }
+        if self.fold.stage == last { self.fold.progress } else { Money::ZERO }
     }
 }
 

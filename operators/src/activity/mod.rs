@@ -49,7 +49,15 @@ pub struct Rows {
 struct Row {
     totals: Totals,
     is_touched: bool,
-    emitted: Option<ActivityRow>,
+    emitted: Option<Emitted>,
+}
+
+/// A revision that was emitted: all that its columns are made of.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Emitted {
+    totals: Totals,
+    revision: u64,
+    updated_at: Timestamp,
 }
 
 /// A row that changed: what was last emitted, and what is now.
@@ -136,35 +144,38 @@ impl Rows {
         for key in self.touched.drain(..) {
             let row = self.rows.get_mut(&key).expect("a touched row exists");
             row.is_touched = false;
-            let revision = row.emitted.as_ref().map_or(0, |emitted| emitted.revision) + 1;
-            let after = row.totals.row(key, rules, revision, now);
-            if row.emitted.as_ref().is_some_and(|emitted| emitted.same_values(&after)) {
+            let before = row.emitted.map(|emitted| emitted.row(key.clone(), rules));
+            let revision = before.as_ref().map_or(0, |before| before.revision) + 1;
+            let emitted = Emitted { totals: row.totals, revision, updated_at: now };
+            let after = emitted.row(key, rules);
+            if before.as_ref().is_some_and(|before| before.same_values(&after)) {
                 continue;
             }
-            let before = row.emitted.replace(after.clone());
+            row.emitted = Some(emitted);
             restatements.push(Restatement { before, after });
         }
     }
 }
 
-impl Totals {
-    fn row(&self, key: ActivityKey, rules: &ActivityRules, revision: u64, updated_at: Timestamp) -> ActivityRow {
-        let (total_bets, wins) = rules.bets_and_wins(self);
-        let ngr = rules.ngr(self, &key.currency);
+impl Emitted {
+    fn row(&self, key: ActivityKey, rules: &ActivityRules) -> ActivityRow {
+        let Emitted { totals, revision, updated_at } = self;
+        let (total_bets, wins) = rules.bets_and_wins(totals);
+        let ngr = rules.ngr(totals, &key.currency);
         ActivityRow {
             key,
-            bets_count: self.bets_count,
+            bets_count: totals.bets_count,
             total_bets,
             wins,
             ggr: total_bets - wins,
             ngr,
-            bonus_bets: self.bonus_bets,
-            bonus_wins: self.bonus_wins,
-            bonus_cost: rules.bonus_cost(self),
+            bonus_bets: totals.bonus_bets,
+            bonus_wins: totals.bonus_wins,
+            bonus_cost: rules.bonus_cost(totals),
             jackpot_contribution: Money::ZERO,
             jackpot_wins: Money::ZERO,
-            revision,
-            updated_at,
+            revision: *revision,
+            updated_at: *updated_at,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! its versions and reversals alone, never of the order in which they arrived.
 
 mod reversal;
+mod standing;
 mod transaction;
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 pub use reversal::{Reversal, Waiting};
-use transaction::{Assertion, LifeCycle, Moving, Transaction, Version, books, content};
+use transaction::{Assertion, LifeCycle, Moving, Target, Transaction, Version, books, content};
 pub use transaction::{Booking, Market, Order, TransactionKey};
 
 /// Settings of `[identity]` and `[ledger]`; durations in microseconds.
@@ -84,6 +85,8 @@ type FastMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
 pub struct Ledger {
     transactions: FastMap<TransactionKey, Transaction>,
     reversals: reversal::References,
+    /// Earlier transactions of a key, oldest first, by the keys under which they are kept now.
+    set_aside: FastMap<TransactionKey, Vec<TransactionKey>>,
     /// Keys by the hour in which they can be forgotten, so that forgetting costs what is forgotten.
     expiry: std::collections::BTreeMap<i64, Vec<TransactionKey>>,
 }
@@ -109,7 +112,7 @@ impl Ledger {
                 }
                 return admission;
             }
-            self.set_aside(key, rules);
+            self.set_aside(key, event.name.family(), rules);
         }
         let version = rules.version(event, life_cycle, markets);
         self.transactions.insert(key, Transaction::new(life_cycle, event.ingest_time, version));
@@ -118,18 +121,40 @@ impl Ledger {
     }
 
     /// A new transaction takes the key of one whose identity is forgotten. What the old one asserted
-    /// stays, and so does its right to be applied, under a key that no event has.
-    fn set_aside(&mut self, key: TransactionKey, rules: &LedgerRules) {
+    /// stays, and so does its right to be applied and reversed, under a key that no event has.
+    fn set_aside(&mut self, key: TransactionKey, family: Family, rules: &LedgerRules) {
         let Some(old) = self.transactions.remove(&key) else { return };
         let Some(first) = old.versions.first() else { return };
         let aside = key.aside(first.order.1);
-        for (_, reversal) in &old.reversals {
-            if let Some(target) = self.transactions.get_mut(reversal).and_then(|reversal| reversal.target.as_mut()) {
-                target.key = aside;
-            }
+        self.retarget(&old, key, Some(aside));
+        if family == Family::Reversal {
+            self.reversals.rename(key, aside);
+            let target = old.target.and_then(|target| self.transactions.get_mut(&target.key));
+            let by = target.into_iter().flat_map(|target| &mut target.reversals);
+            by.filter(|(_, reversal)| *reversal == key).for_each(|(_, reversal)| *reversal = aside);
         }
+        self.set_aside.entry(key).or_default().push(aside);
         self.expiry.entry(rules.forget_hour(old.ingest_time)).or_default().push(aside);
         self.transactions.insert(aside, old);
+    }
+
+    /// Those who reverse `transaction`, which had `key`, find it under another one, or no longer. A key
+    /// that is left behind would name a stranger as soon as its id is used again.
+    fn retarget(&mut self, transaction: &Transaction, key: TransactionKey, to: Option<TransactionKey>) {
+        for (_, reversal) in &transaction.reversals {
+            let reversal = self.transactions.get_mut(reversal);
+            if let Some(reversal) = reversal.filter(|reversal| reversal.target.is_some_and(|target| target.key == key))
+            {
+                reversal.target = reversal.target.zip(to).map(|(target, key)| Target { key, ..target });
+            }
+        }
+    }
+
+    /// Forgets one transaction.
+    fn remove(&mut self, key: TransactionKey) {
+        if let Some(transaction) = self.transactions.remove(&key) {
+            self.retarget(&transaction, key, None);
+        }
     }
 
     /// Applies an admitted event that is no reversal, in [`Order`] within an epoch. Answers how many
@@ -165,9 +190,8 @@ impl Ledger {
         let mut next = Some(key);
         // A reversal's standing decides about its target, whose standing may decide about another.
         while let Some(key) = next {
-            let Some(transaction) = self.transactions.get(&key) else { return };
-            let live = self.reversal_at(transaction, reversal::ALWAYS).is_none();
-            let transaction = self.transactions.get_mut(&key).expect("found above");
+            let live = !self.is_reversed(key);
+            let Some(transaction) = self.transactions.get_mut(&key) else { return };
             next = transaction.target.map(|target| target.key);
             match transaction.life_cycle {
                 LifeCycle::Single => transaction.toggle(live, current, effects),
@@ -188,10 +212,15 @@ impl Ledger {
             // A newer transaction may have taken the key since.
             let forgotten = |known: &Transaction| rules.forget_hour(known.ingest_time) < hour;
             if self.transactions.get(&key).is_some_and(forgotten) {
-                self.transactions.remove(&key);
+                self.remove(key);
             }
         }
         self.reversals.forget(&self.transactions);
+        let transactions = &self.transactions;
+        self.set_aside.retain(|_, older| {
+            older.retain(|key| transactions.contains_key(key));
+            !older.is_empty()
+        });
     }
 
     /// How many transactions are known.

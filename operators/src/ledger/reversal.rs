@@ -1,21 +1,16 @@
-//! Reversals: what they name, what they wait for, and which of them stand.
+//! Reversals: what they name, and what they wait for.
 //!
-//! A transaction counts while no accepted reversal of it stands. A reversal is accepted when, at its
-//! own place in the [`Order`], none before it stood; it stands while it is not itself reversed. Both
-//! are read off the ordered lists, so any order of arrival gives the same answer.
+//! What a reversal names is a function of what has been applied, never of the order in which it came:
+//! each new transaction looks at those that named its id before.
 
 use std::collections::BTreeMap;
 
-use datasets::{Coordinates, Event, Family, TextField, Timestamp, TopicId};
+use datasets::{Coordinates, Event, Family, TextField, Timestamp};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::transaction::{Order, Target, Transaction, TransactionKey};
 use super::{Effect, FastMap, Ledger, LedgerRules};
-
-/// After everything.
-pub(super) const ALWAYS: Order =
-    (Timestamp::MAX, Coordinates { topic: TopicId(u16::MAX), partition: i32::MAX, offset: i64::MAX, index: u32::MAX });
 
 /// Reversals of reversals are followed this deep; a longer chain is no accounting, and never matches.
 const MAX_DEPTH: u8 = 16;
@@ -80,18 +75,32 @@ impl References {
             !references.is_empty()
         });
     }
+
+    /// The reversal `key` has another key from now on.
+    pub(super) fn rename(&mut self, key: TransactionKey, aside: TransactionKey) {
+        for reference in self.by_reference.values_mut().flatten().filter(|reference| reference.key == key) {
+            reference.key = aside;
+        }
+        let waits: Vec<Timestamp> =
+            self.waiting.keys().filter(|(_, waiting)| *waiting == key).map(|(deadline, _)| *deadline).collect();
+        for deadline in waits {
+            let waiting = self.waiting.remove(&(deadline, key)).expect("found above");
+            self.waiting.insert((deadline, aside), waiting);
+        }
+    }
 }
 
 impl Ledger {
-    /// Applies an admitted reversal.
+    /// Applies an admitted reversal. Answers what became of it, and how many reversals had waited for it.
     pub fn reverse(
         &mut self,
         event: &Event<'_>,
         key: TransactionKey,
         rules: &LedgerRules,
         effects: &mut Vec<Effect>,
-    ) -> Reversal {
+    ) -> (Reversal, u64) {
         let key = self.mark_applied(event, key);
+        let released = self.match_references(event, key, rules, effects);
         let reference_id = event.text(TextField::ReferenceId).unwrap_or("");
         let family = event.text(TextField::ReferenceFamily).and_then(Family::named);
         let order = (event.event_time, event.at);
@@ -111,22 +120,20 @@ impl Ledger {
             };
             self.reversals.waiting.insert((deadline, key), waiting);
             self.reversals.by_reference.entry(reference).or_default().push(named);
-            return Reversal::Waits;
+            return (Reversal::Waits, released);
         };
-        let transaction = &self.transactions[&target.key];
-        if event.ingest_time.micros_since(transaction.ingest_time) > rules.ledger_retention {
-            return Reversal::Expired;
+        if self.is_expired(&named, target, rules) {
+            return (Reversal::Expired, released);
         }
         self.reversals.by_reference.entry(reference).or_default().push(named);
-        let already = self.reversal_at(transaction, ALWAYS).is_some();
+        let outcome = if self.is_reversed(target.key) { Reversal::AlreadyReversed } else { Reversal::Accepted };
         self.link(key, order, target);
-        // One that waited for this one may un-do it again.
-        self.match_references(event, key, rules, effects);
         self.refresh(target.key, None, effects);
-        if already { Reversal::AlreadyReversed } else { Reversal::Accepted }
+        (outcome, released)
     }
 
-    /// Reversals whose wait ended before `now`, in order of their deadline.
+    /// Reversals whose wait ended before `now`, in order of their deadline. They keep their ids: what is a
+    /// duplicate must not depend on when the clock fired.
     pub fn give_up(&mut self, now: Timestamp) -> Vec<Waiting> {
         let mut orphans = Vec::new();
         while let Some(entry) = self.reversals.waiting.first_entry() {
@@ -159,9 +166,8 @@ impl Ledger {
         let Some(references) = self.reversals.by_reference.get(&reference).cloned() else { return 0 };
         let mut released = 0;
         for named in references {
-            let Some(target) = self.resolve(event, id, &named, rules).filter(|target| target.key == key) else {
-                continue;
-            };
+            let target = self.resolve(event, id, &named, rules).filter(|target| target.key == key);
+            let Some(target) = target.filter(|target| !self.is_expired(&named, *target, rules)) else { continue };
             let waited = (named.ingest_time.plus_micros(rules.orphan_wait), named.key);
             if self.reversals.waiting.remove(&waited).is_some() {
                 released += 1;
@@ -180,9 +186,8 @@ impl Ledger {
     fn resolve(&self, event: &Event<'_>, id: &str, named: &Reference, rules: &LedgerRules) -> Option<Target> {
         let families = Family::REVERSIBLE.iter().map(|(_, family)| *family);
         families.filter(|family| named.family.is_none_or(|wanted| wanted == *family)).find_map(|family| {
-            let key = TransactionKey::named(event, family, id);
+            let key = self.holder(TransactionKey::named(event, family, id), named.ingest_time)?;
             let transaction = self.transactions.get(&key)?;
-            let first = transaction.versions.iter().find(|version| version.applied)?;
             if transaction.ingest_time.micros_since(named.ingest_time) > rules.orphan_wait {
                 return None;
             }
@@ -190,9 +195,33 @@ impl Ledger {
                 return Some(Target { key, depth: 0 });
             }
             // A reversal can only be reversed by a later one, so chains end.
+            let first = transaction.applied().next()?;
             let depth = transaction.target.map_or(0, |target| target.depth) + 1;
             (first.order < named.order && depth <= MAX_DEPTH).then_some(Target { key, depth })
         })
+    }
+
+    /// The transaction that `key` meant at `ingest_time`: the newest that was there, else the first to
+    /// come, of those that have been applied. An id can be used again once its identity is forgotten.
+    fn holder(&self, key: TransactionKey, ingest_time: Timestamp) -> Option<TransactionKey> {
+        let older = self.set_aside.get(&key).into_iter().flatten().rev();
+        let mut first = None;
+        for key in std::iter::once(&key).chain(older) {
+            let Some(transaction) = self.transactions.get(key) else { continue };
+            if transaction.applied().next().is_some() {
+                first = Some(*key);
+                if transaction.ingest_time <= ingest_time {
+                    break;
+                }
+            }
+        }
+        first
+    }
+
+    /// What `named` names had left the ledger when it came.
+    fn is_expired(&self, named: &Reference, target: Target, rules: &LedgerRules) -> bool {
+        let since = self.transactions.get(&target.key).map_or(named.ingest_time, |target| target.ingest_time);
+        named.ingest_time.micros_since(since) > rules.ledger_retention
     }
 
     /// Makes `key` a reversal of `target` and answers what it reversed before.
@@ -205,26 +234,5 @@ impl Ledger {
         let target = self.transactions.get_mut(&target.key).expect("resolved from the ledger");
         target.insert_reversal(order, key);
         previous
-    }
-
-    /// The accepted reversal of `transaction` that stands at `until`.
-    pub(super) fn reversal_at(&self, transaction: &Transaction, until: Order) -> Option<Order> {
-        self.standing(transaction, until, MAX_DEPTH)
-    }
-
-    fn standing(&self, transaction: &Transaction, until: Order, depth: u8) -> Option<Order> {
-        let stands = |(order, key): (Order, TransactionKey), at: Order| {
-            let resettled = transaction.resettlements().any(|settlement| order < settlement && settlement <= at);
-            let reversed = depth > 0
-                && self.transactions.get(&key).is_some_and(|reversal| self.standing(reversal, at, depth - 1).is_some());
-            !resettled && !reversed
-        };
-        let mut accepted: Option<(Order, TransactionKey)> = None;
-        for reversal in transaction.reversals.iter().take_while(|(order, _)| *order <= until) {
-            if !accepted.is_some_and(|earlier| stands(earlier, reversal.0)) {
-                accepted = Some(*reversal);
-            }
-        }
-        accepted.filter(|reversal| stands(*reversal, until)).map(|(order, _)| order)
     }
 }

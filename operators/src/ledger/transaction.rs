@@ -209,7 +209,7 @@ impl Transaction {
 
     /// What would count if nobody reversed it.
     pub fn unreversed(&self) -> Option<Assertion> {
-        let newest = self.applied().last()?;
+        let newest = self.applied().next_back()?;
         let time = match self.life_cycle {
             LifeCycle::Single => newest.order.0,
             LifeCycle::Resettled => self.applied().next().expect("there is a newest").order.0,
@@ -228,7 +228,8 @@ impl Transaction {
         since
     }
 
-    fn applied(&self) -> impl Iterator<Item = &Version> {
+    /// The versions that have been applied, in order.
+    pub fn applied(&self) -> impl DoubleEndedIterator<Item = &Version> {
         self.versions.iter().filter(|version| version.applied)
     }
 }

@@ -29,6 +29,8 @@ impl Players {
         batches: &[Arc<EventBatch>],
     ) -> Changes {
         let Clock { now, newest, .. } = clock;
+        // What a partition that lags behind still brings is newer than the least of both clocks.
+        let oldest_to_come = now.min(newest);
         let mut changes = Changes::default();
         definitions.sort_by_key(|record| record.at);
         for record in definitions.iter() {
@@ -39,7 +41,7 @@ impl Players {
             self.apply(&event, key, now, &mut changes);
         }
         self.fire(now, &mut changes);
-        self.sweep(newest);
+        self.sweep(oldest_to_come);
         changes
     }
 
@@ -91,14 +93,15 @@ impl Players {
     fn apply(&mut self, event: &Event<'_>, key: TransactionKey, now: Timestamp, changes: &mut Changes) {
         let group = &mut self.groups[event.key_group().index()];
         let mut effects = std::mem::take(&mut self.effects);
-        if event.name.family() == Family::Reversal {
-            let outcome = group.ledger.reverse(event, key, &self.rules.ledger, &mut effects);
+        let released = if event.name.family() == Family::Reversal {
+            let (outcome, released) = group.ledger.reverse(event, key, &self.rules.ledger, &mut effects);
             self.report_reversal(event, outcome, changes);
+            released
         } else {
-            let released = group.ledger.apply(event, key, &self.rules.ledger, &mut effects);
-            changes.counters.accepted += released;
-            changes.counters.orphan_reversals_waiting -= i64::try_from(released).expect("a count of references");
-        }
+            group.ledger.apply(event, key, &self.rules.ledger, &mut effects)
+        };
+        changes.counters.accepted += released;
+        changes.counters.orphan_reversals_waiting -= i64::try_from(released).expect("a count of references");
         if !effects.is_empty() {
             self.take_effect(event, &effects, now, changes);
         }
@@ -151,18 +154,18 @@ impl Players {
         for (Moved { slot, window, is_new }, sequence) in moved.into_iter().zip(0..) {
             let history = self.definitions.history(slot);
             let progress = player.progress.get_mut(&(slot, window)).expect("it has just moved");
-            let window_end = progress.window_end;
-            if let Some(end) = window_end.filter(|_| is_new) {
-                let lateness = history.version(history.newest()).mission.lateness_micros;
-                let hour = end.plus_micros(lateness).plus_micros(GRACE).micros().div_euclid(HOUR);
-                self.closing.entry(hour).or_default().push(Closing { group, player: id.clone(), slot, window });
+            if let Some(until) = progress.moves_until(history).filter(|_| is_new) {
+                let closing = Closing { group, player: id.clone(), slot, window };
+                self.closing.entry(closing_hour(until)).or_default().push(closing);
             }
             let Some(announcement) = progress.announce(Cause::Event, history) else { continue };
             let player = id.clone();
             let position = Position { phase: Phase::Events, time: event.event_time, at: event.at, player, sequence };
             let mission = &history.version(announcement.version).mission;
             let trigger = self.reporter.trigger(event);
-            let message = Message { position, mission, window, window_end, announcement, trigger };
+            let window_end = progress.window_end(history);
+            let window_start = if progress.is_once() { mission.start } else { window };
+            let message = Message { position, mission, window, window_start, window_end, announcement, trigger };
             self.reporter.message(message, now, changes);
         }
     }
@@ -232,15 +235,18 @@ impl Players {
         let players = self.groups.iter_mut().flat_map(|group| group.players.iter_mut());
         for (id, Player { progress }) in players {
             let windows = progress.range_mut((slot, Timestamp::MIN)..=(slot, Timestamp::MAX));
-            let open = windows.filter(|(_, progress)| progress.window_end.is_none_or(|end| version.from <= end));
+            let open =
+                windows.filter(|(_, progress)| progress.window_end(history).is_none_or(|end| version.from <= end));
             for (((_, window), progress), sequence) in open.zip(0..) {
                 let Some(announcement) = progress.announce(Cause::Definition(version.from), history) else { continue };
                 let (time, player) = (record.ingest_time, id.clone());
                 let position = Position { phase: Phase::Definitions, time, at: record.at, player, sequence };
                 let mission = &history.version(announcement.version).mission;
                 let trigger = self.reporter.definition_change(record);
-                let window_end = progress.window_end;
-                let message = Message { position, mission, window: *window, window_end, announcement, trigger };
+                let window_end = progress.window_end(history);
+                let window_start = if progress.is_once() { mission.start } else { *window };
+                let message =
+                    Message { position, mission, window: *window, window_start, window_end, announcement, trigger };
                 self.reporter.message(message, now, changes);
             }
         }
@@ -259,25 +265,36 @@ impl Players {
         }
     }
 
-    /// Gives back the memory of what no record can touch that is ingested at `newest` or later.
-    fn sweep(&mut self, newest: Timestamp) {
-        let hour = newest.micros().div_euclid(HOUR);
+    /// Gives back the memory of what no record can touch that is ingested at `oldest` or later.
+    fn sweep(&mut self, oldest: Timestamp) {
+        let hour = oldest.micros().div_euclid(HOUR);
         if hour <= self.swept {
             return;
         }
         self.swept = hour;
         for group in &mut self.groups {
-            group.ledger.forget(newest, &self.rules.ledger);
+            group.ledger.forget(oldest, &self.rules.ledger);
         }
         let later = self.closing.split_off(&hour);
-        for Closing { group, player, slot, window } in
-            std::mem::replace(&mut self.closing, later).into_values().flatten()
-        {
-            if let Some(player) = self.groups[group.index()].players.get_mut(&player) {
-                player.progress.remove(&(slot, window));
+        for closing in std::mem::replace(&mut self.closing, later).into_values().flatten() {
+            let Closing { group, player, slot, window } = &closing;
+            let Some(player) = self.groups[group.index()].players.get_mut(player) else { continue };
+            let Some(progress) = player.progress.get(&(*slot, *window)) else { continue };
+            // An edit may have moved the end since.
+            match progress.moves_until(self.definitions.history(*slot)).map(closing_hour) {
+                Some(due) if due < hour => {
+                    player.progress.remove(&(*slot, *window));
+                }
+                Some(due) => self.closing.entry(due).or_default().push(closing),
+                None => {}
             }
         }
     }
+}
+
+/// The hour after which progress can be dropped that moves until then.
+fn closing_hour(moves_until: Timestamp) -> i64 {
+    moves_until.plus_micros(GRACE).micros().div_euclid(HOUR)
 }
 
 impl Group {

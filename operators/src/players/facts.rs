@@ -67,7 +67,8 @@ pub(super) fn value(event: &Event<'_>, measure: &Measure) -> Value {
         Some(currency) if currency.as_ref() != event.currency() => {
             // A product beyond the range of money is as good as no rate: held, and seen by people.
             let converted = event.exchange_rate.and_then(|rate| amount.checked_mul(rate));
-            converted.map_or(Value::NoRate, Value::Of)
+            let in_range = converted.filter(|converted| converted.raw().abs() < Money::LIMIT);
+            in_range.map_or(Value::NoRate, Value::Of)
         }
         _ => Value::Of(amount),
     }

@@ -117,3 +117,6 @@ impl Players {
         &self.groups[group.index()]
     }
 }
+
+#[cfg(test)]
+mod tests;

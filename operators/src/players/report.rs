@@ -24,7 +24,9 @@ pub(super) struct Reporter {
 pub(super) struct Message<'a> {
     pub(super) position: Position,
     pub(super) mission: &'a Mission,
+    /// What the occurrence's progress is kept under.
     pub(super) window: Timestamp,
+    pub(super) window_start: Timestamp,
     pub(super) window_end: Option<Timestamp>,
     pub(super) announcement: Announcement,
     pub(super) trigger: Trigger,
@@ -42,7 +44,7 @@ impl Reporter {
     }
 
     pub(super) fn message(&self, message: Message<'_>, now: Timestamp, changes: &mut Changes) {
-        let Message { position, mission, window, window_end, announcement, trigger } = message;
+        let Message { position, mission, window, window_start, window_end, announcement, trigger } = message;
         let kind = if announcement.completed {
             changes.counters.completed += 1;
             CompletionKind::MissionCompleted
@@ -59,7 +61,7 @@ impl Reporter {
             mission_id: mission.mission_id.as_ref().to_owned(),
             mission_version: mission.version,
             occurrence,
-            window_start: window,
+            window_start,
             window_end,
             completed_at: announcement.completed_at,
             emitted_at: now,

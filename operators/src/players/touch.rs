@@ -80,23 +80,23 @@ impl<'a> Touch<'a> {
         if !qualifies && !stage.breaks_run(event) {
             return;
         }
-        let Some((window, window_end)) = mission.window_at(order.0) else { return };
-        let value = match facts::value(event, &stage.measure) {
-            Value::Of(value) => value,
-            Value::Absent => return,
-            Value::NoRate => {
-                self.held = true;
-                return;
-            }
-        };
-        if window_end.is_some_and(|end| self.ingest_time.micros_since(end) > mission.lateness_micros) {
+        let Some((window, recurring_end)) = history.window_at(in_force, order.0) else { return };
+        let value = facts::value(event, &stage.measure);
+        if value == Value::Absent {
+            return;
+        }
+        if history.moves_until(recurring_end).is_some_and(|until| self.ingest_time > until) {
             self.late = true;
             return;
         }
+        let Value::Of(value) = value else {
+            self.held = true;
+            return;
+        };
         let mut is_new = false;
         let progress = self.player.progress.entry((candidate.slot, window)).or_insert_with(|| {
             is_new = true;
-            Progress::new(window_end, in_force)
+            Progress::new(recurring_end, in_force)
         });
         let stage = u8::try_from(candidate.stage).expect("definitions have fewer than 256 stages");
         progress.insert(Contribution { order, stage, qualifies, live, value }, history);
@@ -110,8 +110,7 @@ impl<'a> Touch<'a> {
                 continue;
             }
             let history = self.definitions.history(*slot);
-            let lateness = history.version(history.newest()).mission.lateness_micros;
-            if progress.is_late(self.ingest_time, lateness) {
+            if progress.moves_until(history).is_some_and(|until| self.ingest_time > until) {
                 self.late = true;
             } else if change(progress, history) {
                 self.moved.push(Moved { slot: *slot, window: *window, is_new: false });

@@ -1,0 +1,125 @@
+//! Against recomputation: after every epoch, in any cutting, in any order of arrival.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+
+use super::*;
+use crate::testing::{
+    Arrival, LedgerOracle, MissionOracle, Occurrence, Rng, Run, Standing, cut, definitions, interleave, random_script,
+    rules, sums, sums_of_postings, value_rows,
+};
+
+impl Players {
+    /// Where the players of `group` stand.
+    pub(crate) fn standings(&self, group: &Group) -> Vec<(Occurrence, Standing)> {
+        let mut standings = Vec::new();
+        for (id, player) in &group.players {
+            for ((slot, window), progress) in &player.progress {
+                let announced = progress.announced().filter(|announced| announced.live);
+                let standing = Standing {
+                    completed_at: announced.map(|announced| announced.completed_at),
+                    progress: progress.last_stage(self.definitions.history(*slot)),
+                };
+                let mission = self.definitions.mission_id(*slot).to_owned();
+                standings.push(((id.to_string(), mission, *window), standing));
+            }
+        }
+        standings
+    }
+}
+
+const EVENTS: usize = 140;
+
+/// Fails with what differs, and nothing else.
+fn assert_same<K: Ord + Clone + Debug, V: PartialEq + Debug>(
+    left: &BTreeMap<K, V>,
+    right: &BTreeMap<K, V>,
+    what: &dyn Fn() -> String,
+) {
+    let keys: BTreeSet<&K> = left.keys().chain(right.keys()).collect();
+    let differ: Vec<_> = keys.into_iter().filter(|key| left.get(*key) != right.get(*key)).collect();
+    let differ: Vec<_> = differ.into_iter().map(|key| (key, left.get(key), right.get(key))).collect();
+    assert!(differ.is_empty(), "{}: {differ:?}", what());
+}
+
+fn completed(standings: &BTreeMap<Occurrence, Standing>) -> Vec<Occurrence> {
+    let completed = standings.iter().filter(|(_, standing)| standing.completed_at.is_some());
+    completed.map(|(occurrence, _)| occurrence.clone()).collect()
+}
+
+/// Runs `arrivals` and compares with the recomputation after each.
+fn compare(arrivals: &[Arrival], lateness_days: i64, name: &str) -> Run {
+    let mut run = Run::new(definitions(lateness_days));
+    let mut ledger = LedgerOracle::new(rules().ledger);
+    let missions = MissionOracle { lateness_days };
+    for (epoch, arrival) in arrivals.iter().enumerate() {
+        run.step(arrival);
+        ledger.epoch(&arrival.inputs, arrival.now);
+        let facts = ledger.facts(&|_| true);
+        let what = || format!("postings of {name}, epoch {epoch}");
+        assert_same(&sums_of_postings(&run.postings), &sums(&facts), &what);
+        let expected = missions.standings(&ledger, &run.read);
+        assert_eq!(run.live(), completed(&expected), "live completions of {name}, epoch {epoch}");
+        for (occurrence, standing) in run.standings() {
+            assert_eq!(Some(&standing), expected.get(&occurrence), "{occurrence:?} of {name}, epoch {epoch}");
+        }
+    }
+    assert_eq!(run.counters.duplicates, ledger.duplicates, "{name}");
+    let conflicts = run.counters.dead_letters.get(&datasets::Reason::IdempotencyConflict);
+    assert_eq!(conflicts.copied().unwrap_or(0), ledger.conflicts, "{name}");
+    run
+}
+
+#[test]
+fn agrees_with_recomputation_after_every_epoch() {
+    for seed in 0..150 {
+        let mut rng = Rng(seed);
+        let script = random_script(&mut rng, EVENTS);
+        let arrivals = cut(&mut rng, &script, 12);
+        compare(&arrivals, 60, &format!("seed {seed}"));
+    }
+}
+
+#[test]
+fn agrees_with_recomputation_when_events_come_too_late() {
+    for seed in 0..100 {
+        let mut rng = Rng(1_000 + seed);
+        let script = random_script(&mut rng, EVENTS);
+        // One by one: a late reversal that claims to be older than its bet would else come first.
+        let arrivals = cut(&mut rng, &script, 1);
+        let run = compare(&arrivals, 1, &format!("seed {seed}"));
+        assert!(run.counters.late > 0, "seed {seed} has nothing late");
+    }
+}
+
+#[test]
+fn any_cutting_and_any_order_of_arrival_give_the_same_facts() {
+    for seed in 0..60 {
+        let mut rng = Rng(2_000 + seed);
+        let script = random_script(&mut rng, EVENTS);
+        let facts = |arrivals: &[Arrival], name: &str| {
+            // `expired_reference` is said at once, of what is known by then: a decision that sticks.
+            let mut rules = rules();
+            rules.ledger.ledger_retention *= 10;
+            let mut run = Run::with(rules, definitions(7));
+            arrivals.iter().for_each(|arrival| {
+                run.step(arrival);
+            });
+            let counted = (run.counters.accepted, run.counters.duplicates, run.counters.already_reversed);
+            assert!(counted.0 > 0, "{name}");
+            (run.live(), run.standings(), value_rows(&run.rows))
+        };
+        let straight = cut(&mut rng, &script, 1);
+        let expected = facts(&straight, "straight");
+        for variant in 0..6 {
+            let name = format!("seed {seed}, variant {variant}");
+            let arrived = if variant == 0 { script.clone() } else { interleave(&mut rng, &script) };
+            let longest = rng.pick(&[1, 5, 40, 1_000]);
+            let arrivals = cut(&mut rng, &arrived, longest);
+            let (live, standings, rows) = facts(&arrivals, &name);
+            assert_same(&rows, &expected.2, &|| name.clone());
+            assert_same(&standings, &expected.1, &|| name.clone());
+            assert_eq!(live, expected.0, "{name}");
+        }
+    }
+}

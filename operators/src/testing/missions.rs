@@ -1,0 +1,310 @@
+//! Missions, recomputed from facts (DOMAIN §3, §4).
+
+use std::collections::BTreeMap;
+
+use datasets::mission::MissionDefaults;
+use datasets::{Money, Timestamp};
+use jiff::tz::TimeZone;
+
+use super::script::{DAY, at};
+use super::{Fact, Input, LedgerOracle, record};
+use crate::definitions::{Applied, DefinitionRecord, Definitions};
+
+/// Where a player stands in one occurrence of a mission.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub completed_at: Option<Timestamp>,
+    /// Of the last stage.
+    pub progress: Money,
+}
+
+/// (player, mission, start of the window).
+pub(crate) type Occurrence = (String, String, Timestamp);
+
+#[derive(Clone, Copy)]
+enum Window {
+    Once,
+    Day,
+    Week,
+}
+
+#[derive(Clone, Copy)]
+enum Measure {
+    Count,
+    Sum { real_money_only: bool },
+    Run,
+}
+
+struct Stage {
+    on: &'static [&'static str],
+    accepts: fn(&Input, Timestamp) -> bool,
+    measure: Measure,
+    target: i64,
+}
+
+struct Spec {
+    id: &'static str,
+    window: Window,
+    /// When it counts.
+    is_active: fn(Timestamp) -> bool,
+    stages: &'static [Stage],
+}
+
+const MALTA: &str = "Europe/Malta";
+const END: i64 = 24 * 25;
+
+fn always(_: Timestamp) -> bool {
+    true
+}
+
+fn all(_: &Input, _: Timestamp) -> bool {
+    true
+}
+
+fn over(input: &Input, amount: i64) -> bool {
+    input.amount.is_some_and(|known| known > Money::from_units(amount))
+}
+
+const SPECS: [Spec; 7] = [
+    Spec {
+        id: "a-day",
+        window: Window::Day,
+        is_active: always,
+        stages: &[Stage { on: &["bet_placed"], accepts: all, measure: Measure::Count, target: 2 }],
+    },
+    Spec {
+        id: "b-week",
+        window: Window::Week,
+        is_active: always,
+        stages: &[Stage {
+            on: &["bet_placed"],
+            accepts: |input, _| input.game_type == "slots",
+            measure: Measure::Sum { real_money_only: false },
+            target: 15,
+        }],
+    },
+    Spec {
+        id: "c-stages",
+        window: Window::Once,
+        is_active: always,
+        stages: &[
+            Stage { on: &["deposit"], accepts: all, measure: Measure::Count, target: 1 },
+            Stage { on: &["bet_placed"], accepts: all, measure: Measure::Sum { real_money_only: false }, target: 12 },
+            Stage { on: &["win"], accepts: |input, _| over(input, 2), measure: Measure::Count, target: 1 },
+        ],
+    },
+    Spec {
+        id: "d-run",
+        window: Window::Week,
+        is_active: always,
+        stages: &[Stage { on: &["bet_settled"], accepts: |input, _| over(input, 3), measure: Measure::Run, target: 2 }],
+    },
+    Spec {
+        id: "e-settled",
+        window: Window::Once,
+        is_active: always,
+        stages: &[Stage {
+            on: &["bet_settled"],
+            accepts: all,
+            measure: Measure::Sum { real_money_only: true },
+            target: 30,
+        }],
+    },
+    Spec {
+        id: "f-paused",
+        window: Window::Day,
+        is_active: |time| (time < at(24 * 8) || at(24 * 12) <= time) && time < at(24 * 22),
+        stages: &[Stage {
+            on: &["login", "bet_placed", "withdrawal"],
+            accepts: |input, time| time < at(24 * 12) || input.game_type == "slots",
+            measure: Measure::Count,
+            target: 2,
+        }],
+    },
+    Spec {
+        id: "g-net",
+        window: Window::Once,
+        is_active: always,
+        stages: &[Stage {
+            on: &["bet_placed", "adjustment"],
+            accepts: all,
+            measure: Measure::Sum { real_money_only: false },
+            target: 25,
+        }],
+    },
+];
+
+/// The same missions as their definitions, in the order in which they take effect.
+pub(crate) fn definitions(lateness_days: i64) -> Vec<DefinitionRecord> {
+    let text = |id: &str, rest: &str| {
+        format!(
+            r#"{{"mission_id":"{id}","version":1,"name":"{id}","status":"active","start":"{}","end":"{}",
+                "lateness":"P{lateness_days}D","reward":{{"type":"points","value":"1"}},{rest}}}"#,
+            at(-240),
+            at(END)
+        )
+    };
+    let day = format!(r#""window":{{"every":"day","zone":"{MALTA}"}}"#);
+    let week = r#""window":{"every":"week"}"#;
+    let paused = |status: &str, on: &str| {
+        let rest = format!(r#"{day},"stages":[{{{on}"measure":{{"kind":"count"}},"target":"2"}}]"#);
+        Some(text("f-paused", &rest).replace(r#""status":"active""#, &format!(r#""status":"{status}""#)))
+    };
+    let sum = r#""measure":{"kind":"sum","field":"amount"}"#;
+    let every = r#""on":["login","bet_placed","withdrawal"],"#;
+    let slots = r#""on":["login","bet_placed","withdrawal"],"where":"game_type == 'slots'","#;
+    let first = [
+        ("a-day", format!(r#"{day},"stages":[{{"on":["bet_placed"],"measure":{{"kind":"count"}},"target":"2"}}]"#)),
+        (
+            "b-week",
+            format!(r#"{week},"stages":[{{"on":["bet_placed"],"where":"game_type == 'slots'",{sum},"target":"15"}}]"#),
+        ),
+        (
+            "c-stages",
+            format!(
+                r#""stages":[{{"on":["deposit"],"measure":{{"kind":"count"}},"target":"1"}},
+                    {{"on":["bet_placed"],{sum},"target":"12"}},
+                    {{"on":["win"],"where":"amount > 2","measure":{{"kind":"count"}},"target":"1"}}]"#
+            ),
+        ),
+        (
+            "d-run",
+            format!(
+                r#"{week},"stages":[{{"on":["bet_settled"],"where":"amount > 3","measure":{{"kind":"run"}},"target":"2"}}]"#
+            ),
+        ),
+        (
+            "e-settled",
+            r#""stages":[{"on":["bet_settled"],"measure":{"kind":"sum","field":"amount","real_money_only":true},
+                "target":"30"}]"#
+                .to_owned(),
+        ),
+        ("g-net", format!(r#""stages":[{{"on":["bet_placed","adjustment"],{sum},"target":"25"}}]"#)),
+    ];
+    let first = first.into_iter().map(|(id, rest)| (id, Some(text(id, &rest)), -240));
+    let later = [
+        ("f-paused", paused("active", every), -240),
+        ("f-paused", paused("paused", every), 24 * 8),
+        ("f-paused", paused("active", slots), 24 * 12),
+        ("f-paused", None, 24 * 22),
+    ];
+    first.chain(later).zip(0..).map(|((id, text, hours), offset)| record(id, text, hours, offset)).collect()
+}
+
+/// Definitions with all of `records` applied.
+pub(crate) fn histories(records: &[DefinitionRecord], defaults: &MissionDefaults) -> Definitions {
+    let mut definitions = Definitions::new(defaults.clone());
+    for record in records {
+        if let Applied::Refused(errors) = definitions.apply(record) {
+            panic!("{}: {errors:?}", record.key);
+        }
+    }
+    definitions
+}
+
+/// Folds facts to standings, each time from the beginning.
+pub(crate) struct MissionOracle {
+    pub lateness_days: i64,
+}
+
+impl MissionOracle {
+    /// Every occurrence that has progress or was completed.
+    pub(crate) fn standings(&self, ledger: &LedgerOracle, read: &[Input]) -> BTreeMap<Occurrence, Standing> {
+        let newest = read.iter().map(|input| input.ingest_time).max();
+        let mut facts_until: BTreeMap<Timestamp, Vec<Fact>> = BTreeMap::new();
+        let mut standings = BTreeMap::new();
+        for spec in &SPECS {
+            let windows: BTreeMap<Timestamp, Timestamp> =
+                read.iter().filter_map(|input| spec.window(input.event_time)).collect();
+            for (start, end) in windows {
+                // What came later than this moves the window no more.
+                let until = end.plus_micros(self.lateness_days * DAY).min(newest.unwrap());
+                let facts =
+                    facts_until.entry(until).or_insert_with(|| ledger.facts(&|input| input.ingest_time <= until));
+                let mut by_player: BTreeMap<&str, Vec<&Fact>> = BTreeMap::new();
+                for fact in facts.iter().filter(|fact| spec.window(fact.time) == Some((start, end))) {
+                    by_player.entry(fact.input.player).or_default().push(fact);
+                }
+                for (player, facts) in by_player {
+                    let standing = spec.fold(facts);
+                    if standing != Standing::default() {
+                        standings.insert((player.to_owned(), spec.id.to_owned(), start), standing);
+                    }
+                }
+            }
+        }
+        standings
+    }
+}
+
+impl Spec {
+    fn window(&self, time: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        if time < at(-240) || time > at(END) {
+            return None;
+        }
+        let days = |name: &str, back: fn(jiff::civil::Date) -> i8, length: i64| {
+            let zone = TimeZone::get(name).unwrap();
+            let instant = jiff::Timestamp::from_microsecond(time.micros()).unwrap().to_zoned(zone);
+            let start = instant.date().checked_sub(jiff::Span::new().days(back(instant.date()))).unwrap();
+            let midnight = |date: jiff::civil::Date| {
+                date.to_zoned(instant.time_zone().clone()).unwrap().start_of_day().unwrap().timestamp().into()
+            };
+            (midnight(start), midnight(start.checked_add(jiff::Span::new().days(length)).unwrap()))
+        };
+        Some(match self.window {
+            Window::Once => (at(-240), at(END)),
+            Window::Day => days(MALTA, |_| 0, 1),
+            Window::Week => days("UTC", |date| date.weekday().to_monday_zero_offset(), 7),
+        })
+    }
+
+    fn fold(&self, mut facts: Vec<&Fact>) -> Standing {
+        facts.sort_by_key(|fact| (fact.time, fact.input.at));
+        facts.retain(|fact| (self.is_active)(fact.time));
+        let mut after = Timestamp::MIN;
+        for (number, stage) in self.stages.iter().enumerate() {
+            let seen = facts.iter().filter(|fact| fact.time > after && stage.looks_at(&fact.input));
+            let (mut total, mut run, mut reached) = (Money::ZERO, 0, None);
+            for fact in seen {
+                let qualifies = (stage.accepts)(&fact.input, fact.time);
+                match stage.measure {
+                    Measure::Run => {
+                        run = if qualifies { run + 1 } else { 0 };
+                        total = total.max(Money::from_units(run));
+                    }
+                    _ if !qualifies => {}
+                    Measure::Count => total += Money::ONE,
+                    Measure::Sum { real_money_only } => total += euros(&fact.input, real_money_only),
+                }
+                if total >= Money::from_units(stage.target) && reached.is_none() {
+                    reached = Some(fact.time);
+                }
+            }
+            if number + 1 == self.stages.len() {
+                return Standing { completed_at: reached, progress: total };
+            }
+            match reached {
+                Some(time) => after = time,
+                None => return Standing::default(),
+            }
+        }
+        Standing::default()
+    }
+}
+
+impl Stage {
+    /// A win of 0 is not a win for missions.
+    fn looks_at(&self, input: &Input) -> bool {
+        self.on.contains(&input.name) && !(input.name == "win" && input.amount == Some(Money::ZERO))
+    }
+}
+
+/// The amount in EUR; nothing without a rate.
+fn euros(input: &Input, real_money_only: bool) -> Money {
+    let amount = input.amount.unwrap() - if real_money_only { input.bonus } else { Money::ZERO };
+    match (input.currency, input.rate) {
+        ("EUR", _) => amount,
+        (_, Some(rate)) => amount.checked_mul(rate).unwrap(),
+        _ => Money::ZERO,
+    }
+}

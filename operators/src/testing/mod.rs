@@ -1,0 +1,16 @@
+//! What the tests of this crate share: scripts of inputs, and recomputations to hold operators against.
+//!
+//! The recomputations start from the list of everything that was read so far, each time anew, and use
+//! nothing of the operators but their settings.
+
+mod activity;
+mod ledger;
+mod missions;
+mod run;
+mod script;
+
+pub(crate) use activity::{sums, sums_of_postings, value_rows};
+pub(crate) use ledger::{Fact, LedgerOracle};
+pub(crate) use missions::{MissionOracle, Occurrence, Standing, definitions};
+pub(crate) use run::Run;
+pub(crate) use script::{Arrival, Input, Rng, batch, cut, interleave, random_script, record, rules};
