@@ -1,3 +1,11 @@
 //! What the end-to-end tests share.
+#![allow(clippy::unwrap_used)]
 
 pub mod cases;
+pub mod compare;
+pub mod kafka;
+pub mod lake;
+pub mod oracle;
+pub mod process;
+pub mod scenario;
+pub mod stack;
