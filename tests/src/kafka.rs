@@ -167,6 +167,11 @@ impl Watch {
         Watch(consumer(brokers, group, "read_uncommitted"))
     }
 
+    /// How many partitions a topic has.
+    pub fn partitions(&self, topic: &str) -> usize {
+        partitions(&self.0, topic).len()
+    }
+
     /// The end of a partition; 0 while there is no such topic.
     pub fn end(&self, topic: &str, partition: i32) -> i64 {
         if partitions(&self.0, topic).is_empty() {
@@ -178,7 +183,9 @@ impl Watch {
     /// The offsets that the group has committed, by partition; 0 where it has none.
     pub fn committed(&self, topic: &str, partitions: i32) -> Vec<i64> {
         let mut wanted = TopicPartitionList::new();
-        (0..partitions).for_each(|partition| drop(wanted.add_partition(topic, partition)));
+        for partition in 0..partitions {
+            wanted.add_partition(topic, partition);
+        }
         let committed = self.0.committed_offsets(wanted, Duration::from_secs(10)).unwrap();
         let offset = |partition| committed.find_partition(topic, partition).map(|found| found.offset());
         (0..partitions)

@@ -6,6 +6,7 @@ pub mod compare;
 pub mod kafka;
 pub mod lake;
 pub mod oracle;
+pub mod play;
 pub mod process;
 pub mod scenario;
 pub mod stack;

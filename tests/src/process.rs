@@ -21,6 +21,13 @@ pub fn binary() -> PathBuf {
     path
 }
 
+/// Runs `questline` to its end: exit code, standard output, standard error.
+pub fn questline<'a>(arguments: impl IntoIterator<Item = &'a str>) -> (i32, String, String) {
+    let output = Command::new(binary()).args(arguments).stdin(Stdio::null()).output().expect("it can be started");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().expect("no signal ends it"), text(&output.stdout), text(&output.stderr))
+}
+
 /// A running `questline`; killed when dropped.
 pub struct Questline {
     child: Child,

@@ -4,15 +4,16 @@
 use std::time::Instant;
 
 use questline_tests::compare;
-use questline_tests::scenario::{Scenario, recent_play};
+use questline_tests::play::{Play, recent};
+use questline_tests::scenario::Scenario;
 use questline_tests::stack::Stack;
 
 #[test]
 fn a_million_events_come_out_as_recomputed() {
     let Some(stack) = Stack::from_env() else { return };
-    let mut scenario = Scenario::new(stack, "main", recent_play(1_000_000, 7));
+    let scenario = Scenario::new(stack, "main", Play::new(recent(1_000_000, 7)));
     scenario.feed(usize::MAX);
-    let oracle = scenario.oracle();
+    let oracle = scenario.play.oracle();
     let started = Instant::now();
     let mut run = scenario.run(2);
     scenario.await_outputs(&mut run, &oracle);

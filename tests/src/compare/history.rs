@@ -72,7 +72,7 @@ impl Epochs {
         let counts = oracle.counts();
         let count = |verdict| i64::try_from(counts.get(&verdict).copied().unwrap_or(0)).expect("it fits");
         let told = |kind| completions.iter().filter(|message| message["type"] == kind).count();
-        assert_eq!(usize::try_from(sum("read")), Ok(scenario.sent.len()));
+        assert_eq!(usize::try_from(sum("read")), Ok(scenario.play.sent.len()));
         assert_eq!(sum("accepted"), count(Verdict::Accepted));
         assert_eq!(sum("duplicates"), count(Verdict::Duplicate));
         assert_eq!(sum("already_reversed"), count(Verdict::AlreadyReversed));
@@ -117,11 +117,11 @@ impl Index {
 
 /// Table `events`: every record that decoded exactly once, as it was sent. Answers how many.
 pub fn events(scenario: &Scenario, oracle: &Oracle<'_>, epochs: &Epochs) -> usize {
-    let (topic, index) = (scenario.topic("events"), Index::new(&scenario.sent));
-    let mut seen = vec![false; scenario.sent.len()];
+    let (topic, index) = (scenario.topic("events"), Index::new(&scenario.play.sent));
+    let mut seen = vec![false; scenario.play.sent.len()];
     scenario.lake().read("events", |row| {
         let at = index.of(row.int("partition"), row.int("offset"));
-        let Sent { partition, offset, ingest, key, value } = &scenario.sent[at];
+        let Sent { partition, offset, ingest, key, value } = &scenario.play.sent[at];
         assert!(!std::mem::replace(&mut seen[at], true), "partition {partition}, offset {offset} is there twice");
         let payload = row.text("payload").expect("a payload");
         assert_eq!(payload.as_bytes(), value);
@@ -132,8 +132,8 @@ pub fn events(scenario: &Scenario, oracle: &Oracle<'_>, epochs: &Epochs) -> usiz
         assert_eq!(row.text("player_id"), Some(key.as_str()));
         columns(row, &serde_json::from_str(payload).expect("what decoded is JSON"));
     });
-    for (at, (record, verdict)) in scenario.sent.iter().zip(&oracle.verdicts).enumerate() {
-        let decodes = !matches!(verdict, Verdict::Refused(_));
+    for (at, (record, verdict)) in scenario.play.sent.iter().zip(&oracle.verdicts).enumerate() {
+        let decodes = !verdict.is_refused();
         assert_eq!(seen[at], decodes, "partition {}, offset {}: {verdict:?}", record.partition, record.offset);
     }
     seen.into_iter().filter(|seen| *seen).count()
@@ -174,11 +174,11 @@ fn columns(row: crate::lake::Row<'_>, payload: &Value) {
 
 /// Table `dispositions`: each event that did not simply count, once. Answers how many.
 pub fn dispositions(scenario: &Scenario, oracle: &Oracle<'_>) -> usize {
-    let index = Index::new(&scenario.sent);
+    let index = Index::new(&scenario.play.sent);
     let mut found = BTreeMap::new();
     scenario.lake().read("dispositions", |row| {
         let at = index.of(row.int("partition"), row.int("offset"));
-        let Sent { ingest, key, value, .. } = &scenario.sent[at];
+        let Sent { ingest, key, value, .. } = &scenario.play.sent[at];
         let payload: Value = serde_json::from_slice(value).expect("what decoded is JSON");
         assert_eq!(row.text("topic"), Some(scenario.topic("events").as_str()));
         assert_eq!((row.int("record_index"), row.instant("ingest_time")), (0, Some(*ingest)));

@@ -133,7 +133,7 @@ pub fn definitions(scenario: &Scenario) {
         assert_eq!((row.flag("accepted"), row.int("version")), (true, 1));
         assert!(found.insert(text("mission_id"), text("definition")).is_none(), "a definition is there twice");
     });
-    equal("mission_definitions", &scenario.missions.iter().cloned().collect(), &found);
+    equal("mission_definitions", &scenario.play.missions.iter().cloned().collect(), &found);
 }
 
 fn equal<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(

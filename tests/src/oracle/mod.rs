@@ -28,6 +28,13 @@ pub enum Verdict {
     Refused(&'static str),
 }
 
+impl Verdict {
+    /// It does not even decode.
+    pub fn is_refused(self) -> bool {
+        matches!(self, Verdict::Refused(_))
+    }
+}
+
 /// A row of daily activity, in 10^-8.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Row {
@@ -97,7 +104,7 @@ impl<'a> Oracle<'a> {
         if play.name == "reversal" {
             let Some(target) = known.reverse(&play) else { return Verdict::AlreadyReversed };
             assert!(target.order < order, "generated reversals come after what they reverse");
-            self.post(player, &target, -1);
+            self.post(player, target, -1);
             step.reverses = Some(target.order);
         } else {
             self.post(player, &play, 1);
@@ -173,13 +180,16 @@ impl<'a> Oracle<'a> {
     }
 }
 
+/// Event name and id.
+type Identity<'a> = (&'a str, &'a str);
+
 /// What is known of a player while its records are read.
 #[derive(Default)]
 struct Known<'a> {
-    /// Contents and statuses by event name and id.
-    sent: BTreeMap<(&'a str, &'a str), Vec<(String, Option<&'a str>)>>,
-    booked: BTreeMap<(&'a str, &'a str), Play<'a>>,
-    reversed: Vec<(&'a str, &'a str)>,
+    /// Contents and statuses.
+    sent: BTreeMap<Identity<'a>, Vec<(String, Option<&'a str>)>>,
+    booked: BTreeMap<Identity<'a>, Play<'a>>,
+    reversed: Vec<Identity<'a>>,
 }
 
 impl<'a> Known<'a> {
