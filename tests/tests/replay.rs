@@ -139,7 +139,7 @@ sums = duckdb.sql(f"""
     ) GROUP BY game_type""").fetchall()
 duck = {
     "ggr": {game: str(ggr) for game, ggr in sums},
-    "rows": {table: duckdb.sql(f"SELECT count(*) FROM read_parquet('{path(table)}')").fetchone()[0] for table in tables},
+    "rows": {table: duckdb.sql(f"SELECT count(*) FROM read_parquet('{path(table)}')").fetchall()[0][0] for table in tables},
 }
 read = lambda table: pyarrow.dataset.dataset(f"{root}/{table}", format="parquet").to_table().to_pylist()
 last, arrow = {}, {"ggr": defaultdict(int), "rows": {table: len(read(table)) for table in tables}}
