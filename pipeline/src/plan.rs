@@ -91,7 +91,12 @@ pub fn prepare(config: &Config, workers: usize, purpose: Purpose) -> Result<Prep
 
 /// Defaults of mission definitions.
 pub fn mission_defaults(config: &Config) -> MissionDefaults {
-    MissionDefaults { currency: config.defaults.currency.as_str().into(), currencies: config.currencies() }
+    MissionDefaults {
+        currency: config.defaults.currency.as_str().into(),
+        currencies: config.currencies(),
+        zone: config.defaults.zone.time_zone().clone(),
+        zone_name: config.defaults.zone.name().into(),
+    }
 }
 
 fn players_rules(config: &Config) -> Rules {

@@ -61,7 +61,7 @@ fn definitions_are_valid() {
     for currency in ["EUR", "SEK"] {
         let config =
             GeneratorConfig { missions: 200, currencies: vec![(1, currency.to_owned())], ..GeneratorConfig::default() };
-        let defaults = MissionDefaults { currency: "EUR".into(), currencies: Currencies::default() };
+        let defaults = MissionDefaults::utc("EUR", Currencies::default());
         for (id, definition) in missions(&config) {
             let errors = Mission::parse(&id, &definition, &defaults).err();
             assert_eq!(errors, None, "{definition}");

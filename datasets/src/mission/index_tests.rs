@@ -92,7 +92,7 @@ fn an_event_pays_for_what_it_matches() {
 
 #[test]
 fn missions_are_filed_with_their_eligibility() {
-    let defaults = MissionDefaults { currency: "EUR".into(), currencies: Currencies::default() };
+    let defaults = MissionDefaults::utc("EUR", Currencies::default());
     let mission = |id: &str, country: &str| {
         let text = format!(
             r#"{{"mission_id":"{id}","version":1,"status":"active","eligibility":{{"where":"country == '{country}'"}},

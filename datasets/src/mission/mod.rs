@@ -117,6 +117,17 @@ pub struct MissionDefaults {
     pub currency: Arc<str>,
     /// The codes that a sum may name.
     pub currencies: Currencies,
+    /// The zone of a window that names none.
+    pub zone: TimeZone,
+    /// The zone's IANA name.
+    pub zone_name: Arc<str>,
+}
+
+impl MissionDefaults {
+    /// Windows in UTC.
+    pub fn utc(currency: impl Into<Arc<str>>, currencies: Currencies) -> Self {
+        MissionDefaults { currency: currency.into(), currencies, zone: TimeZone::UTC, zone_name: "UTC".into() }
+    }
 }
 
 /// Something wrong with a definition.

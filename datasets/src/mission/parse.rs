@@ -48,7 +48,7 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
     let name = members.take("name").and_then(|place| place.text(errors)).map(str::to_owned);
     let status = members.require("status", errors).and_then(|place| place.choice(&STATUSES, errors));
     let (start, end) = period(&mut members, errors);
-    let window = members.take("window").map_or(Some(Window::Once), |place| window(&place, errors));
+    let window = members.take("window").map_or(Some(Window::Once), |place| window(&place, defaults, errors));
     let eligibility = members.take("eligibility").and_then(|place| eligibility(&place, errors));
     let stages = members.require("stages", errors).and_then(|place| stages(&place, defaults, errors));
     let reward = members.take("reward").and_then(|place| reward(&place, errors));
@@ -116,10 +116,10 @@ fn timestamp(place: &Place<'_>, errors: &mut Errors) -> Option<Timestamp> {
     }
 }
 
-fn window(place: &Place<'_>, errors: &mut Errors) -> Option<Window> {
+fn window(place: &Place<'_>, defaults: &MissionDefaults, errors: &mut Errors) -> Option<Window> {
     let mut members = place.members(errors)?;
     let every = members.take("every").map_or(Some(None), |place| place.choice(&WINDOWS, errors));
-    let zone = members.take("zone").map_or(Some(("UTC", jiff::tz::TimeZone::UTC)), |place| {
+    let zone = members.take("zone").map_or(Some((defaults.zone_name.as_ref(), defaults.zone.clone())), |place| {
         let name = place.text(errors)?;
         match zone(name) {
             Ok(zone) => Some((name, zone)),

@@ -13,7 +13,7 @@ const EXAMPLE: &str = r#"{"mission_id":"weekly-virtual-100","version":3,"name":"
  "on_reversal":"revoke","count_from":"activation","lateness":"P7D","exclusive_group":null,"priority":0}"#;
 
 fn defaults() -> MissionDefaults {
-    MissionDefaults { currency: "EUR".into(), currencies: Currencies::with_extra(["BTC".to_owned()]) }
+    MissionDefaults::utc("EUR", Currencies::with_extra(["BTC".to_owned()]))
 }
 
 fn parse(text: &str) -> Result<Mission, Vec<String>> {

@@ -1,56 +1,71 @@
-//! How things look on a terminal.
+//! How things look on a terminal, and elsewhere.
 
 use std::io::IsTerminal;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
-/// A bar on a terminal, a line now and then elsewhere.
+/// Elsewhere than on a terminal, a line is written this often.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// A bar on a terminal, a plain line now and then elsewhere.
 pub(super) struct Progress {
     bar: ProgressBar,
+    lines: Option<Lines>,
+}
+
+#[derive(Clone)]
+struct Lines {
+    is_bytes: bool,
+    told: Arc<Mutex<Instant>>,
 }
 
 impl Progress {
     /// Over bytes; of an unknown number without one.
     pub(super) fn bytes(total: Option<u64>) -> Self {
-        Self::new(
-            total,
-            "{bytes}/{total_bytes} {bar:30} {binary_bytes_per_sec} {elapsed}",
-            "{bytes} {spinner} {elapsed}",
-        )
+        let style = match total {
+            Some(_) => "{bytes}/{total_bytes} {bar:30} {binary_bytes_per_sec} {elapsed}",
+            None => "{bytes} {spinner} {elapsed}",
+        };
+        Self::new(total, style, true)
     }
 
     /// Over events.
     pub(super) fn events(total: u64) -> Self {
-        Self::new(
-            Some(total),
-            "{human_pos}/{human_len} events {bar:30} {per_sec} {elapsed}",
-            "{human_pos} events {elapsed}",
-        )
+        Self::new(Some(total), "{human_pos}/{human_len} events {bar:30} {per_sec} {elapsed}", false)
     }
 
-    fn new(total: Option<u64>, bounded: &str, unbounded: &str) -> Self {
+    fn new(total: Option<u64>, style: &str, is_bytes: bool) -> Self {
+        let is_terminal = std::io::stderr().is_terminal();
         let bar = match total {
-            _ if !std::io::stderr().is_terminal() => ProgressBar::hidden(),
             Some(total) => ProgressBar::new(total),
             None => ProgressBar::new_spinner(),
         };
-        let template = if total.is_some() { bounded } else { unbounded };
-        bar.set_style(ProgressStyle::with_template(template).expect("a fixed template"));
-        bar.enable_steady_tick(Duration::from_millis(100));
-        Progress { bar }
+        bar.set_style(ProgressStyle::with_template(style).expect("a fixed template"));
+        if is_terminal {
+            bar.enable_steady_tick(Duration::from_millis(100));
+        }
+        let lines = (!is_terminal).then(|| Lines { is_bytes, told: Arc::new(Mutex::new(Instant::now())) });
+        Progress { bar, lines }
     }
 
-    /// Moves the bar by as much as it is told.
+    /// Moves on by as much as it is told.
     pub(super) fn advance(&self) -> impl Fn(u64) + Clone + Send + 'static {
-        let bar = self.bar.clone();
-        move |amount| bar.inc(amount)
+        let (bar, lines) = (self.bar.clone(), self.lines.clone());
+        move |amount| {
+            bar.inc(amount);
+            lines.iter().for_each(|lines| lines.tell(&bar));
+        }
     }
 
-    /// Moves the bar to where it is told.
+    /// Moves to where it is told.
     pub(super) fn position(&self) -> impl Fn(u64) + Clone + Send + 'static {
-        let bar = self.bar.clone();
-        move |position| bar.set_position(position)
+        let (bar, lines) = (self.bar.clone(), self.lines.clone());
+        move |position| {
+            bar.set_position(position);
+            lines.iter().for_each(|lines| lines.tell(&bar));
+        }
     }
 
     /// Takes the bar away.
@@ -59,25 +74,24 @@ impl Progress {
     }
 }
 
-/// `1234567` as `1,234,567`.
-pub(super) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut shown = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            shown.push(',');
+impl Lines {
+    fn tell(&self, bar: &ProgressBar) {
+        let mut told = self.told.lock().expect("no panic while telling");
+        if told.elapsed() < LINE_EVERY {
+            return;
         }
-        shown.push(digit);
+        *told = Instant::now();
+        let shown = |amount| {
+            if self.is_bytes { HumanBytes(amount).to_string() } else { format!("{} events", HumanCount(amount)) }
+        };
+        match bar.length() {
+            Some(total) => eprintln!("{} of {}", shown(bar.position()), shown(total)),
+            None => eprintln!("{}", shown(bar.position())),
+        }
     }
-    shown
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn groups_of_three() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
-    }
+/// `1234567` as `1,234,567`.
+pub(super) fn thousands(number: u64) -> String {
+    HumanCount(number).to_string()
 }

@@ -343,9 +343,9 @@ pub struct DeadLettersConfig {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// Epochs that are open or not yet committed. Default 64.
+    /// Epochs that wait for their commit. Default 64.
     pub epochs_in_flight: u64,
-    /// Bytes of records that were read and are not yet committed. Default 256 MiB.
+    /// Bytes that wait for the lake, as they lie in memory. Default 256 MiB.
     pub bytes_in_flight: u64,
 }
 

@@ -154,6 +154,10 @@ impl FromStr for Percent {
         if percent.is_negative() || percent > Money::from_units(100) {
             return Err(format!("{text:?} is not between 0 and 100"));
         }
+        // A hundredth of it has to be exact at eight places.
+        if percent.raw() % 100 != 0 {
+            return Err(format!("{text:?} has more than 6 decimal places"));
+        }
         Ok(Percent(percent))
     }
 }

@@ -281,7 +281,9 @@ impl KafkaSource {
             let at_end = progress.end.is_some_and(|end| progress.upper <= end) && !self.is_ahead(**key);
             !at_end
         });
-        behind.map(|(_, progress)| progress.last.unwrap_or(Timestamp::MIN)).min()
+        let last: Vec<Option<Timestamp>> = behind.map(|(_, progress)| progress.last).collect();
+        // Of a partition that has not begun to arrive nothing is known; with no other, the clock waits.
+        last.iter().flatten().min().copied().or((!last.is_empty()).then_some(Timestamp::MIN))
     }
 
     fn binding(&self, (topic, partition): PartitionKey, upper: i64) -> Binding {

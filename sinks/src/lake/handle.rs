@@ -34,8 +34,7 @@ impl Lake {
     /// As [`Lake::start`].
     pub fn start_at(place: Place, config: &LakeConfig, start: LakeStart) -> Result<LakeHandle, SinkError> {
         let runtime = runtime()?;
-        let objects =
-            if start.resume.is_empty() { Vec::new() } else { runtime.block_on(place.list(config.start_timeout))? };
+        let objects = runtime.block_on(place.list(config.start_timeout))?;
         spawn(place, runtime, objects, &config.limits, start).map(|(handle, _)| handle)
     }
 }
