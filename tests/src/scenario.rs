@@ -24,6 +24,7 @@ pub struct Scenario {
     fed: Cell<usize>,
     folder: TempDir,
     producer: Producer,
+    watch: Watch,
     runs: Cell<u32>,
 }
 
@@ -36,8 +37,10 @@ impl Scenario {
 
     /// The same, where the topic of events has only its first `partitions` as yet.
     pub fn with_partitions(stack: Stack, label: &str, play: Play, partitions: i32) -> Self {
+        let name = unique(label);
         let scenario = Scenario {
-            name: unique(label),
+            watch: Watch::new(&stack.brokers, &name),
+            name,
             play,
             fed: Cell::new(0),
             folder: tempfile::tempdir().expect("a temporary folder"),
@@ -59,8 +62,8 @@ impl Scenario {
     pub fn grow(&mut self) {
         let partitions = usize::try_from(self.play.partitions()).expect("a few");
         kafka::add_partitions(&self.stack.brokers, &self.topic("events"), partitions);
-        let watch = self.watch();
-        wait_for("the new partitions", || (watch.partitions(&self.topic("events")) == partitions).then_some(()));
+        let grown = || self.watch.partitions(&self.topic("events")) == partitions;
+        wait_for("the new partitions", || grown().then_some(()));
         // One that knows them.
         self.producer = Producer::new(&self.stack.brokers);
     }
@@ -132,9 +135,8 @@ allow_http = true
         }
         self.producer.flush();
         self.fed.set(until);
-        let watch = self.watch();
         for (partition, end) in (0..).zip(self.ends()).filter(|(_, end)| *end > 0) {
-            assert_eq!(watch.end(&topic, partition), end, "every record has the offset that it should have");
+            assert_eq!(self.watch.end(&topic, partition), end, "every record has the offset that it should have");
         }
     }
 
@@ -153,13 +155,13 @@ allow_http = true
     }
 
     /// The pipeline has committed everything that was fed, as far as it has told the broker.
-    pub fn is_caught_up(&self, watch: &Watch) -> bool {
-        watch.committed(&self.topic("events"), self.play.partitions()) == self.ends()
+    pub fn is_caught_up(&self) -> bool {
+        self.watch.committed(&self.topic("events"), self.play.partitions()) == self.ends()
     }
 
     /// Looks at its topics as one who knows the pipeline's offsets.
-    pub fn watch(&self) -> Watch {
-        Watch::new(&self.stack.brokers, &self.name)
+    pub fn watch(&self) -> &Watch {
+        &self.watch
     }
 
     /// Its lake.
@@ -169,10 +171,9 @@ allow_http = true
 
     /// Waits until everything that was fed is committed, and every row of activity is told.
     pub fn await_outputs(&self, run: &mut Questline, oracle: &Oracle<'_>) {
-        let watch = self.watch();
         wait_for("the offsets of the pipeline to reach the ends", || {
             run.assert_running();
-            self.is_caught_up(&watch).then_some(())
+            self.is_caught_up().then_some(())
         });
         let mut follower = kafka::Follower::new(&self.stack.brokers, &self.topic("activity"));
         let mut waiting = crate::compare::expected_activity(oracle);
