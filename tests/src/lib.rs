@@ -1,3 +1,12 @@
 //! What the end-to-end tests share.
+#![allow(clippy::unwrap_used)]
 
 pub mod cases;
+pub mod compare;
+pub mod kafka;
+pub mod lake;
+pub mod oracle;
+pub mod play;
+pub mod process;
+pub mod scenario;
+pub mod stack;

@@ -38,6 +38,8 @@ pub struct Names {
     pub bare: TopicId,
     /// The missions topic.
     pub missions: Option<TopicId>,
+    /// Where the lines are from.
+    pub input: Input,
     /// Where the first line that cannot be read is reported.
     pub halt: Halt,
 }
@@ -67,9 +69,8 @@ impl Published {
 }
 
 impl Feed {
-    /// Starts reading `input` on a thread of its own, `epoch_records` lines an epoch.
+    /// Starts reading the input on a thread of its own, `epoch_records` lines an epoch.
     pub fn start(
-        input: Input,
         (workers, epoch_records): (usize, usize),
         names: Names,
         wake: Wake,
@@ -81,7 +82,7 @@ impl Feed {
         let reader = Reader { senders, ready, names: names.clone(), wake };
         std::thread::Builder::new()
             .name("replay-input".to_owned())
-            .spawn(move || reader.read(&input, epoch_records, advance))
+            .spawn(move || reader.read(epoch_records, advance))
             .expect("a thread can be started");
         Feed { parts, blocks, names }
     }
@@ -107,9 +108,9 @@ struct Reader {
 }
 
 impl Reader {
-    fn read(self, input: &Input, epoch_records: usize, advance: impl Fn(u64) + Clone + 'static) {
+    fn read(self, epoch_records: usize, advance: impl Fn(u64) + Clone + 'static) {
         let mut block = Block::default();
-        let read = input.lines(advance, |number, line| {
+        let read = self.names.input.lines(advance, |number, line| {
             block.text.extend_from_slice(line);
             block.lines.push((number, block.text.len()));
             block.lines.len() < epoch_records || self.send(std::mem::take(&mut block))
@@ -187,13 +188,13 @@ impl Pacer for BlockPacer {
 
 impl Chunk for Part {
     fn for_each(&self, each: &mut dyn FnMut(&Record<'_>)) {
-        let Names { topics, bare, missions, halt } = &*self.names;
+        let Names { topics, bare, missions, input, halt } = &*self.names;
         let lines = Lines { topics, bare: *bare, missions: *missions };
         let start = |line: usize| line.checked_sub(1).map_or(0, |before| self.block.lines[before].1);
         for line in self.range.clone() {
             let (number, end) = self.block.lines[line];
             if let Err(message) = lines.record(number, &self.block.text[start(line)..end], each) {
-                halt.fail(format!("line {}: {message}", number + 1));
+                halt.fail(format!("{}: {message}", input.place(number)));
                 return;
             }
         }

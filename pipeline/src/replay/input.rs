@@ -55,6 +55,21 @@ impl Input {
         files.iter().map(|file| file.metadata().map(|metadata| metadata.len()).ok()).sum()
     }
 
+    /// Where the line with this number is, for people: its file, and its place there counted from 1.
+    pub fn place(&self, number: i64) -> String {
+        let files = if let Input::Files(files) = self { files.as_slice() } else { &[] };
+        let mut next = 0;
+        for path in files {
+            let first = next;
+            // It could be read just now; if it cannot any more, the number over all files has to do.
+            let read = open(path, |_| ()).and_then(|reader| read_lines(reader, &mut next, &mut |_, _| true));
+            if read.is_ok() && number < next {
+                return format!("{}:{}", path.display(), number - first + 1);
+            }
+        }
+        format!("line {}", number + 1)
+    }
+
     /// Calls `each` with every line that is not blank and its number, counted from 0 over all files.
     /// `advance` is told the bytes taken from disk. Stops early when `each` answers false.
     ///

@@ -68,9 +68,10 @@ impl Replay {
             topics: prepared.plan.decode.topics.clone(),
             bare: prepared.first,
             missions: Some(prepared.missions),
+            input,
             halt: halt.clone(),
         };
-        let feed = Feed::start(input, (workers, epoch_records), names, wake.clone(), advance);
+        let feed = Feed::start((workers, epoch_records), names, wake.clone(), advance);
         let published = Published::default();
         let (publish, epochs) = unbounded::<Arc<EpochOutputs>>();
         let takings: Arc<Mutex<BTreeMap<GameDay, Takings>>> = Arc::default();

@@ -1,0 +1,195 @@
+//! Topics as a test fills and reads them.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message as _;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use crate::stack::{PATIENCE, wait_for};
+
+/// A message as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its partition.
+    pub partition: i32,
+    /// Its key.
+    pub key: Option<String>,
+    /// Its value.
+    pub value: String,
+}
+
+fn client(brokers: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers);
+    config
+}
+
+fn admin<T>(
+    brokers: &str,
+    act: impl AsyncFnOnce(&AdminClient<DefaultClientContext>, &AdminOptions) -> Result<T, KafkaError>,
+) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let client: AdminClient<DefaultClientContext> = client(brokers).create().unwrap();
+    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
+    runtime.block_on(act(&client, &options)).unwrap()
+}
+
+/// Creates a topic that keeps records of any age.
+pub fn create_topic(brokers: &str, name: &str, partitions: i32, policy: &str) {
+    let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    let topic = topic.set("cleanup.policy", policy).set("retention.ms", "-1");
+    let created = admin(brokers, async |client, options| client.create_topics([&topic], options).await);
+    created[0].as_ref().unwrap();
+}
+
+/// Gives a topic more partitions: `partitions` in all.
+pub fn add_partitions(brokers: &str, name: &str, partitions: usize) {
+    let more = NewPartitions::new(name, partitions);
+    let created = admin(brokers, async |client, options| client.create_partitions([&more], options).await);
+    created[0].as_ref().unwrap();
+}
+
+/// Produces in order, and knows when everything is acknowledged.
+pub struct Producer(ThreadedProducer<DefaultProducerContext>);
+
+impl Producer {
+    /// Idempotent: records of a partition keep their order.
+    pub fn new(brokers: &str) -> Self {
+        let mut config = client(brokers);
+        config.set("enable.idempotence", "true").set("linger.ms", "2").set("compression.type", "lz4");
+        config.set("batch.size", "1000000").set("queue.buffering.max.messages", "500000");
+        Producer(config.create().unwrap())
+    }
+
+    /// Hands a record to the producer.
+    pub fn send(&self, topic: &str, partition: i32, key: &str, value: &[u8], timestamp_ms: i64) {
+        let mut record = BaseRecord::to(topic).partition(partition).key(key).payload(value).timestamp(timestamp_ms);
+        while let Err((error, back)) = self.0.send(record) {
+            // Its own thread makes room.
+            assert_eq!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::QueueFull), "{error}");
+            std::thread::yield_now();
+            record = back;
+        }
+    }
+
+    /// Waits until the broker has everything.
+    pub fn flush(&self) {
+        self.0.flush(PATIENCE).unwrap();
+    }
+}
+
+fn consumer(brokers: &str, group: &str, isolation: &str) -> BaseConsumer {
+    let mut config = client(brokers);
+    config.set("group.id", group).set("enable.auto.commit", "false").set("enable.partition.eof", "true");
+    config.set("isolation.level", isolation).set("fetch.wait.max.ms", "10").set("check.crcs", "true");
+    config.set("allow.auto.create.topics", "false").set("auto.offset.reset", "error");
+    config.set("fetch.queue.backoff.ms", "1").create().unwrap()
+}
+
+/// Partitions of a topic, none while it does not exist.
+fn partitions(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
+    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();
+    metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect()
+}
+
+/// Reads what is committed in a topic while more is written.
+pub struct Follower {
+    consumer: BaseConsumer,
+    partitions: Vec<i32>,
+    ended: BTreeSet<i32>,
+}
+
+impl Follower {
+    /// From the beginning of every partition. Waits until the topic exists.
+    pub fn new(brokers: &str, topic: &str) -> Self {
+        let consumer = consumer(brokers, "e2e-follower", "read_committed");
+        let partitions = wait_for(&format!("topic {topic}"), || {
+            Some(partitions(&consumer, topic)).filter(|partitions| !partitions.is_empty())
+        });
+        let mut assignment = TopicPartitionList::new();
+        for partition in &partitions {
+            assignment.add_partition_offset(topic, *partition, Offset::Beginning).unwrap();
+        }
+        consumer.assign(&assignment).unwrap();
+        Follower { consumer, partitions, ended: BTreeSet::new() }
+    }
+
+    /// The next message, if one comes soon.
+    pub fn next(&mut self, patience: Duration) -> Option<Message> {
+        match self.consumer.poll(patience)? {
+            Ok(message) => {
+                let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("outputs are UTF-8");
+                let partition = message.partition();
+                self.ended.remove(&partition);
+                Some(Message {
+                    partition,
+                    key: message.key().map(text),
+                    value: message.payload().map(text).unwrap_or_default(),
+                })
+            }
+            Err(KafkaError::PartitionEOF(partition)) => {
+                self.ended.insert(partition);
+                None
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.ended.len() == self.partitions.len()
+    }
+}
+
+/// Everything that is committed in a topic, in order within each partition.
+pub fn read_all(brokers: &str, topic: &str) -> Vec<Message> {
+    let mut follower = Follower::new(brokers, topic);
+    let mut messages = Vec::new();
+    let deadline = Instant::now() + PATIENCE;
+    while !follower.is_at_end() {
+        messages.extend(follower.next(Duration::from_millis(100)));
+        assert!(Instant::now() < deadline, "{topic} has no end");
+    }
+    messages
+}
+
+/// Looks at topics from outside.
+pub struct Watch(BaseConsumer);
+
+impl Watch {
+    /// As a member of `group`, whose offsets it can tell.
+    pub fn new(brokers: &str, group: &str) -> Self {
+        Watch(consumer(brokers, group, "read_uncommitted"))
+    }
+
+    /// How many partitions a topic has.
+    pub fn partitions(&self, topic: &str) -> usize {
+        partitions(&self.0, topic).len()
+    }
+
+    /// The end of a partition; 0 while there is no such topic.
+    pub fn end(&self, topic: &str, partition: i32) -> i64 {
+        if partitions(&self.0, topic).is_empty() {
+            return 0;
+        }
+        self.0.fetch_watermarks(topic, partition, Duration::from_secs(10)).map_or(0, |(_, end)| end)
+    }
+
+    /// The offsets that the group has committed, by partition; 0 where it has none.
+    pub fn committed(&self, topic: &str, partitions: i32) -> Vec<i64> {
+        let mut wanted = TopicPartitionList::new();
+        for partition in 0..partitions {
+            wanted.add_partition(topic, partition);
+        }
+        let committed = self.0.committed_offsets(wanted, Duration::from_secs(10)).unwrap();
+        let offset = |partition| committed.find_partition(topic, partition).map(|found| found.offset());
+        (0..partitions)
+            .map(|partition| offset(partition).and_then(|offset| offset.to_raw()).unwrap_or(0).max(0))
+            .collect()
+    }
+}

@@ -1,0 +1,98 @@
+//! The lake's Parquet, read back.
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Date32Type, Decimal128Type, Int64Type};
+use arrow_array::{Array, RecordBatch};
+use futures::TryStreamExt;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::oracle::number::show_day;
+use crate::stack::Stack;
+
+/// A lake in the bucket.
+pub struct LakeReader {
+    store: AmazonS3,
+    prefix: String,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// One row of a table.
+#[derive(Clone, Copy)]
+pub struct Row<'a> {
+    batch: &'a RecordBatch,
+    row: usize,
+}
+
+impl LakeReader {
+    /// The lake under `prefix`.
+    pub fn new(stack: &Stack, prefix: &str) -> Self {
+        let builder = AmazonS3Builder::from_env().with_endpoint(&stack.s3_endpoint).with_bucket_name(&stack.bucket);
+        let store = builder.with_allow_http(true).build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        LakeReader { store, prefix: prefix.to_owned(), runtime }
+    }
+
+    /// Gives every row of `table` to `each`, object by object; answers how many objects there are.
+    pub fn read(&self, table: &str, mut each: impl FnMut(Row<'_>)) -> usize {
+        let prefix = Path::from(format!("{}/{table}", self.prefix));
+        let objects = self.runtime.block_on(self.store.list(Some(&prefix)).try_collect::<Vec<_>>()).unwrap();
+        for object in &objects {
+            let read = async { self.store.get(&object.location).await?.bytes().await };
+            let bytes = self.runtime.block_on(read).unwrap();
+            for batch in ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap() {
+                let batch = batch.unwrap();
+                (0..batch.num_rows()).for_each(|row| each(Row { batch: &batch, row }));
+            }
+        }
+        objects.len()
+    }
+}
+
+impl<'a> Row<'a> {
+    fn column(self, name: &str) -> Option<&'a dyn Array> {
+        let column = self.batch.column_by_name(name).unwrap_or_else(|| panic!("there is no column {name}"));
+        (!column.is_null(self.row)).then(|| column.as_ref())
+    }
+
+    /// A text; NULL is `None`.
+    pub fn text(self, name: &str) -> Option<&'a str> {
+        self.column(name).map(|column| column.as_string::<i32>().value(self.row))
+    }
+
+    /// A whole number.
+    pub fn int(self, name: &str) -> i64 {
+        self.column(name).expect(name).as_primitive::<Int64Type>().value(self.row)
+    }
+
+    /// An amount, in 10^-8.
+    pub fn units(self, name: &str) -> Option<i128> {
+        self.column(name).map(|column| column.as_primitive::<Decimal128Type>().value(self.row))
+    }
+
+    /// A yes or no.
+    pub fn flag(self, name: &str) -> bool {
+        self.column(name).expect(name).as_boolean().value(self.row)
+    }
+
+    /// An instant in µs, from the column that every warehouse reads alike.
+    pub fn instant(self, name: &str) -> Option<i64> {
+        let column = self.column(&format!("{name}_us"));
+        assert_eq!(column.is_none(), self.column(name).is_none(), "{name}");
+        column.map(|column| column.as_primitive::<Int64Type>().value(self.row))
+    }
+
+    /// A date such as `2026-06-01`.
+    pub fn day(self, name: &str) -> String {
+        let days = self.column(name).expect(name).as_primitive::<Date32Type>().value(self.row);
+        show_day(days.into())
+    }
+
+    /// A list of texts.
+    pub fn texts(self, name: &str) -> Vec<String> {
+        let list = self.column(name).expect(name).as_list::<i32>().value(self.row);
+        list.as_string::<i32>().iter().map(|text| text.expect("no NULL in a list").to_owned()).collect()
+    }
+}

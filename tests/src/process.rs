@@ -1,0 +1,107 @@
+//! The binary under test.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::stack::wait_for;
+
+/// The `questline` binary: that of `QUESTLINE_BIN`, or the one that was built beside this test.
+///
+/// # Panics
+/// When it was not built.
+pub fn binary() -> PathBuf {
+    let built = || {
+        let test = std::env::current_exe().expect("a test knows its own path");
+        test.parent().and_then(Path::parent).expect("tests lie in deps").join("questline")
+    };
+    let path = std::env::var_os("QUESTLINE_BIN").map_or_else(built, PathBuf::from);
+    assert!(path.exists(), "{} is missing: cargo build --profile ci --bins", path.display());
+    path
+}
+
+/// Runs `questline` to its end: exit code, standard output, standard error.
+pub fn questline<'a>(arguments: impl IntoIterator<Item = &'a str>) -> (i32, String, String) {
+    let output = Command::new(binary()).args(arguments).stdin(Stdio::null()).output().expect("it can be started");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().expect("no signal ends it"), text(&output.stdout), text(&output.stderr))
+}
+
+/// A running `questline`; killed when dropped.
+pub struct Questline {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Questline {
+    /// Starts `questline` with `arguments`; both of its outputs go to `log`.
+    pub fn start<'a>(arguments: impl IntoIterator<Item = &'a str>, log: &Path) -> Self {
+        let out = File::create(log).expect("a temporary file can be created");
+        let child = Command::new(binary())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(out.try_clone().expect("a file can be shared"))
+            .stderr(out)
+            .spawn()
+            .expect("the binary can be started");
+        Questline { child, log: log.to_owned() }
+    }
+
+    /// What it has written so far.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).expect("the log is there")).into_owned()
+    }
+
+    /// It is still running.
+    ///
+    /// # Panics
+    /// With its log, when it has ended by itself.
+    pub fn assert_running(&mut self) {
+        if let Some(status) = self.child.try_wait().expect("our own child") {
+            panic!("questline ended: {status}\n{}", self.log());
+        }
+    }
+
+    /// SIGKILL: it has no time for anything.
+    pub fn kill(mut self) {
+        self.assert_running();
+        self.child.kill().expect("our own child");
+        self.child.wait().expect("our own child");
+    }
+
+    /// SIGTERM, and how long the end took.
+    ///
+    /// # Panics
+    /// When it does not end, or not with exit code 0.
+    pub fn terminate(mut self) -> Duration {
+        self.assert_running();
+        let asked = Instant::now();
+        let kill = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
+        assert!(kill.expect("a shell").success());
+        let status = self.wait();
+        assert!(status.success(), "{status}\n{}", self.log());
+        asked.elapsed()
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        let log = self.log.clone();
+        wait_for(&format!("the end of questline, log in {}", log.display()), || {
+            self.child.try_wait().expect("our own child")
+        })
+    }
+}
+
+impl Drop for Questline {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("the log of questline ends with:\n{}", lines[lines.len().saturating_sub(30)..].join("\n"));
+        }
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

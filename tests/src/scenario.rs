@@ -1,0 +1,188 @@
+//! A pipeline of its own: topics, generated play, a lake, and the process that runs on them.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::kafka::{self, Producer, Watch};
+use crate::lake::LakeReader;
+use crate::oracle::{Oracle, Sent};
+use crate::play::Play;
+use crate::process::Questline;
+use crate::stack::{Stack, unique, wait_for};
+
+/// See the module.
+pub struct Scenario {
+    /// The servers.
+    pub stack: Stack,
+    /// The pipeline's name; topics and lake are named after it.
+    pub name: String,
+    /// What is fed, in this order.
+    pub play: Play,
+    fed: Cell<usize>,
+    folder: TempDir,
+    producer: Producer,
+    watch: Watch,
+    runs: Cell<u32>,
+}
+
+impl Scenario {
+    /// Creates the topics of events and missions, and sends the definitions of `play`.
+    pub fn new(stack: Stack, label: &str, play: Play) -> Self {
+        let partitions = play.partitions();
+        Self::with_partitions(stack, label, play, partitions)
+    }
+
+    /// The same, where the topic of events has only its first `partitions` as yet.
+    pub fn with_partitions(stack: Stack, label: &str, play: Play, partitions: i32) -> Self {
+        let name = unique(label);
+        let scenario = Scenario {
+            watch: Watch::new(&stack.brokers, &name),
+            name,
+            play,
+            fed: Cell::new(0),
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            producer: Producer::new(&stack.brokers),
+            runs: Cell::new(0),
+            stack,
+        };
+        kafka::create_topic(&scenario.stack.brokers, &scenario.topic("events"), partitions, "delete");
+        kafka::create_topic(&scenario.stack.brokers, &scenario.topic("missions"), 1, "compact");
+        for (id, definition) in &scenario.play.missions {
+            let at = scenario.play.start_ms();
+            scenario.producer.send(&scenario.topic("missions"), 0, id, definition.as_bytes(), at);
+        }
+        scenario.producer.flush();
+        scenario
+    }
+
+    /// Gives the topic of events all of its partitions.
+    pub fn grow(&mut self) {
+        let partitions = usize::try_from(self.play.partitions()).expect("a few");
+        kafka::add_partitions(&self.stack.brokers, &self.topic("events"), partitions);
+        let grown = || self.watch.partitions(&self.topic("events")) == partitions;
+        wait_for("the new partitions", || grown().then_some(()));
+        // One that knows them.
+        self.producer = Producer::new(&self.stack.brokers);
+    }
+
+    /// The topic of events, missions, completions, activity, dead-letters or progress.
+    pub fn topic(&self, of: &str) -> String {
+        format!("{}-{of}", self.name)
+    }
+
+    /// Its configuration file.
+    pub fn config(&self) -> PathBuf {
+        let Scenario { stack: Stack { brokers, s3_endpoint, bucket }, name, .. } = self;
+        let text = format!(
+            r#"
+[pipeline]
+name = "{name}"
+reporting_interval = "500ms"
+[kafka]
+brokers = "{brokers}"
+startup_timeout = "30s"
+[kafka.topics]
+completions = "{name}-completions"
+activity = "{name}-activity"
+dead_letters = "{name}-dead-letters"
+partitions = 3
+[[source]]
+name = "pam"
+topics = ["{name}-events"]
+[missions]
+topic = "{name}-missions"
+[dead_letters]
+raw = true
+[lake]
+url = "s3://{bucket}/{name}"
+max_file_bytes = 16_000_000
+max_file_age = "1s"
+[lake.s3]
+endpoint = "{s3_endpoint}"
+allow_http = true
+"#
+        );
+        let path = self.folder.path().join("pipeline.toml");
+        std::fs::write(&path, text).expect("a temporary file can be written");
+        path
+    }
+
+    /// A folder that goes with the scenario.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts `questline run`.
+    pub fn run(&self, workers: usize) -> Questline {
+        self.runs.set(self.runs.get() + 1);
+        let log = self.folder.path().join(format!("run-{}.log", self.runs.get()));
+        let (config, workers) = (self.config(), workers.to_string());
+        let config = config.to_str().expect("temporary paths are UTF-8");
+        Questline::start(["run", "--config", config, "--workers", &workers], &log)
+    }
+
+    /// Sends the next `count` records and waits until the broker has them; fewer at the end.
+    pub fn feed(&self, count: usize) {
+        let fed = self.fed.get();
+        let until = fed.saturating_add(count).min(self.play.sent.len());
+        let topic = self.topic("events");
+        for record in &self.play.sent[fed..until] {
+            let Sent { partition, ingest, key, value, .. } = record;
+            self.producer.send(&topic, *partition, key, value, ingest / 1000);
+        }
+        self.producer.flush();
+        self.fed.set(until);
+        for (partition, end) in (0..).zip(self.ends()).filter(|(_, end)| *end > 0) {
+            assert_eq!(self.watch.end(&topic, partition), end, "every record has the offset that it should have");
+        }
+    }
+
+    /// How many records are left to be fed.
+    pub fn left(&self) -> usize {
+        self.play.sent.len() - self.fed.get()
+    }
+
+    /// The ends of the partitions as far as they were fed.
+    pub fn ends(&self) -> Vec<i64> {
+        let mut ends = vec![0; usize::try_from(self.play.partitions()).expect("a few")];
+        for record in &self.play.sent[..self.fed.get()] {
+            ends[usize::try_from(record.partition).expect("partitions count from 0")] = record.offset + 1;
+        }
+        ends
+    }
+
+    /// The pipeline has committed everything that was fed, as far as it has told the broker.
+    pub fn is_caught_up(&self) -> bool {
+        self.watch.committed(&self.topic("events"), self.play.partitions()) == self.ends()
+    }
+
+    /// Looks at its topics as one who knows the pipeline's offsets.
+    pub fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// Its lake.
+    pub fn lake(&self) -> LakeReader {
+        LakeReader::new(&self.stack, &self.name)
+    }
+
+    /// Waits until everything that was fed is committed, and every row of activity is told.
+    pub fn await_outputs(&self, run: &mut Questline, oracle: &Oracle<'_>) {
+        wait_for("the offsets of the pipeline to reach the ends", || {
+            run.assert_running();
+            self.is_caught_up().then_some(())
+        });
+        let mut follower = kafka::Follower::new(&self.stack.brokers, &self.topic("activity"));
+        let mut waiting = crate::compare::expected_activity(oracle);
+        wait_for("the rows of activity", || {
+            while let Some(message) = follower.next(Duration::from_millis(20)) {
+                crate::compare::told(&mut waiting, &message);
+            }
+            run.assert_running();
+            waiting.values().all(|row| row.is_told).then_some(())
+        });
+    }
+}
