@@ -72,8 +72,11 @@ impl Demo {
         let seconds = started.elapsed().as_secs_f64();
         report(&outcome, seconds);
         println!();
-        let tally =
-            book.lock().expect("no panic while generating").take().ok_or_else(|| "the play was not generated to its end".to_owned())?;
+        let tally = book
+            .lock()
+            .expect("no panic while generating")
+            .take()
+            .ok_or_else(|| "the play was not generated to its end".to_owned())?;
         compare(&outcome, &tally)?;
         point(&self.out);
         Ok(())
