@@ -276,6 +276,16 @@ impl EventBatch {
         EventBatch { worker, lane, rows: Vec::new(), text: String::new() }
     }
 
+    /// An empty batch with room for as much as `like` holds: batches of one stream are alike.
+    pub fn like(like: &EventBatch) -> Self {
+        EventBatch {
+            worker: like.worker,
+            lane: like.lane,
+            rows: Vec::with_capacity(like.rows.len()),
+            text: String::with_capacity(like.text.len()),
+        }
+    }
+
     /// Appends text and tells where it is. Panics beyond 4 GiB: flow control keeps a batch far below.
     pub fn write(&mut self, text: &str) -> Span {
         let start = u32::try_from(self.text.len()).expect("a batch stays below 4 GiB");

@@ -1,7 +1,7 @@
 //! From payloads of any shape to canonical events (DOMAIN §2).
 //!
 //! The operator says where things are ([`MappingConfig`]), and [`Mapper::decode`] turns each
-//! [`Record`] into events of an [`EventBatch`], or into a [`Refusal`] that says why not.
+//! [`Record`] into events of an [`EventBatch`](crate::EventBatch), or into a [`Refusal`] that says why not.
 //!
 //! # Policies
 //! - A field without a configured place is looked for at the top of the payload: under its own name

@@ -154,7 +154,8 @@ impl Decoder {
 
     /// What was decoded since the last call.
     pub fn take(&mut self) -> (Vec<Arc<EventBatch>>, Vec<DefinitionRecord>, Read) {
-        let batches = std::mem::replace(&mut self.gathered.batches, empty_batches(&self.rules));
+        let next = self.gathered.batches.iter().map(EventBatch::like).collect();
+        let batches = std::mem::replace(&mut self.gathered.batches, next);
         if std::mem::take(&mut self.has_bare) {
             let ingested = batches.iter().flat_map(EventBatch::iter).map(|event| event.ingest_time);
             self.newest = self.newest.max(ingested.max());

@@ -48,10 +48,13 @@ pub struct Edges {
     /// Takes closed epochs, in order; called on the first worker only.
     pub publish: Box<dyn FnMut(Arc<EpochOutputs>)>,
     /// Takes changes of the takings by game type.
-    pub takings: Box<dyn FnMut(&GameDay, &Takings, isize)>,
+    pub takings: Box<ShowTakings>,
     /// Tells when the clock alone has to move the dataflow.
     pub deadlines: Deadlines,
 }
+
+/// Hears of an update of the takings by game type.
+pub type ShowTakings = dyn FnMut(&GameDay, &Takings, isize);
 
 /// Takes raw history: each epoch's events once, then word that the epoch is complete.
 pub trait History {

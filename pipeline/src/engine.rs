@@ -12,22 +12,29 @@ const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Something in the world changed: workers look again. Cheap to clone, callable from any thread.
 #[derive(Clone, Default)]
-pub struct Wake(Arc<Mutex<Vec<(Thread, Arc<AtomicBool>)>>>);
+pub struct Wake(Arc<Mutex<Vec<Bell>>>);
+
+/// A worker's thread and the flag that tells it to look.
+struct Bell {
+    thread: Thread,
+    is_rung: Arc<AtomicBool>,
+}
 
 impl Wake {
     /// Wakes every worker.
     pub fn all(&self) {
-        for (thread, rung) in self.0.lock().expect("no panic while ringing").iter() {
-            rung.store(true, Ordering::Release);
+        for Bell { thread, is_rung } in self.0.lock().expect("no panic while ringing").iter() {
+            is_rung.store(true, Ordering::Release);
             thread.unpark();
         }
     }
 
     /// Registers the calling worker and answers its flag.
     fn register(&self) -> Arc<AtomicBool> {
-        let rung = Arc::new(AtomicBool::new(true));
-        self.0.lock().expect("no panic while ringing").push((std::thread::current(), rung.clone()));
-        rung
+        let is_rung = Arc::new(AtomicBool::new(true));
+        let bell = Bell { thread: std::thread::current(), is_rung: is_rung.clone() };
+        self.0.lock().expect("no panic while ringing").push(bell);
+        is_rung
     }
 }
 

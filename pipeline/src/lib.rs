@@ -1,15 +1,17 @@
-#![cfg_attr(test, allow(clippy::unwrap_used))]
 //! Questline's parts that know the world: configuration, sources, the dataflow and its loop.
 //!
 //! - [`dataflow`]: the whole pipeline on one page; [`epochs`] and [`reading`] are its way in.
 //! - [`engine`]: runs it on worker threads.
 //! - [`replay`]: on files; [`run`]: on Kafka, by [`source`].
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod cli;
 pub mod config;
 pub mod dataflow;
 pub mod engine;
 pub mod epochs;
+mod history;
 mod kafka_feed;
 pub mod plan;
 pub mod reading;

@@ -1,7 +1,7 @@
 //! The pure core of the players operator: closes one epoch at a time.
 //!
 //! - Input: an epoch's definitions and events, and its reading of the clock.
-//! - Output: [`Changes`], a function of the epoch log alone.
+//! - Output: [`Changes`](crate::changes::Changes), a function of the epoch log alone.
 //! - State: key groups, each with its players' progress and its ledger.
 //!
 //! Definitions apply first. Then identity is settled in the order of coordinates, and what is

@@ -64,9 +64,9 @@ impl Generate {
         };
         match (self.to.as_str(), &self.brokers) {
             ("kafka", Some(brokers)) => {
-                let mut feed = KafkaFeed::connect(brokers, &self.topic, &self.missions_topic, self.partitions)?;
-                self.into_sink(&config, &mut feed)?;
-                feed.finish().map_err(Failure::Failed)
+                let mut kafka = KafkaFeed::connect(brokers, &self.topic, &self.missions_topic, self.partitions)?;
+                self.feed(&config, &mut kafka)?;
+                kafka.finish().map_err(Failure::Failed)
             }
             ("-", _) => self.to_lines(&config, io::stdout().lock()),
             (path, _) => {
@@ -79,7 +79,7 @@ impl Generate {
 
     fn to_lines(&self, config: &GeneratorConfig, writer: impl Write) -> Result<(), Failure> {
         let mut lines = JsonLines::new(BufWriter::with_capacity(1 << 20, writer));
-        let written = self.into_sink(config, &mut lines);
+        let written = self.feed(config, &mut lines);
         let finished = lines.finish().map(drop).map_err(|error| Failure::Failed(format!("{}: {error}", self.to)));
         match written.and(finished) {
             // Whoever reads our output has had enough, such as `head`.
@@ -88,7 +88,7 @@ impl Generate {
         }
     }
 
-    fn into_sink<S: RecordSink>(&self, config: &GeneratorConfig, sink: &mut S) -> Result<(), Failure>
+    fn feed<S: RecordSink>(&self, config: &GeneratorConfig, sink: &mut S) -> Result<(), Failure>
     where
         S::Error: std::error::Error + 'static,
     {

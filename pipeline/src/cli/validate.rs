@@ -47,12 +47,9 @@ fn definitions(path: &Path) -> Result<Vec<Definition>, String> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
     if let Ok(many) = serde_json::from_str::<Vec<Box<serde_json::value::RawValue>>>(&text) {
-        let numbered = many.iter().enumerate();
-        let one = |(index, raw): (usize, &Box<serde_json::value::RawValue>)| Definition {
-            place: format!("{shown}: definition {}", index + 1),
-            text: raw.get().to_owned(),
-        };
-        return Ok(numbered.map(one).collect());
+        let places = (1..).map(|number| format!("{shown}: definition {number}"));
+        let texts = many.iter().map(|raw| raw.get().to_owned());
+        return Ok(places.zip(texts).map(|(place, text)| Definition { place, text }).collect());
     }
     if serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text).is_ok() {
         return Ok(vec![Definition { place: shown.to_string(), text }]);

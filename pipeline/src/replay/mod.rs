@@ -13,11 +13,11 @@ use datasets::rows::{Counters, EpochOutputs};
 use operators::deadline::Deadlines;
 use operators::rollup::{GameDay, Takings};
 use sinks::files::FilesWriter;
-use sinks::lake::{LakeHandle, LakeTotals, LakeWriter};
+use sinks::lake::{LakeTotals, LakeWriter};
 use sinks::{EpochWriter, SinkError};
 
 use crate::config::Config;
-use crate::dataflow::{Edges, History};
+use crate::dataflow::Edges;
 use crate::engine::{self, Halt, Wake};
 use crate::plan::{Prepared, Purpose, prepare};
 use feed::{Feed, Names, Published};
@@ -91,10 +91,7 @@ impl Replay {
             Edges {
                 pacer: (worker == 0).then(|| feed.pacer(published.clone(), flush)),
                 source: feed.source(worker),
-                history: history.clone().map_or_else(
-                    || Box::new(NoHistory) as Box<dyn History>,
-                    |lake| Box::new(LakeHistory { worker, lake }),
-                ),
+                history: crate::history::history(worker, history.clone()),
                 publish: Box::new(move |outputs| {
                     // The writer's own error is told by its thread.
                     let _ = publish.send(outputs);
@@ -154,31 +151,5 @@ impl Writing {
         }
         let lake = self.lake.map(LakeWriter::finish).transpose()?;
         Ok((self.files.finish()?, lake, epochs))
-    }
-}
-
-/// History goes nowhere.
-pub struct NoHistory;
-
-impl History for NoHistory {
-    fn events(&mut self, _: datasets::Epoch, _: &Arc<datasets::EventBatch>) {}
-    fn upper(&mut self, _: datasets::Epoch) {}
-}
-
-/// History goes to the lake.
-pub struct LakeHistory {
-    /// This worker.
-    pub worker: usize,
-    /// The lake.
-    pub lake: LakeHandle,
-}
-
-impl History for LakeHistory {
-    fn events(&mut self, epoch: datasets::Epoch, batch: &Arc<datasets::EventBatch>) {
-        self.lake.history(self.worker, epoch, batch.clone());
-    }
-
-    fn upper(&mut self, upper: datasets::Epoch) {
-        self.lake.history_upper(self.worker, upper);
     }
 }

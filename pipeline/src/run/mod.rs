@@ -25,11 +25,11 @@ use sinks::kafka::{CommitterConfig, Connection, KafkaCommitter, OutputTopics, Re
 use sinks::lake::{CutLog, Lake, LakeHandle, LakeStart};
 
 use crate::config::{Config, KafkaConfig};
-use crate::dataflow::{Edges, History};
+use crate::dataflow::Edges;
 use crate::engine::{self, Halt, Wake};
+use crate::epochs::Pacer;
 use crate::plan::{Prepared, Purpose, lake_config, prepare};
 use crate::reading::{Nothing, Source};
-use crate::replay::{LakeHistory, NoHistory};
 use assign::Assignment;
 use commit::CommitLoop;
 use monitor::Monitor;
@@ -177,14 +177,14 @@ impl Makers {
                 Box::new(Nothing)
             }
         };
-        let pacer = (worker == 0).then(|| self.pacing.lock().expect("no panic while starting").take()).flatten();
-        let history = self
-            .lake
-            .clone()
-            .map_or_else(|| Box::new(NoHistory) as Box<dyn History>, |lake| Box::new(LakeHistory { worker, lake }));
+        let mut pacer: Option<Box<dyn Pacer>> = None;
+        if let Some(pacing) = self.pacing.lock().expect("no panic while starting").take_if(|_| worker == 0) {
+            pacer = Some(Box::new(pacing));
+        }
+        let history = crate::history::history(worker, self.lake.clone());
         let (publish, lake, flow) = (self.publish.clone(), self.lake.clone(), self.flow.clone());
         Edges {
-            pacer: pacer.map(|pacer| Box::new(pacer) as Box<dyn crate::epochs::Pacer>),
+            pacer,
             source,
             history,
             publish: Box::new(move |outputs| {

@@ -199,7 +199,7 @@ impl KafkaSource {
         if chunk.len() == EPOCH_RECORDS {
             (self.start.ring)();
         }
-        chunks.extend((chunk.len() > 0).then(|| Rc::new(LiveChunk::new(chunk)) as Rc<dyn operators::decode::Chunk>));
+        chunks.push(Rc::new(LiveChunk::new(chunk)));
         let bindings = moved.into_iter().map(|(key, upper)| self.binding(key, upper)).collect();
         Ok(Reading { chunks, is_complete: true, bindings, behind: self.behind() })
     }

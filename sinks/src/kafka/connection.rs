@@ -222,8 +222,9 @@ impl ClientContext for SharedContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // That all are down follows from the one before, which says why.
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+        // That all are down follows from the one before, which says why; an end of a partition is no error.
+        let code = error.rdkafka_error_code();
+        if matches!(code, Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::PartitionEOF)) {
             return;
         }
         if self.health.note(reason) {
