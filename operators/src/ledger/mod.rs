@@ -92,9 +92,14 @@ pub struct Ledger {
 const HOUR: i64 = 3_600_000_000;
 
 impl Ledger {
-    /// Settles the identity of `event`. Call in order of coordinates within an epoch.
-    pub fn admit(&mut self, event: &Event<'_>, rules: &LedgerRules, markets: &mut Markets) -> Admission {
-        let key = TransactionKey::of(event);
+    /// Settles the identity of `event`, whose key is `key`. Call in order of coordinates within an epoch.
+    pub fn admit(
+        &mut self,
+        event: &Event<'_>,
+        key: TransactionKey,
+        rules: &LedgerRules,
+        markets: &mut Markets,
+    ) -> Admission {
         let life_cycle = rules.life_cycle(event);
         if let Some(known) = self.transactions.get_mut(&key) {
             if rules.remembers(known, event) {
@@ -129,15 +134,21 @@ impl Ledger {
 
     /// Applies an admitted event that is no reversal, in [`Order`] within an epoch. Answers how many
     /// reversals had waited for it.
-    pub fn apply(&mut self, event: &Event<'_>, rules: &LedgerRules, effects: &mut Vec<Effect>) -> u64 {
-        let key = self.mark_applied(event);
+    pub fn apply(
+        &mut self,
+        event: &Event<'_>,
+        key: TransactionKey,
+        rules: &LedgerRules,
+        effects: &mut Vec<Effect>,
+    ) -> u64 {
+        let key = self.mark_applied(event, key);
         let released = self.match_references(event, key, rules, effects);
         self.refresh(key, Some(event.at), effects);
         released
     }
 
-    fn mark_applied(&mut self, event: &Event<'_>) -> TransactionKey {
-        let key = TransactionKey::of(event);
+    /// Answers where the transaction is now.
+    fn mark_applied(&mut self, event: &Event<'_>, key: TransactionKey) -> TransactionKey {
         for key in [key, key.aside(event.at)] {
             let versions = self.transactions.get_mut(&key).map(|transaction| &mut transaction.versions);
             let version = versions.and_then(|versions| versions.iter_mut().find(|version| version.order.1 == event.at));

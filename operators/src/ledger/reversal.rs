@@ -84,8 +84,14 @@ impl References {
 
 impl Ledger {
     /// Applies an admitted reversal.
-    pub fn reverse(&mut self, event: &Event<'_>, rules: &LedgerRules, effects: &mut Vec<Effect>) -> Reversal {
-        let key = self.mark_applied(event);
+    pub fn reverse(
+        &mut self,
+        event: &Event<'_>,
+        key: TransactionKey,
+        rules: &LedgerRules,
+        effects: &mut Vec<Effect>,
+    ) -> Reversal {
+        let key = self.mark_applied(event, key);
         let reference_id = event.text(TextField::ReferenceId).unwrap_or("");
         let family = event.text(TextField::ReferenceFamily).and_then(Family::named);
         let order = (event.event_time, event.at);
@@ -172,16 +178,15 @@ impl Ledger {
     /// The transaction that a reversal names, among those that have been applied. `event` gives player and
     /// source. One that was ingested after the reversal's wait had ended is none.
     fn resolve(&self, event: &Event<'_>, id: &str, named: &Reference, rules: &LedgerRules) -> Option<Target> {
-        let every: Vec<Family> = Family::REVERSIBLE.iter().map(|(_, family)| *family).collect();
-        let families = named.family.as_ref().map_or(every.as_slice(), std::slice::from_ref);
-        families.iter().find_map(|family| {
-            let key = TransactionKey::named(event, *family, id);
+        let families = Family::REVERSIBLE.iter().map(|(_, family)| *family);
+        families.filter(|family| named.family.is_none_or(|wanted| wanted == *family)).find_map(|family| {
+            let key = TransactionKey::named(event, family, id);
             let transaction = self.transactions.get(&key)?;
             let first = transaction.versions.iter().find(|version| version.applied)?;
             if transaction.ingest_time.micros_since(named.ingest_time) > rules.orphan_wait {
                 return None;
             }
-            if *family != Family::Reversal {
+            if family != Family::Reversal {
                 return Some(Target { key, depth: 0 });
             }
             // A reversal can only be reversed by a later one, so chains end.

@@ -12,7 +12,7 @@ use super::touch::{Moved, Touch};
 use super::{Clock, Closing, Group, Player, Players};
 use crate::changes::{Changes, Phase, Position};
 use crate::definitions::{Applied, DefinitionRecord, MissionSlot};
-use crate::ledger::{Admission, Effect, EffectKind, Reversal};
+use crate::ledger::{Admission, Effect, EffectKind, Reversal, TransactionKey};
 use crate::progress::Cause;
 
 /// Progress is dropped this long after its window can no longer move, so that records which a slow
@@ -35,8 +35,8 @@ impl Players {
             self.define(record, now, &mut changes);
         }
         self.definitions.index();
-        for event in self.settle_identity(batches, &mut changes) {
-            self.apply(&event, now, &mut changes);
+        for (event, key) in self.settle_identity(batches, &mut changes) {
+            self.apply(&event, key, now, &mut changes);
         }
         self.fire(now, &mut changes);
         self.sweep(newest);
@@ -44,17 +44,22 @@ impl Players {
     }
 
     /// The accepted events in the order in which they apply.
-    fn settle_identity<'a>(&mut self, batches: &'a [Arc<EventBatch>], changes: &mut Changes) -> Vec<Event<'a>> {
-        let mut events: Vec<Event<'_>> = batches.iter().flat_map(|batch| batch.iter()).collect();
-        events.sort_by_key(|event| event.at);
-        events.retain(|event| {
+    fn settle_identity<'a>(
+        &mut self,
+        batches: &'a [Arc<EventBatch>],
+        changes: &mut Changes,
+    ) -> Vec<(Event<'a>, TransactionKey)> {
+        let events = batches.iter().flat_map(|batch| batch.iter());
+        let mut events: Vec<_> = events.map(|event| (event, TransactionKey::of(&event))).collect();
+        events.sort_by_key(|(event, _)| event.at);
+        events.retain(|(event, key)| {
             if let Some(unknown) = self.unknown_mission(event) {
                 let detail = format!("there is no mission {unknown:?}");
                 self.reporter.refuse(event, Reason::BadControlEvent, detail, changes);
                 return false;
             }
             let ledger = &mut self.groups[event.key_group().index()].ledger;
-            match ledger.admit(event, &self.rules.ledger, &mut self.markets) {
+            match ledger.admit(event, *key, &self.rules.ledger, &mut self.markets) {
                 Admission::Accepted => {
                     changes.counters.accepted += 1;
                     return true;
@@ -71,7 +76,7 @@ impl Players {
             }
             false
         });
-        events.sort_by_key(|event| (event.event_time, event.at));
+        events.sort_by_key(|(event, _)| (event.event_time, event.at));
         events
     }
 
@@ -83,14 +88,14 @@ impl Players {
         event.text(TextField::MissionId).filter(|mission| !self.definitions.is_known(mission))
     }
 
-    fn apply(&mut self, event: &Event<'_>, now: Timestamp, changes: &mut Changes) {
+    fn apply(&mut self, event: &Event<'_>, key: TransactionKey, now: Timestamp, changes: &mut Changes) {
         let group = &mut self.groups[event.key_group().index()];
         let mut effects = std::mem::take(&mut self.effects);
         if event.name.family() == Family::Reversal {
-            let outcome = group.ledger.reverse(event, &self.rules.ledger, &mut effects);
+            let outcome = group.ledger.reverse(event, key, &self.rules.ledger, &mut effects);
             self.report_reversal(event, outcome, changes);
         } else {
-            let released = group.ledger.apply(event, &self.rules.ledger, &mut effects);
+            let released = group.ledger.apply(event, key, &self.rules.ledger, &mut effects);
             changes.counters.accepted += released;
             changes.counters.orphan_reversals_waiting -= i64::try_from(released).expect("a count of references");
         }
