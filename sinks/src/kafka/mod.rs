@@ -29,7 +29,7 @@ use std::time::Duration;
 pub use committer::{KafkaCommitter, open};
 pub use connection::{Connection, SharedContext, Unreachable, serve_events};
 pub use messages::OutputTopics;
-pub use progress::{Chain, ProgressError, ProgressRecord};
+pub use progress::{Chain, Decoder, ProgressError, ProgressRecord};
 pub use recovery::RecoveredLog;
 
 /// How many transactional ids a pipeline has: a constant of the format, since recovery must fence

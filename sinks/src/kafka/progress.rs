@@ -174,7 +174,7 @@ fn number(parts: usize) -> u32 {
 
 /// Reads records from the values of the topic's messages, in order, and verifies that they are one
 /// log from its beginning.
-pub(super) struct Decoder {
+pub struct Decoder {
     chain: Chain,
     upper: Epoch,
     parts: Vec<u8>,
@@ -182,11 +182,15 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
+    /// Before the first record of this pipeline's log.
     pub fn new(pipeline: &str) -> Self {
         Decoder { chain: Chain::start(pipeline), upper: 0, parts: Vec::new(), next_part: 0 }
     }
 
     /// The record that `value` completes, if it does.
+    ///
+    /// # Errors
+    /// A value that does not continue the log; after it nothing more can be read.
     pub fn read(&mut self, value: &[u8]) -> Result<Option<ProgressRecord>, ProgressError> {
         let (header, bytes) =
             value.split_first_chunk::<HEADER>().ok_or(ProgressError::Malformed("shorter than its header"))?;
@@ -209,6 +213,9 @@ impl Decoder {
     }
 
     /// The log ends between two records.
+    ///
+    /// # Errors
+    /// The last parts of a record are missing.
     pub fn end(&self) -> Result<(), ProgressError> {
         if self.next_part == 0 { Ok(()) } else { Err(ProgressError::Malformed("its last parts are missing")) }
     }

@@ -1,0 +1,61 @@
+//! Helpers of `scripts/bench`. Each prints one line of JSON.
+//!
+//! - `bare-loop`: consumes a topic and parses its payloads, and does nothing else.
+//! - `commits`: follows a pipeline's progress topic until everything is committed, and says when that was.
+//! - `prepare`: makes topics and definitions for live play.
+//! - `latency`: sends play at a steady rate, and measures how soon a completion is visible.
+
+mod bare_loop;
+mod commits;
+mod latency;
+mod prepare;
+mod reader;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What a helper ends with.
+type Outcome = Result<serde_json::Value, Box<dyn std::error::Error>>;
+
+#[derive(Parser)]
+#[command(name = "bench")]
+struct Bench {
+    /// The brokers.
+    #[arg(long, value_name = "HOST:PORT", env = "QUESTLINE_BROKERS", global = true, default_value = "127.0.0.1:9092")]
+    brokers: String,
+    #[command(subcommand)]
+    helper: Helper,
+}
+
+#[derive(Subcommand)]
+enum Helper {
+    /// Consumes and parses, on one thread.
+    BareLoop(bare_loop::BareLoop),
+    /// Waits until a pipeline has committed a topic.
+    Commits(commits::Commits),
+    /// Makes topics and definitions for live play.
+    Prepare(prepare::Prepare),
+    /// Measures event to completion.
+    Latency(latency::Latency),
+}
+
+fn main() -> ExitCode {
+    let Bench { brokers, helper } = Bench::parse();
+    let outcome = match helper {
+        Helper::BareLoop(helper) => helper.run(&brokers),
+        Helper::Commits(helper) => helper.run(&brokers),
+        Helper::Prepare(helper) => helper.run(&brokers),
+        Helper::Latency(helper) => helper.run(&brokers),
+    };
+    match outcome {
+        Ok(figures) => {
+            println!("{figures}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {}", pipeline::chain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
