@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use datasets::mission::MissionDefaults;
 use datasets::{Money, Timestamp};
 use jiff::tz::TimeZone;
 
 use super::script::{DAY, at};
 use super::{Fact, Input, LedgerOracle, record};
-use crate::definitions::{Applied, DefinitionRecord, Definitions};
+use crate::definitions::DefinitionRecord;
 
 /// Where a player stands in one occurrence of a mission.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -189,17 +188,6 @@ pub(crate) fn definitions(lateness_days: i64) -> Vec<DefinitionRecord> {
         ("f-paused", None, 24 * 22),
     ];
     first.chain(later).zip(0..).map(|((id, text, hours), offset)| record(id, text, hours, offset)).collect()
-}
-
-/// Definitions with all of `records` applied.
-pub(crate) fn histories(records: &[DefinitionRecord], defaults: &MissionDefaults) -> Definitions {
-    let mut definitions = Definitions::new(defaults.clone());
-    for record in records {
-        if let Applied::Refused(errors) = definitions.apply(record) {
-            panic!("{}: {errors:?}", record.key);
-        }
-    }
-    definitions
 }
 
 /// Folds facts to standings, each time from the beginning.

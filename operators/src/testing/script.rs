@@ -67,17 +67,8 @@ impl Input {
         Input { reference: Some(reference.to_owned()), family, ..Input::new("reversal", id, hours, "") }
     }
 
-    pub(crate) fn ingested(self, hours: i64) -> Self {
-        Input { ingest_time: at(hours), ..self }
-    }
-
     pub(crate) fn status(self, status: &'static str) -> Self {
         Input { status: Some(status), ..self }
-    }
-
-    pub(crate) fn offset(mut self, offset: i64) -> Self {
-        self.at.offset = offset;
-        self
     }
 
     /// The mapped content: everything but where and when it was taken.

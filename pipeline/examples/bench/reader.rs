@@ -53,7 +53,7 @@ impl TopicReader {
     /// What is there; sleeps once when nothing is.
     pub fn poll(&mut self, max: usize) -> Result<Chunk, SourceError> {
         let chunk = self.consumer.poll(max)?;
-        if chunk.len() > 0 {
+        if chunk.records().len() > 0 {
             return Ok(chunk);
         }
         thread::park_timeout(PATIENCE);
