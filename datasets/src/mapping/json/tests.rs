@@ -113,10 +113,11 @@ fn nearly_json() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn accepts_what_a_json_parser_accepts(text in nearly_json()) {
-        // A raw value checks the grammar without reading numbers into floats, but lets a lone
-        // surrogate pass, which no generated text has.
         let reference = serde_json::from_str::<&serde_json::value::RawValue>(&text);
         let scanned = scan(&text, |_, _| {});
+        // A raw value checks the grammar without reading numbers into floats, but lets half of a broken
+        // surrogate pair pass: that one fault has its own test.
+        prop_assume!(!matches!(scanned, Err(fault) if fault.expected.contains("surrogate")));
         prop_assert_eq!(scanned.is_ok(), reference.is_ok(), "{} {:?}", text, scanned);
         if let (Ok(value), Ok(reference)) = (scanned, reference) {
             prop_assert_eq!(value.raw, reference.get());
