@@ -182,7 +182,8 @@ impl Makers {
             pacer = Some(Box::new(pacing));
         }
         let history = crate::history::history(worker, self.lake.clone());
-        let (publish, lake, flow) = (self.publish.clone(), self.lake.clone(), self.flow.clone());
+        let (publish, lake, flow, hint) =
+            (self.publish.clone(), self.lake.clone(), self.flow.clone(), self.hint.clone());
         Edges {
             pacer,
             source,
@@ -192,6 +193,8 @@ impl Makers {
                     lake.sealed(outputs.clone());
                 }
                 flow.publish(outputs.epoch + 1);
+                // Along the log nothing else wakes the pacer that waits for this.
+                hint.look_again();
                 // A committer that is gone has said why.
                 let _ = publish.send(outputs);
             }),

@@ -33,6 +33,11 @@ impl Hint {
         self.wake.all();
     }
 
+    /// There may be room for an epoch that is known to be needed.
+    pub fn look_again(&self) {
+        self.wake.all();
+    }
+
     fn take(&self) -> bool {
         self.is_set.swap(false, Ordering::AcqRel)
     }
