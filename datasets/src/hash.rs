@@ -12,6 +12,9 @@ pub const KEY_GROUPS: u16 = 1024;
 pub struct KeyGroup(pub u16);
 
 impl KeyGroup {
+    /// The low bits of a player's hash that tell its group.
+    pub const BITS: u32 = KEY_GROUPS.ilog2();
+
     /// The group of a player by [`player_hash`].
     pub fn of(player_hash: u64) -> Self {
         let group = player_hash % u64::from(KEY_GROUPS);

@@ -25,7 +25,7 @@ pub mod time;
 
 pub use event::{Event, EventBatch, EventName, EventRow, Family, Span, TextField};
 pub use money::{Money, MoneyError};
-pub use origin::{Coordinates, SourceId, TopicId, Topics};
+pub use origin::{Coordinates, PackedCoordinates, SourceId, TopicId, Topics};
 pub use reason::Reason;
 pub use time::Timestamp;
 

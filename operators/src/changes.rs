@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datasets::hash::KeyGroup;
 use datasets::rows::{ActivityKey, CompletionRow, Counters, DeadLetterRow, DefinitionRow, DispositionRow};
 use datasets::{Coordinates, Money, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,8 @@ pub enum Phase {
 /// A stake or a winning that daily activity books, asserted with +1 and retracted with -1.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Posting {
+    /// The player's key group.
+    pub group: KeyGroup,
     /// The row it belongs to.
     pub key: ActivityKey,
     /// A bet's stake, else winnings.

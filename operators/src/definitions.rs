@@ -1,5 +1,6 @@
 //! Mission definitions over time: which version was in force when (DOMAIN §4).
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use datasets::mission::{DefinitionError, Mission, MissionDefaults, StageIndex, Status, Window};
@@ -37,6 +38,8 @@ pub struct VersionInForce {
     pub mission: Mission,
     /// A tombstone ended it.
     pub archived: bool,
+    /// The window that was asked for last: events come in runs, and calendars are slow.
+    recent: Cell<Option<(Timestamp, Timestamp)>>,
 }
 
 impl VersionInForce {
@@ -73,9 +76,21 @@ impl MissionHistory {
     /// The only window of a one-off mission keeps the start it had first: an edit of the start keeps
     /// progress, and completes nobody twice.
     pub fn window_at(&self, version: usize, time: Timestamp) -> Option<(Timestamp, Option<Timestamp>)> {
-        let mission = &self.version(version).mission;
+        let in_force = self.version(version);
+        let mission = &in_force.mission;
+        if let Some((start, end)) = in_force.recent.get()
+            && start <= time
+            && time < end
+            && mission.covers(time)
+        {
+            return Some((start, Some(end)));
+        }
         let (start, end) = mission.window_at(time)?;
-        Some(if mission.window == Window::Once { (self.version(0).mission.start, None) } else { (start, end) })
+        if mission.window == Window::Once {
+            return Some((self.version(0).mission.start, None));
+        }
+        in_force.recent.set(end.map(|end| (start, end)));
+        Some((start, end))
     }
 
     /// End of a window: its own if it recurs, else the mission's as edited last; `None` never ends.
@@ -184,7 +199,7 @@ impl Definitions {
             Ok(mission) => mission,
             Err(errors) => return Applied::Refused(errors),
         };
-        let version = VersionInForce { from: record.ingest_time, at: record.at, mission, archived: false };
+        let version = VersionInForce { from: record.ingest_time, at: record.at, mission, archived: false, recent: Cell::new(None) };
         match slot {
             Some(slot) => {
                 // A pause in between judges nobody.

@@ -11,6 +11,7 @@
 
 pub mod activity;
 pub mod changes;
+mod contributions;
 pub mod deadline;
 pub mod decode;
 pub mod definitions;

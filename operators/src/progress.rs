@@ -1,37 +1,24 @@
 //! A player's progress in one occurrence of a mission: contributions in order, folded to an answer.
 //!
-//! The answer is a left fold over the contributions in [`Order`]: one that comes in order continues
-//! the fold in O(1), one out of order or taken back folds anew. So it depends on the set of
-//! contributions alone, never on the order in which they arrived.
+//! The answer is a left fold over the contributions in [`Order`], so it depends on the set of
+//! contributions alone, never on the order in which they arrived. What comes in order continues the
+//! fold; so does what comes out of order, or is taken back, after the contribution that reached the
+//! stage or completed, as far as addition can tell. Everything else folds anew, from where the stage began.
 
 use datasets::mission::{Measure, Mission, OnReversal};
 use datasets::{Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::contributions::{Contribution, Contributions};
 use crate::definitions::MissionHistory;
 use crate::ledger::Order;
-
-/// What one event adds to one stage.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Contribution {
-    /// When it counts, then the coordinates of the deciding record.
-    pub order: Order,
-    /// The stage it is for.
-    pub stage: u8,
-    /// It qualifies; an event of a `run` that does not resets the run.
-    pub qualifies: bool,
-    /// Nobody has taken it back.
-    pub live: bool,
-    /// What it adds.
-    pub value: Money,
-}
 
 /// One occurrence of a mission for one player.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// End of a recurring window. A one-off window ends with its mission, which an edit can move.
     recurring_end: Option<Timestamp>,
-    contributions: Vec<Contribution>,
+    contributions: Contributions,
     /// The fold over all contributions, judged by the targets of version `judge`.
     fold: Fold,
     judge: usize,
@@ -58,10 +45,22 @@ struct Fold {
     stage: usize,
     /// When the stage before was reached: only strictly later events count.
     since: Option<Timestamp>,
+    /// How many contributions lie before this stage: up to the one that reached the stage before.
+    entered: usize,
     progress: Money,
     /// The run that is going on; its longest is `progress`.
     run: Money,
-    completed: Option<Timestamp>,
+    /// An amount below zero has counted in this stage.
+    has_negative: bool,
+    completed: Option<Completed>,
+}
+
+/// The contribution that reached the last target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Completed {
+    at: Timestamp,
+    /// How many contributions lie up to it.
+    upper: usize,
 }
 
 /// What to announce.
@@ -91,7 +90,7 @@ pub enum Cause {
 impl Progress {
     /// Nothing yet, in a recurring window that ends at `recurring_end`, or in the only one.
     pub fn new(recurring_end: Option<Timestamp>, judge: usize) -> Self {
-        Progress { recurring_end, contributions: Vec::new(), fold: Fold::default(), judge, announced: None }
+        Progress { recurring_end, contributions: Contributions::default(), fold: Fold::default(), judge, announced: None }
     }
 
     /// It is of the only window of its mission.
@@ -111,54 +110,82 @@ impl Progress {
 
     /// Adds a contribution at its place. One that a late correction could not take back is replaced.
     pub fn insert(&mut self, contribution: Contribution, history: &MissionHistory) {
-        let key = (contribution.order, contribution.stage);
-        let index = self.contributions.partition_point(|other| (other.order, other.stage) < key);
-        match self.contributions.get_mut(index) {
-            None => {
-                self.fold.step(&contribution, &history.version(self.judge).mission);
-                self.contributions.push(contribution);
-                return;
+        let mission = &history.version(self.judge).mission;
+        match self.contributions.position(&contribution) {
+            Err(index) if index == self.contributions.len() => {
+                self.fold.step(index, &contribution, mission);
+                self.contributions.insert(index, contribution);
             }
-            Some(known) if (known.order, known.stage) == key => *known = contribution,
-            Some(_) => self.contributions.insert(index, contribution),
+            Err(index) => {
+                self.contributions.insert(index, contribution);
+                let shift = if contribution.live { Shift::Counts } else { Shift::None };
+                if !self.fold.shift(index, &contribution, shift, mission) {
+                    self.fold_from(index, mission);
+                }
+            }
+            Ok(index) => {
+                self.contributions.replace(index, contribution);
+                self.fold_from(index, mission);
+            }
         }
-        self.fold_anew(self.judge, history);
     }
 
     /// Takes back or restores what the event of `order` contributed. Answers whether there was anything.
     pub fn set_live(&mut self, order: Order, live: bool, history: &MissionHistory) -> bool {
-        let range = self.of(order);
-        let mut changed = false;
-        for contribution in &mut self.contributions[range] {
-            changed |= contribution.live != live;
-            contribution.live = live;
+        let mission = &history.version(self.judge).mission;
+        let shift = if live { Shift::Counts } else { Shift::CountsNoMore };
+        let range = self.contributions.of(order);
+        let (mut changed, mut is_told) = (false, true);
+        for index in range.clone() {
+            let contribution = self.contributions.get(index);
+            if contribution.live != live {
+                changed = true;
+                self.contributions.replace(index, Contribution { live, ..contribution });
+                is_told = is_told && self.fold.shift(index, &contribution, shift, mission);
+            }
         }
-        if changed {
-            self.fold_anew(self.judge, history);
+        if !is_told {
+            self.fold_from(range.start, mission);
         }
         changed
     }
 
     /// Drops what the event of `order` contributed. Answers whether there was anything.
     pub fn remove(&mut self, order: Order, history: &MissionHistory) -> bool {
-        let range = self.of(order);
-        let found = !range.is_empty();
-        if found {
-            self.contributions.drain(range);
-            self.fold_anew(self.judge, history);
+        let range = self.contributions.of(order);
+        let start = range.start;
+        if range.is_empty() {
+            return false;
         }
-        found
+        let mission = &history.version(self.judge).mission;
+        let is_told = range.clone().all(|index| {
+            let contribution = self.contributions.get(index);
+            let shift = if contribution.live { Shift::CountsNoMore } else { Shift::None };
+            self.fold.shift(index, &contribution, shift, mission)
+        });
+        self.contributions.remove(range);
+        if !is_told {
+            self.fold_from(start, mission);
+        }
+        true
     }
 
     /// The event of `order` contributed.
     pub fn contains(&self, order: Order) -> bool {
-        !self.of(order).is_empty()
+        !self.contributions.of(order).is_empty()
     }
 
-    fn of(&self, order: Order) -> std::ops::Range<usize> {
-        let start = self.contributions.partition_point(|other| other.order < order);
-        let end = self.contributions.partition_point(|other| other.order <= order);
-        start..end
+    /// Nothing has to be announced: [`announce`](Self::announce) would change nothing. May be false in doubt.
+    pub fn is_settled(&self, history: &MissionHistory) -> bool {
+        match (self.fold.completed, self.announced) {
+            (None, None) => self.judge == history.newest(),
+            (Some(completed), Some(announced)) => {
+                announced.live
+                    && self.judge == announced.version
+                    && (announced.by_definition || announced.completed_at == completed.at)
+            }
+            _ => false,
+        }
     }
 
     /// What has to be announced now, if anything. Announces it: the next call answers for what comes after.
@@ -168,13 +195,13 @@ impl Progress {
         match (self.fold.completed, self.announced) {
             (Some(completed), Some(announced)) if announced.live => {
                 // It stands. `completed_at` may have moved; the next message will tell.
-                let completed_at = if announced.by_definition { announced.completed_at } else { completed };
+                let completed_at = if announced.by_definition { announced.completed_at } else { completed.at };
                 self.announced = Some(Announced { completed_at, version: self.judge, ..announced });
                 None
             }
             (Some(completed), previous) => {
                 let (completed_at, by_definition) = match cause {
-                    Cause::Event => (completed, false),
+                    Cause::Event => (completed.at, false),
                     Cause::Definition(at) => (at, true),
                 };
                 let revision = previous.map_or(1, |previous| previous.revision + 1);
@@ -212,9 +239,21 @@ impl Progress {
     fn fold_anew(&mut self, version: usize, history: &MissionHistory) {
         self.judge = version;
         self.fold = Fold::default();
-        let mission = &history.version(version).mission;
-        for contribution in &self.contributions {
-            self.fold.step(contribution, mission);
+        self.fold_rest(&history.version(version).mission);
+    }
+
+    /// Folds anew after a change at `index`. What reached the present stage is only in doubt if it does
+    /// not lie before the change.
+    fn fold_from(&mut self, index: usize, mission: &Mission) {
+        let Fold { stage, since, entered, .. } = self.fold;
+        self.fold =
+            if index >= entered { Fold { stage, since, entered, ..Fold::default() } } else { Fold::default() };
+        self.fold_rest(mission);
+    }
+
+    fn fold_rest(&mut self, mission: &Mission) {
+        for index in self.fold.entered..self.contributions.len() {
+            self.fold.step(index, &self.contributions.get(index), mission);
         }
     }
 
@@ -234,13 +273,30 @@ impl Progress {
     }
 }
 
+/// What becomes of a contribution that the fold has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shift {
+    /// It counts from now on.
+    Counts,
+    /// It did until now.
+    CountsNoMore,
+    /// It does not, but takes a place, or gave it up.
+    None,
+}
+
 impl Fold {
-    fn step(&mut self, contribution: &Contribution, mission: &Mission) {
+    /// Contributions below this index have decided where the fold stands.
+    fn decided(&self) -> usize {
+        self.completed.map_or(self.entered, |completed| completed.upper)
+    }
+
+    /// Takes the contribution at `index`, all before having been taken.
+    fn step(&mut self, index: usize, contribution: &Contribution, mission: &Mission) {
         let Some(stage) = mission.stages.get(self.stage) else { return };
-        let in_time = self.since.is_none_or(|since| contribution.order.0 > since);
-        if !contribution.live || usize::from(contribution.stage) != self.stage || !in_time {
+        if !contribution.live || !self.looks_at(contribution) {
             return;
         }
+        self.has_negative |= contribution.value < Money::ZERO;
         match stage.measure {
             Measure::Count | Measure::Sum { .. } => self.progress += contribution.value,
             Measure::Run => {
@@ -251,10 +307,44 @@ impl Fold {
         if self.progress < stage.target || self.completed.is_some() {
             return;
         }
+        let (at, upper) = (contribution.order.0, index + 1);
         if self.stage + 1 == mission.stages.len() {
-            self.completed = Some(contribution.order.0);
+            self.completed = Some(Completed { at, upper });
         } else {
-            *self = Fold { stage: self.stage + 1, since: Some(contribution.order.0), ..Fold::default() };
+            *self = Fold { stage: self.stage + 1, since: Some(at), entered: upper, ..Fold::default() };
         }
+    }
+
+    /// Brings the fold up to date with a change at `index`, below its end. Answers `false`, and changes
+    /// nothing, if that takes folding anew.
+    ///
+    /// Behind what decided, the measures that add are told by their sum alone: a completion stands whatever
+    /// comes after it; and without one, as long as no amount is below zero, no sum of the first few
+    /// exceeds that of all, which stays below the target.
+    fn shift(&mut self, index: usize, contribution: &Contribution, shift: Shift, mission: &Mission) -> bool {
+        let Some(stage) = mission.stages.get(self.stage).filter(|_| index >= self.decided()) else { return false };
+        if shift == Shift::None || !self.looks_at(contribution) {
+            return true;
+        }
+        if stage.measure == Measure::Run {
+            return false;
+        }
+        let progress = match shift {
+            Shift::Counts => self.progress + contribution.value,
+            Shift::CountsNoMore => self.progress - contribution.value,
+            Shift::None => self.progress,
+        };
+        let has_negative = self.has_negative || contribution.value < Money::ZERO;
+        if self.completed.is_none() && (has_negative || progress >= stage.target) {
+            return false;
+        }
+        self.progress = progress;
+        self.has_negative = has_negative;
+        true
+    }
+
+    fn looks_at(&self, contribution: &Contribution) -> bool {
+        usize::from(contribution.stage) == self.stage
+            && self.since.is_none_or(|since| contribution.order.0 > since)
     }
 }

@@ -155,7 +155,7 @@ impl Definition {
     /// not clipped to the mission; both of the mission's own, closed, for [`Window::Once`].
     /// `None` outside of the mission's closed `start..=end`.
     pub fn window_at(&self, at: Timestamp) -> Option<(Timestamp, Option<Timestamp>)> {
-        if at < self.start || self.end.is_some_and(|end| at > end) {
+        if !self.covers(at) {
             return None;
         }
         Some(match &self.window {
@@ -165,6 +165,11 @@ impl Definition {
                 (start, Some(end))
             }
         })
+    }
+
+    /// `at` is within the mission's closed `start..=end`.
+    pub fn covers(&self, at: Timestamp) -> bool {
+        self.start <= at && self.end.is_none_or(|end| at <= end)
     }
 
     /// The event counts for this mission, if it does for one of its stages.

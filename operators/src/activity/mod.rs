@@ -8,7 +8,7 @@
 mod ngr;
 mod operator;
 
-use datasets::hash::{KEY_GROUPS, KeyGroup, player_hash};
+use datasets::hash::KEY_GROUPS;
 use datasets::rows::{ActivityKey, ActivityRow};
 use datasets::{Money, Timestamp};
 use hashbrown::HashMap;
@@ -78,9 +78,11 @@ impl DailyActivity {
 
     /// Adds a posting, or takes it back with a negative `diff`.
     pub fn update(&mut self, posting: &Posting, diff: isize) {
-        let group = KeyGroup::of(player_hash(&posting.key.customer_id));
-        let Rows { rows, touched } = &mut self.groups[group.index()];
-        let row = rows.entry(posting.key.clone()).or_default();
+        let Rows { rows, touched } = &mut self.groups[posting.group.index()];
+        let row = match rows.get_mut(&posting.key) {
+            Some(row) => row,
+            None => rows.entry(posting.key.clone()).or_default(),
+        };
         let count = i64::try_from(diff).expect("a posting is asserted a few times at most");
         let times = |money: Money| Money::from_raw(money.raw() * i128::from(count));
         if posting.is_bet {

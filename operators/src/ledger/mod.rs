@@ -8,6 +8,7 @@
 mod reversal;
 mod standing;
 mod transaction;
+mod transactions;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use reversal::{Reversal, Waiting};
 use transaction::{Assertion, LifeCycle, Moving, Target, Transaction, Version, books, content};
 pub use transaction::{Booking, Market, Order, TransactionKey};
+use transactions::{Plain, Transactions};
 
 /// Settings of `[identity]` and `[ledger]`; durations in microseconds.
 #[derive(Clone, Debug)]
@@ -83,7 +85,7 @@ type FastMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
 /// The transactions of one key group.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Ledger {
-    transactions: FastMap<TransactionKey, Transaction>,
+    transactions: Transactions,
     reversals: reversal::References,
     /// Earlier transactions of a key, oldest first, by the keys under which they are kept now.
     set_aside: FastMap<TransactionKey, Vec<TransactionKey>>,
@@ -104,8 +106,13 @@ impl Ledger {
         markets: &mut Markets,
     ) -> Admission {
         let life_cycle = rules.life_cycle(event);
-        if let Some(known) = self.transactions.get_mut(&key) {
-            if rules.remembers(known, event) {
+        if let Some(known) = self.transactions.plain(key) {
+            if rules.remembers(LifeCycle::Single, known.ingest_time, event) {
+                return known.compare(event);
+            }
+            self.set_aside(key, event.name.family(), rules);
+        } else if let Some(known) = self.transactions.get_mut(key) {
+            if rules.remembers(known.life_cycle, known.ingest_time, event) {
                 let admission = known.compare(event);
                 if admission == Admission::Accepted {
                     known.insert(rules.version(event, life_cycle, markets));
@@ -114,8 +121,15 @@ impl Ledger {
             }
             self.set_aside(key, event.name.family(), rules);
         }
-        let version = rules.version(event, life_cycle, markets);
-        self.transactions.insert(key, Transaction::new(life_cycle, event.ingest_time, version));
+        let booking = booking(event, markets);
+        let is_single = life_cycle == LifeCycle::Single;
+        match Plain::new(event, booking.as_ref()).filter(|_| is_single) {
+            Some(plain) => self.transactions.insert_plain(key, plain),
+            None => {
+                let version = rules.version(event, life_cycle, markets);
+                self.transactions.insert(key, Transaction::new(life_cycle, event.ingest_time, version));
+            }
+        }
         self.expiry.entry(rules.forget_hour(event.ingest_time)).or_default().push(key);
         Admission::Accepted
     }
@@ -123,13 +137,13 @@ impl Ledger {
     /// A new transaction takes the key of one whose identity is forgotten. What the old one asserted
     /// stays, and so does its right to be applied and reversed, under a key that no event has.
     fn set_aside(&mut self, key: TransactionKey, family: Family, rules: &LedgerRules) {
-        let Some(old) = self.transactions.remove(&key) else { return };
+        let Some(old) = self.transactions.remove(key) else { return };
         let Some(first) = old.versions.first() else { return };
         let aside = key.aside(first.order.1);
         self.retarget(&old, key, Some(aside));
         if family == Family::Reversal {
             self.reversals.rename(key, aside);
-            let target = old.target.and_then(|target| self.transactions.get_mut(&target.key));
+            let target = old.target.and_then(|target| self.transactions.get_mut(target.key));
             let by = target.into_iter().flat_map(|target| &mut target.reversals);
             by.filter(|(_, reversal)| *reversal == key).for_each(|(_, reversal)| *reversal = aside);
         }
@@ -142,7 +156,7 @@ impl Ledger {
     /// that is left behind would name a stranger as soon as its id is used again.
     fn retarget(&mut self, transaction: &Transaction, key: TransactionKey, to: Option<TransactionKey>) {
         for (_, reversal) in &transaction.reversals {
-            let reversal = self.transactions.get_mut(reversal);
+            let reversal = self.transactions.get_mut(*reversal);
             if let Some(reversal) = reversal.filter(|reversal| reversal.target.is_some_and(|target| target.key == key))
             {
                 reversal.target = reversal.target.zip(to).map(|(target, key)| Target { key, ..target });
@@ -152,7 +166,7 @@ impl Ledger {
 
     /// Forgets one transaction.
     fn remove(&mut self, key: TransactionKey) {
-        if let Some(transaction) = self.transactions.remove(&key) {
+        if let Some(transaction) = self.transactions.remove(key) {
             self.retarget(&transaction, key, None);
         }
     }
@@ -166,6 +180,12 @@ impl Ledger {
         rules: &LedgerRules,
         effects: &mut Vec<Effect>,
     ) -> u64 {
+        if !self.is_referenced(event)
+            && let Some(plain) = self.transactions.apply_plain(key, event.at)
+        {
+            effects.push(plain.effect(event.at));
+            return 0;
+        }
         let key = self.mark_applied(event, key);
         let released = self.match_references(event, key, rules, effects);
         self.refresh(key, Some(event.at), effects);
@@ -175,7 +195,7 @@ impl Ledger {
     /// Answers where the transaction is now.
     fn mark_applied(&mut self, event: &Event<'_>, key: TransactionKey) -> TransactionKey {
         for key in [key, key.aside(event.at)] {
-            let versions = self.transactions.get_mut(&key).map(|transaction| &mut transaction.versions);
+            let versions = self.transactions.get_mut(key).map(|transaction| &mut transaction.versions);
             let version = versions.and_then(|versions| versions.iter_mut().find(|version| version.order.1 == event.at));
             if let Some(version) = version {
                 version.applied = true;
@@ -191,11 +211,11 @@ impl Ledger {
         // A reversal's standing decides about its target, whose standing may decide about another.
         while let Some(key) = next {
             let live = !self.is_reversed(key);
-            let Some(transaction) = self.transactions.get_mut(&key) else { return };
+            let Some(transaction) = self.transactions.get_mut(key) else { return };
             next = transaction.target.map(|target| target.key);
             match transaction.life_cycle {
                 LifeCycle::Single => transaction.toggle(live, current, effects),
-                LifeCycle::Status | LifeCycle::Resettled => transaction.move_to(live, effects),
+                LifeCycle::Status | LifeCycle::Resettled => transaction.move_to(live, current, effects),
             }
         }
     }
@@ -210,15 +230,15 @@ impl Ledger {
         }
         for key in due.into_values().flatten() {
             // A newer transaction may have taken the key since.
-            let forgotten = |known: &Transaction| rules.forget_hour(known.ingest_time) < hour;
-            if self.transactions.get(&key).is_some_and(forgotten) {
+            let forgotten = |ingest_time: Timestamp| rules.forget_hour(ingest_time) < hour;
+            if self.transactions.ingest_time(key).is_some_and(forgotten) {
                 self.remove(key);
             }
         }
         self.reversals.forget(&self.transactions);
         let transactions = &self.transactions;
         self.set_aside.retain(|_, older| {
-            older.retain(|key| transactions.contains_key(key));
+            older.retain(|key| transactions.contains(*key));
             !older.is_empty()
         });
     }
@@ -230,7 +250,7 @@ impl Ledger {
 
     /// No transaction is known.
     pub fn is_empty(&self) -> bool {
-        self.transactions.is_empty()
+        self.len() == 0
     }
 }
 
@@ -270,7 +290,7 @@ impl Transaction {
     }
 
     /// Replaces what is asserted by what should be.
-    fn move_to(&mut self, live: bool, effects: &mut Vec<Effect>) {
+    fn move_to(&mut self, live: bool, current: Option<Coordinates>, effects: &mut Vec<Effect>) {
         let next = self.unreversed().filter(|_| live);
         if next == self.asserted {
             return;
@@ -279,7 +299,8 @@ impl Transaction {
             effects.push(self.effect(old, EffectKind::Leave));
         }
         if let Some(new) = next {
-            let stored = self.version(new.at).and_then(|version| version.moving.as_ref());
+            let stored = self.version(new.at).filter(|_| current != Some(new.at));
+            let stored = stored.and_then(|version| version.moving.as_ref());
             let event = stored.map(|moving| Arc::new(moving.event.clone()));
             effects.push(self.effect(new, EffectKind::Enter { live: true, event }));
         }
@@ -301,11 +322,11 @@ impl LedgerRules {
         }
     }
 
-    /// `event` may be a resend of `known`. Versions of one life-cycle belong together for as long as the
+    /// `event` may be a resend of a transaction that was first ingested at `ingest_time`. Versions of one life-cycle belong together for as long as the
     /// ledger knows them; for the rest the retention of identities decides, by the record's own ingest time.
-    fn remembers(&self, known: &Transaction, event: &Event<'_>) -> bool {
-        let age = event.ingest_time.micros_since(known.ingest_time);
-        known.life_cycle != LifeCycle::Single || age <= self.identity_retention
+    fn remembers(&self, life_cycle: LifeCycle, ingest_time: Timestamp, event: &Event<'_>) -> bool {
+        let age = event.ingest_time.micros_since(ingest_time);
+        life_cycle != LifeCycle::Single || age <= self.identity_retention
     }
 
     /// Transactions are kept for twice the ledger's retention: a reversal that comes in the second
@@ -316,12 +337,7 @@ impl LedgerRules {
     }
 
     fn version(&self, event: &Event<'_>, life_cycle: LifeCycle, markets: &mut Markets) -> Version {
-        let booking = books(event.name).map(|is_bet| Booking {
-            is_bet,
-            amount: event.amount.unwrap_or_default(),
-            bonus: event.bonus_amount,
-            market: markets.intern(event.game_type(), event.currency()),
-        });
+        let booking = booking(event, markets);
         let moving = (life_cycle != LifeCycle::Single).then(|| {
             let status = event.text(TextField::Status);
             let counted = status.is_none_or(|status| self.counted_status.iter().any(|counted| counted == status));
@@ -330,6 +346,15 @@ impl LedgerRules {
         });
         Version::new(event, booking, moving)
     }
+}
+
+fn booking(event: &Event<'_>, markets: &mut Markets) -> Option<Booking> {
+    books(event.name).map(|is_bet| Booking {
+        is_bet,
+        amount: event.amount.unwrap_or_default(),
+        bonus: event.bonus_amount,
+        market: markets.intern(event.game_type(), event.currency()),
+    })
 }
 
 /// Shares one allocation among all bookings of a game type and currency.

@@ -9,7 +9,8 @@ use datasets::{Coordinates, Event, Family, TextField, Timestamp};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::transaction::{Order, Target, Transaction, TransactionKey};
+use super::transaction::{Order, Target, TransactionKey};
+use super::transactions::Transactions;
 use super::{Effect, FastMap, Ledger, LedgerRules};
 
 /// Reversals of reversals are followed this deep; a longer chain is no accounting, and never matches.
@@ -66,12 +67,12 @@ struct Reference {
 
 impl References {
     /// Drops references of reversals that the ledger has forgotten.
-    pub(super) fn forget(&mut self, transactions: &FastMap<TransactionKey, Transaction>) {
+    pub(super) fn forget(&mut self, transactions: &Transactions) {
         if self.by_reference.is_empty() {
             return;
         }
         self.by_reference.retain(|_, references| {
-            references.retain(|reference| transactions.contains_key(&reference.key));
+            references.retain(|reference| transactions.contains(reference.key));
             !references.is_empty()
         });
     }
@@ -149,6 +150,13 @@ impl Ledger {
         orphans
     }
 
+    /// A reversal has named the id of `event`.
+    pub(super) fn is_referenced(&self, event: &Event<'_>) -> bool {
+        let by_reference = &self.reversals.by_reference;
+        let reference = || TransactionKey::named(event, Family::Other, event.transaction_id());
+        !by_reference.is_empty() && by_reference.contains_key(&reference())
+    }
+
     /// Links the reversals that named `event`, which has just come, under `key`, and brings what they
     /// named until now up to date. Answers how many had waited.
     pub(super) fn match_references(
@@ -183,11 +191,11 @@ impl Ledger {
 
     /// The transaction that a reversal names, among those that have been applied. `event` gives player and
     /// source. One that was ingested after the reversal's wait had ended is none.
-    fn resolve(&self, event: &Event<'_>, id: &str, named: &Reference, rules: &LedgerRules) -> Option<Target> {
+    fn resolve(&mut self, event: &Event<'_>, id: &str, named: &Reference, rules: &LedgerRules) -> Option<Target> {
         let families = Family::REVERSIBLE.iter().map(|(_, family)| *family);
         families.filter(|family| named.family.is_none_or(|wanted| wanted == *family)).find_map(|family| {
             let key = self.holder(TransactionKey::named(event, family, id), named.ingest_time)?;
-            let transaction = self.transactions.get(&key)?;
+            let transaction = self.transactions.get_mut(key)?;
             if transaction.ingest_time.micros_since(named.ingest_time) > rules.orphan_wait {
                 return None;
             }
@@ -203,13 +211,13 @@ impl Ledger {
 
     /// The transaction that `key` meant at `ingest_time`: the newest that was there, else the first to
     /// come, of those that have been applied. An id can be used again once its identity is forgotten.
-    fn holder(&self, key: TransactionKey, ingest_time: Timestamp) -> Option<TransactionKey> {
-        let older = self.set_aside.get(&key).into_iter().flatten().rev();
+    fn holder(&mut self, key: TransactionKey, ingest_time: Timestamp) -> Option<TransactionKey> {
+        let older = self.set_aside.get(&key).into_iter().flatten().rev().copied();
         let mut first = None;
-        for key in std::iter::once(&key).chain(older) {
-            let Some(transaction) = self.transactions.get(key) else { continue };
+        for key in std::iter::once(key).chain(older) {
+            let Some(transaction) = self.transactions.get_mut(key) else { continue };
             if transaction.applied().next().is_some() {
-                first = Some(*key);
+                first = Some(key);
                 if transaction.ingest_time <= ingest_time {
                     break;
                 }
@@ -220,18 +228,18 @@ impl Ledger {
 
     /// What `named` names had left the ledger when it came.
     fn is_expired(&self, named: &Reference, target: Target, rules: &LedgerRules) -> bool {
-        let since = self.transactions.get(&target.key).map_or(named.ingest_time, |target| target.ingest_time);
+        let since = self.transactions.ingest_time(target.key).unwrap_or(named.ingest_time);
         named.ingest_time.micros_since(since) > rules.ledger_retention
     }
 
     /// Makes `key` a reversal of `target` and answers what it reversed before.
     fn link(&mut self, key: TransactionKey, order: Order, target: Target) -> Option<Target> {
-        let reversal = self.transactions.get_mut(&key)?;
+        let reversal = self.transactions.get_mut(key)?;
         let previous = reversal.target.replace(target);
-        if let Some(previous) = previous.and_then(|previous| self.transactions.get_mut(&previous.key)) {
+        if let Some(previous) = previous.and_then(|previous| self.transactions.get_mut(previous.key)) {
             previous.reversals.retain(|(_, other)| *other != key);
         }
-        let target = self.transactions.get_mut(&target.key).expect("resolved from the ledger");
+        let target = self.transactions.get_mut(target.key).expect("resolved from the ledger");
         target.insert_reversal(order, key);
         previous
     }

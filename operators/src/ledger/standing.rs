@@ -26,6 +26,9 @@ impl Ledger {
     /// An accepted reversal of `key` stands. One is accepted when none stood at its own place in the
     /// order; it stands while it is not itself reversed. Costs what hangs below `key`, once.
     pub(super) fn is_reversed(&self, key: TransactionKey) -> bool {
+        if self.transactions.full(key).is_none_or(|transaction| transaction.reversals.is_empty()) {
+            return false;
+        }
         let mut steps = self.steps(key);
         steps.sort_by_key(|(order, _)| *order);
         let mut parts: BTreeMap<TransactionKey, Part> = BTreeMap::new();
@@ -53,7 +56,7 @@ impl Ledger {
         let mut steps = Vec::new();
         let mut found = vec![key];
         while let Some(target) = found.pop() {
-            let Some(transaction) = self.transactions.get(&target) else { continue };
+            let Some(transaction) = self.transactions.full(target) else { continue };
             if transaction.reversals.is_empty() {
                 continue;
             }

@@ -8,9 +8,10 @@ use std::sync::Arc;
 /// Event time, then coordinates: the order in which accepted events apply.
 pub type Order = (Timestamp, Coordinates);
 
-/// (source, family, player, transaction id) as 128 bits of XXH3: the identity of DOMAIN §2.
+/// (source, family, player, transaction id) as 128 bits of XXH3: the identity of DOMAIN §2. Two words,
+/// so that an entry of the ledger is aligned to 8 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct TransactionKey(u128);
+pub struct TransactionKey(u64, u64);
 
 impl TransactionKey {
     /// The key of `event` itself.
@@ -29,11 +30,12 @@ impl TransactionKey {
     pub fn aside(self, at: Coordinates) -> Self {
         let mut bytes = smallvec::SmallVec::<[u8; 40]>::new();
         bytes.extend_from_slice(&self.0.to_le_bytes());
+        bytes.extend_from_slice(&self.1.to_le_bytes());
         bytes.extend_from_slice(&at.topic.0.to_le_bytes());
         bytes.extend_from_slice(&at.partition.to_le_bytes());
         bytes.extend_from_slice(&at.offset.to_le_bytes());
         bytes.extend_from_slice(&at.index.to_le_bytes());
-        TransactionKey(fingerprint(&bytes))
+        Self::from_fingerprint(fingerprint(&bytes))
     }
 
     fn new(source: SourceId, family: Family, name: &str, player: &str, id: &str) -> Self {
@@ -45,7 +47,14 @@ impl TransactionKey {
             bytes.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
             bytes.extend_from_slice(text.as_bytes());
         }
-        TransactionKey(fingerprint(&bytes))
+        Self::from_fingerprint(fingerprint(&bytes))
+    }
+}
+
+impl TransactionKey {
+    fn from_fingerprint(fingerprint: u128) -> Self {
+        let half = |word: u128| u64::try_from(word & u128::from(u64::MAX)).expect("masked to 64 bits");
+        TransactionKey(half(fingerprint >> 64), half(fingerprint))
     }
 }
 

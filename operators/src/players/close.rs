@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use datasets::hash::KeyGroup;
 use datasets::rows::{DefinitionRow, DispositionKind, Place};
 use datasets::{Event, EventBatch, EventName, Family, Reason, TextField, Timestamp};
 use hashbrown::hash_map::EntryRef;
 
 use super::facts;
+use super::occurrences::OccurrenceKey;
 use super::report::Message;
-use super::touch::{Moved, Touch};
+use super::touch::Touch;
 use super::{Clock, Closing, Group, Player, Players};
 use crate::changes::{Changes, Phase, Position};
 use crate::definitions::{Applied, DefinitionRecord, MissionSlot};
@@ -37,24 +39,22 @@ impl Players {
             self.define(record, now, &mut changes);
         }
         self.definitions.index();
-        for (event, key) in self.settle_identity(batches, &mut changes) {
-            self.apply(&event, key, now, &mut changes);
+        let mut events = in_order_of_coordinates(batches);
+        self.settle_identity(&mut events, &mut changes);
+        // Players do not touch each other, so what was accepted is applied one player at a time, whose
+        // state is at hand then: each in the order of event time.
+        events.sort_unstable_by_key(|arrival| (arrival.place, arrival.event.event_time, arrival.event.at));
+        for arrival in &events {
+            self.apply(&arrival.event, arrival.key, now, &mut changes);
         }
         self.fire(now, &mut changes);
         self.sweep(oldest_to_come);
         changes
     }
 
-    /// The accepted events in the order in which they apply.
-    fn settle_identity<'a>(
-        &mut self,
-        batches: &'a [Arc<EventBatch>],
-        changes: &mut Changes,
-    ) -> Vec<(Event<'a>, TransactionKey)> {
-        let events = batches.iter().flat_map(|batch| batch.iter());
-        let mut events: Vec<_> = events.map(|event| (event, TransactionKey::of(&event))).collect();
-        events.sort_by_key(|(event, _)| event.at);
-        events.retain(|(event, key)| {
+    /// Keeps the accepted events.
+    fn settle_identity(&mut self, events: &mut Vec<Arrival<'_>>, changes: &mut Changes) {
+        events.retain(|Arrival { event, key, .. }| {
             if let Some(unknown) = self.unknown_mission(event) {
                 let detail = format!("there is no mission {unknown:?}");
                 self.reporter.refuse(event, Reason::BadControlEvent, detail, changes);
@@ -78,8 +78,6 @@ impl Players {
             }
             false
         });
-        events.sort_by_key(|(event, _)| (event.event_time, event.at));
-        events
     }
 
     /// The mission that an opt-in or opt-out names, if there is none of this id yet.
@@ -111,7 +109,7 @@ impl Players {
 
     fn take_effect(&mut self, event: &Event<'_>, effects: &[Effect], now: Timestamp, changes: &mut Changes) {
         let (id, player) = self.groups[event.key_group().index()].player(event.player_id());
-        let mut touch = Touch::new(player, &self.definitions, &mut self.candidates, event.ingest_time);
+        let mut touch = Touch::new(&mut player.occurrences, &self.definitions, &mut self.candidates, event.ingest_time);
         for effect in effects {
             touch.apply(effect, event);
             if let Some(booking) = &effect.booking {
@@ -120,10 +118,11 @@ impl Players {
                     EffectKind::Enter { live: false, .. } => continue,
                     EffectKind::Toggle { live: false } | EffectKind::Leave => -1,
                 };
-                changes.postings.push((facts::posting(booking, &id, self.days.date(effect.time)), diff));
+                let posting = facts::posting(booking, event.key_group(), id, self.days.date(effect.time));
+                changes.postings.push((posting, diff));
             }
         }
-        let Touch { moved, late, held, .. } = touch;
+        let Touch { moved, begun, late, held, .. } = touch;
         if late {
             changes.counters.late += 1;
             self.reporter.dispose(event, DispositionKind::Late, changes);
@@ -132,7 +131,15 @@ impl Players {
             changes.counters.fx_missing_waiting += 1;
             self.reporter.dispose(event, DispositionKind::Held, changes);
         }
+        for key @ (slot, window) in begun {
+            let progress = player.occurrences.get(key).expect("it has just begun");
+            if let Some(until) = progress.moves_until(self.definitions.history(slot)) {
+                let closing = Closing { group: event.key_group(), player: id.clone(), slot, window };
+                self.closing.entry(closing_hour(until)).or_default().push(closing);
+            }
+        }
         if !moved.is_empty() {
+            let id = id.clone();
             self.announce(event, &id, moved, now, changes);
         }
     }
@@ -142,25 +149,22 @@ impl Players {
         &mut self,
         event: &Event<'_>,
         id: &Arc<str>,
-        mut moved: Vec<Moved>,
+        mut moved: Vec<OccurrenceKey>,
         now: Timestamp,
         changes: &mut Changes,
     ) {
         let definitions = &self.definitions;
-        moved.sort_by_key(|moved| (definitions.mission_id(moved.slot), moved.window, !moved.is_new));
-        moved.dedup_by_key(|moved| (moved.slot, moved.window));
-        let group = event.key_group();
-        let player = self.groups[group.index()].players.get_mut(id).expect("it has just moved");
-        for (Moved { slot, window, is_new }, sequence) in moved.into_iter().zip(0..) {
+        moved.sort_by_key(|(slot, window)| (definitions.mission_id(*slot), *window));
+        moved.dedup();
+        let player = self.groups[event.key_group().index()].players.get_mut(id).expect("it has just moved");
+        let mut sequence = 0;
+        for key @ (slot, window) in moved {
             let history = self.definitions.history(slot);
-            let progress = player.progress.get_mut(&(slot, window)).expect("it has just moved");
-            if let Some(until) = progress.moves_until(history).filter(|_| is_new) {
-                let closing = Closing { group, player: id.clone(), slot, window };
-                self.closing.entry(closing_hour(until)).or_default().push(closing);
-            }
+            let progress = player.occurrences.get_mut(key).expect("it has just moved");
             let Some(announcement) = progress.announce(Cause::Event, history) else { continue };
             let player = id.clone();
             let position = Position { phase: Phase::Events, time: event.event_time, at: event.at, player, sequence };
+            sequence += 1;
             let mission = &history.version(announcement.version).mission;
             let trigger = self.reporter.trigger(event);
             let window_end = progress.window_end(history);
@@ -233,8 +237,8 @@ impl Players {
             return;
         }
         let players = self.groups.iter_mut().flat_map(|group| group.players.iter_mut());
-        for (id, Player { progress }) in players {
-            let windows = progress.range_mut((slot, Timestamp::MIN)..=(slot, Timestamp::MAX));
+        for (id, Player { occurrences }) in players {
+            let windows = occurrences.of_mission(slot);
             let open =
                 windows.filter(|(_, progress)| progress.window_end(history).is_none_or(|end| version.from <= end));
             for (((_, window), progress), sequence) in open.zip(0..) {
@@ -244,9 +248,8 @@ impl Players {
                 let mission = &history.version(announcement.version).mission;
                 let trigger = self.reporter.definition_change(record);
                 let window_end = progress.window_end(history);
-                let window_start = if progress.is_once() { mission.start } else { *window };
-                let message =
-                    Message { position, mission, window: *window, window_start, window_end, announcement, trigger };
+                let window_start = if progress.is_once() { mission.start } else { window };
+                let message = Message { position, mission, window, window_start, window_end, announcement, trigger };
                 self.reporter.message(message, now, changes);
             }
         }
@@ -279,11 +282,11 @@ impl Players {
         for closing in std::mem::replace(&mut self.closing, later).into_values().flatten() {
             let Closing { group, player, slot, window } = &closing;
             let Some(player) = self.groups[group.index()].players.get_mut(player) else { continue };
-            let Some(progress) = player.progress.get(&(*slot, *window)) else { continue };
+            let Some(progress) = player.occurrences.get((*slot, *window)) else { continue };
             // An edit may have moved the end since.
             match progress.moves_until(self.definitions.history(*slot)).map(closing_hour) {
                 Some(due) if due < hour => {
-                    player.progress.remove(&(*slot, *window));
+                    player.occurrences.remove((*slot, *window));
                 }
                 Some(due) => self.closing.entry(due).or_default().push(closing),
                 None => {}
@@ -297,15 +300,32 @@ fn closing_hour(moves_until: Timestamp) -> i64 {
     moves_until.plus_micros(GRACE).micros().div_euclid(HOUR)
 }
 
+/// An event on its way through the core.
+struct Arrival<'a> {
+    /// Sorts by key group, then player.
+    place: u64,
+    event: Event<'a>,
+    key: TransactionKey,
+}
+
+/// All events of an epoch, by player in [`Arrival::place`]'s order, each player's in that of coordinates.
+fn in_order_of_coordinates(batches: &[Arc<EventBatch>]) -> Vec<Arrival<'_>> {
+    let events = batches.iter().flat_map(|batch| batch.iter());
+    let mut events: Vec<_> = events.map(|event| {
+        let place = event.player_hash.rotate_right(KeyGroup::BITS);
+        Arrival { place, event, key: TransactionKey::of(&event) }
+    }).collect();
+    events.sort_unstable_by_key(|arrival| (arrival.place, arrival.event.at));
+    events
+}
+
 impl Group {
     /// The player's state, begun if this is the first that is heard of it.
-    fn player(&mut self, id: &str) -> (Arc<str>, &mut Player) {
-        match self.players.entry_ref(id) {
-            EntryRef::Occupied(entry) => (entry.key().clone(), entry.into_mut()),
-            EntryRef::Vacant(entry) => {
-                let entry = entry.insert_entry_with_key(id.into(), Player::default());
-                (entry.key().clone(), entry.into_mut())
-            }
-        }
+    fn player(&mut self, id: &str) -> (&Arc<str>, &mut Player) {
+        let entry = match self.players.entry_ref(id) {
+            EntryRef::Occupied(entry) => entry,
+            EntryRef::Vacant(entry) => entry.insert_entry_with_key(id.into(), Player::default()),
+        };
+        entry.into_entry()
     }
 }

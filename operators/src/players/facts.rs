@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datasets::hash::KeyGroup;
 use datasets::mission::Measure;
 use datasets::rows::ActivityKey;
 use datasets::time::Date;
@@ -38,14 +39,14 @@ impl Days {
 }
 
 /// The posting of a booking that counts at `time`.
-pub(super) fn posting(booking: &Booking, customer_id: &Arc<str>, date: Date) -> Posting {
+pub(super) fn posting(booking: &Booking, group: KeyGroup, customer_id: &Arc<str>, date: Date) -> Posting {
     let key = ActivityKey {
         date,
         customer_id: customer_id.clone(),
         game_type: booking.market.game_type.clone(),
         currency: booking.market.currency.clone(),
     };
-    Posting { key, is_bet: booking.is_bet, amount: booking.amount, bonus: booking.bonus }
+    Posting { group, key, is_bet: booking.is_bet, amount: booking.amount, bonus: booking.bonus }
 }
 
 /// What an event adds to a stage.

@@ -5,10 +5,11 @@
 //! - State: key groups, each with its players' progress and its ledger.
 //!
 //! Definitions apply first. Then identity is settled in the order of coordinates, and what is
-//! accepted is applied in the order of event time. Then timers fire.
+//! accepted is applied in the order of event time, one player after the other. Then timers fire.
 
 mod close;
 mod facts;
+mod occurrences;
 mod operator;
 mod report;
 mod touch;
@@ -25,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::definitions::{Candidate, Definitions, MissionSlot};
 use crate::ledger::{Effect, Ledger, LedgerRules, Markets};
-use crate::progress::Progress;
+use occurrences::Occurrences;
 use report::Reporter;
 
 pub use operator::{Clock, players};
@@ -46,8 +47,7 @@ pub struct Rules {
 /// One player's state.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Player {
-    /// By mission and start of its window.
-    progress: BTreeMap<(MissionSlot, Timestamp), Progress>,
+    occurrences: Occurrences,
 }
 
 /// The state of one key group; encodes by itself.

@@ -14,14 +14,14 @@ impl Players {
     pub(crate) fn standings(&self, group: &Group) -> Vec<(Occurrence, Standing)> {
         let mut standings = Vec::new();
         for (id, player) in &group.players {
-            for ((slot, window), progress) in &player.progress {
+            for ((slot, window), progress) in player.occurrences.iter() {
                 let announced = progress.announced().filter(|announced| announced.live);
                 let standing = Standing {
                     completed_at: announced.map(|announced| announced.completed_at),
-                    progress: progress.last_stage(self.definitions.history(*slot)),
+                    progress: progress.last_stage(self.definitions.history(slot)),
                 };
-                let mission = self.definitions.mission_id(*slot).to_owned();
-                standings.push(((id.to_string(), mission, *window), standing));
+                let mission = self.definitions.mission_id(slot).to_owned();
+                standings.push(((id.to_string(), mission, window), standing));
             }
         }
         standings

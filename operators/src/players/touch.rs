@@ -2,29 +2,24 @@
 
 use datasets::{Event, Timestamp};
 
-use super::Player;
 use super::facts::{self, Value};
-use crate::definitions::{Candidate, Definitions, MissionHistory, MissionSlot};
+use super::occurrences::{OccurrenceKey, Occurrences};
+use crate::contributions::Contribution;
+use crate::definitions::{Candidate, Definitions, MissionHistory};
 use crate::ledger::{Effect, EffectKind, Order};
-use crate::progress::{Contribution, Progress};
-
-/// An occurrence of a mission that an event moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Moved {
-    pub(super) slot: MissionSlot,
-    pub(super) window: Timestamp,
-    /// It has just begun.
-    pub(super) is_new: bool,
-}
+use crate::progress::Progress;
 
 /// One event's way through its player's missions.
 pub(super) struct Touch<'a> {
-    player: &'a mut Player,
+    occurrences: &'a mut Occurrences,
     definitions: &'a Definitions,
     candidates: &'a mut Vec<Candidate>,
     /// Ingest time of the event that causes it all: lateness is its own, also for a correction.
     ingest_time: Timestamp,
-    pub(super) moved: Vec<Moved>,
+    /// Occurrences that an effect left with something to announce.
+    pub(super) moved: Vec<OccurrenceKey>,
+    /// Occurrences that have just begun.
+    pub(super) begun: Vec<OccurrenceKey>,
     /// It came too late for a mission that it would have moved.
     pub(super) late: bool,
     /// A mission's money waits for a rate.
@@ -33,12 +28,13 @@ pub(super) struct Touch<'a> {
 
 impl<'a> Touch<'a> {
     pub(super) fn new(
-        player: &'a mut Player,
+        occurrences: &'a mut Occurrences,
         definitions: &'a Definitions,
         candidates: &'a mut Vec<Candidate>,
         ingest_time: Timestamp,
     ) -> Self {
-        Touch { player, definitions, candidates, ingest_time, moved: Vec::new(), late: false, held: false }
+        let (moved, begun) = (Vec::new(), Vec::new());
+        Touch { occurrences, definitions, candidates, ingest_time, moved, begun, late: false, held: false }
     }
 
     /// Applies one effect of `cause`.
@@ -93,27 +89,30 @@ impl<'a> Touch<'a> {
             self.held = true;
             return;
         };
-        let mut is_new = false;
-        let progress = self.player.progress.entry((candidate.slot, window)).or_insert_with(|| {
-            is_new = true;
+        let key = (candidate.slot, window);
+        let begun = &mut self.begun;
+        let progress = self.occurrences.get_or_begin(key, || {
+            begun.push(key);
             Progress::new(recurring_end, in_force)
         });
         let stage = u8::try_from(candidate.stage).expect("definitions have fewer than 256 stages");
         progress.insert(Contribution { order, stage, qualifies, live, value }, history);
-        self.moved.push(Moved { slot: candidate.slot, window, is_new });
+        if !progress.is_settled(history) {
+            self.moved.push(key);
+        }
     }
 
     /// Changes what the fact of `order` had contributed, wherever it had.
     fn correct(&mut self, order: Order, change: impl Fn(&mut Progress, &MissionHistory) -> bool) {
-        for ((slot, window), progress) in &mut self.player.progress {
+        for (key, progress) in self.occurrences.iter_mut() {
             if !progress.contains(order) {
                 continue;
             }
-            let history = self.definitions.history(*slot);
+            let history = self.definitions.history(key.0);
             if progress.moves_until(history).is_some_and(|until| self.ingest_time > until) {
                 self.late = true;
-            } else if change(progress, history) {
-                self.moved.push(Moved { slot: *slot, window: *window, is_new: false });
+            } else if change(progress, history) && !progress.is_settled(history) {
+                self.moved.push(key);
             }
         }
     }
