@@ -194,33 +194,34 @@ impl Ledger {
     fn resolve(&mut self, event: &Event<'_>, id: &str, named: &Reference, rules: &LedgerRules) -> Option<Target> {
         let families = Family::REVERSIBLE.iter().map(|(_, family)| *family);
         families.filter(|family| named.family.is_none_or(|wanted| wanted == *family)).find_map(|family| {
-            let key = self.holder(TransactionKey::named(event, family, id), named.ingest_time)?;
+            let key = self.holder(TransactionKey::named(event, family, id), family, named)?;
             let transaction = self.transactions.get_mut(key)?;
             if transaction.ingest_time.micros_since(named.ingest_time) > rules.orphan_wait {
                 return None;
             }
-            if family != Family::Reversal {
-                return Some(Target { key, depth: 0 });
-            }
-            // A reversal can only be reversed by a later one, so chains end.
-            let first = transaction.applied().next()?;
-            let depth = transaction.target.map_or(0, |target| target.depth) + 1;
-            (first.order < named.order && depth <= MAX_DEPTH).then_some(Target { key, depth })
+            let below = transaction.target.filter(|_| family == Family::Reversal);
+            let depth = below.map_or(0, |target| target.depth) + u8::from(family == Family::Reversal);
+            (depth <= MAX_DEPTH).then_some(Target { key, depth })
         })
     }
 
-    /// The transaction that `key` meant at `ingest_time`: the newest that was there, else the first to
-    /// come, of those that have been applied. An id can be used again once its identity is forgotten.
-    fn holder(&mut self, key: TransactionKey, ingest_time: Timestamp) -> Option<TransactionKey> {
+    /// The transaction that `key` meant when `named` was ingested: the newest that was there, else the first
+    /// to come, of those that have been applied. An id can be used again once its identity is forgotten.
+    ///
+    /// A reversal can only be reversed by one later in order, so chains end. One that is not earlier is passed
+    /// over as if it did not exist: which of the two is applied first must not matter.
+    fn holder(&mut self, key: TransactionKey, family: Family, named: &Reference) -> Option<TransactionKey> {
         let older = self.set_aside.get(&key).into_iter().flatten().rev().copied();
         let mut first = None;
         for key in std::iter::once(key).chain(older) {
             let Some(transaction) = self.transactions.get_mut(key) else { continue };
-            if transaction.applied().next().is_some() {
-                first = Some(key);
-                if transaction.ingest_time <= ingest_time {
-                    break;
-                }
+            let Some(version) = transaction.applied().next() else { continue };
+            if family == Family::Reversal && version.order >= named.order {
+                continue;
+            }
+            first = Some(key);
+            if transaction.ingest_time <= named.ingest_time {
+                break;
             }
         }
         first

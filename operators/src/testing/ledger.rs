@@ -120,8 +120,10 @@ impl LedgerOracle {
         let reference = reversal.reference.as_deref().unwrap();
         families.into_iter().find_map(|family| {
             let key = (family, "", reversal.player, reference);
+            // A reversal can only be reversed by a later one.
+            let in_order = |first: &Input| family != Family::Reversal || first.order() < reversal.order();
             let holders: Vec<usize> = (0..self.transactions.len())
-                .filter(|index| self.transactions[*index][0].key() == key)
+                .filter(|index| self.transactions[*index][0].key() == key && in_order(&self.transactions[*index][0]))
                 .filter(|index| self.transactions[*index].iter().any(known))
                 .collect();
             // An id that was used twice: the newest that was there, else the first to come.
@@ -129,8 +131,7 @@ impl LedgerOracle {
             let target = holders.iter().copied().rfind(there).or(holders.first().copied())?;
             let first = &self.transactions[target][0];
             let in_time = first.ingest_time.micros_since(reversal.ingest_time) <= self.rules.orphan_wait;
-            let in_order = family != Family::Reversal || first.order() < reversal.order();
-            (in_time && in_order).then_some(target)
+            in_time.then_some(target)
         })
     }
 
