@@ -1,22 +1,18 @@
-//! What a player's events contributed to one occurrence of a mission, in order.
+//! What events contributed, in order.
 //!
 //! One takes 24 bytes while it fits [`Packed`], which all play of this world does; the first that does
-//! not turns its occurrence's whole sequence into the wide form. Both forms mean the same.
-
-use std::ops::Range;
+//! not turns its whole sequence into the wide form. Both forms mean the same.
 
 use datasets::{Money, PackedCoordinates, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::Order;
 
-/// What one event adds to one stage.
+/// What one event adds to the stages of a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contribution {
     /// When it counts, then the coordinates of the deciding record.
     pub order: Order,
-    /// The stage it is for.
-    pub stage: u8,
     /// It qualifies; an event of a `run` that does not resets the run.
     pub qualifies: bool,
     /// Nobody has taken it back.
@@ -25,13 +21,7 @@ pub struct Contribution {
     pub value: Money,
 }
 
-impl Contribution {
-    fn key(&self) -> (Order, u8) {
-        (self.order, self.stage)
-    }
-}
-
-/// Contributions sorted by (order, stage), each key once.
+/// Contributions sorted by [`Order`], which each has for itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contributions(Form);
 
@@ -56,6 +46,11 @@ impl Contributions {
         }
     }
 
+    /// There is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The one at `index`. Panics beyond the end.
     pub fn get(&self, index: usize) -> Contribution {
         match &self.0 {
@@ -64,50 +59,50 @@ impl Contributions {
         }
     }
 
-    /// Where `contribution` is, or else where it belongs.
-    pub fn position(&self, contribution: &Contribution) -> Result<usize, usize> {
-        let key = contribution.key();
+    /// The one of the event of `order`.
+    pub fn find(&self, order: Order) -> Option<Contribution> {
+        self.position(order).ok().map(|index| self.get(index))
+    }
+
+    /// Those in `times`, in order; with a bound, those after it.
+    pub fn between(
+        &self,
+        (from, to): (Timestamp, Option<Timestamp>),
+        after: Option<Order>,
+    ) -> impl Iterator<Item = Contribution> {
+        let start = self.first(|other| other.order.0 >= from && after.is_none_or(|after| other.order > after));
+        let end = to.map_or(self.len(), |to| self.first(|other| other.order.0 >= to));
+        (start..end).map(|index| self.get(index))
+    }
+
+    /// Adds `contribution`, or puts it in the place of the one of its event.
+    pub fn put(&mut self, contribution: Contribution) {
+        let position = self.position(contribution.order);
+        let Form::Packed(all) = &mut self.0 else { return put(self.wide(), position, contribution) };
+        match Packed::pack(&contribution) {
+            Some(packed) => put(all, position, packed),
+            None => put(self.wide(), position, contribution),
+        }
+    }
+
+    /// Drops those before `time`.
+    pub fn drop_before(&mut self, time: Timestamp) {
+        let end = self.first(|other| other.order.0 >= time);
+        match &mut self.0 {
+            Form::Packed(all) => drop(all.drain(..end)),
+            Form::Wide(all) => drop(all.drain(..end)),
+        }
+    }
+
+    /// Where the one of `order` is, or else where it belongs.
+    fn position(&self, order: Order) -> Result<usize, usize> {
         // Most come in order.
         let len = self.len();
-        if len == 0 || self.get(len - 1).key() < key {
+        if len == 0 || self.get(len - 1).order < order {
             return Err(len);
         }
-        let index = self.first(|other| other.key() >= key);
-        if index < len && self.get(index).key() == key { Ok(index) } else { Err(index) }
-    }
-
-    /// Those of the event of `order`.
-    pub fn of(&self, order: Order) -> Range<usize> {
-        self.first(|other| other.order >= order)..self.first(|other| other.order > order)
-    }
-
-    /// Adds `contribution` at the place that [`position`](Self::position) told.
-    pub fn insert(&mut self, index: usize, contribution: Contribution) {
-        let Form::Packed(all) = &mut self.0 else { return self.wide().insert(index, contribution) };
-        match Packed::pack(&contribution) {
-            Some(packed) => all.insert(index, packed),
-            None => self.wide().insert(index, contribution),
-        }
-    }
-
-    /// Puts `contribution` in the place of one with its key.
-    pub fn replace(&mut self, index: usize, contribution: Contribution) {
-        let Form::Packed(all) = &mut self.0 else {
-            self.wide()[index] = contribution;
-            return;
-        };
-        match Packed::pack(&contribution) {
-            Some(packed) => all[index] = packed,
-            None => self.wide()[index] = contribution,
-        }
-    }
-
-    /// Drops those in `range`.
-    pub fn remove(&mut self, range: Range<usize>) {
-        match &mut self.0 {
-            Form::Packed(all) => drop(all.drain(range)),
-            Form::Wide(all) => drop(all.drain(range)),
-        }
+        let index = self.first(|other| other.order >= order);
+        if self.get(index).order == order { Ok(index) } else { Err(index) }
     }
 
     fn wide(&mut self) -> &mut Vec<Contribution> {
@@ -129,38 +124,42 @@ impl Contributions {
     }
 }
 
+fn put<T>(all: &mut Vec<T>, position: Result<usize, usize>, one: T) {
+    match position {
+        Ok(index) => all[index] = one,
+        Err(index) => all.insert(index, one),
+    }
+}
+
 /// A contribution in three words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Packed {
     time: Timestamp,
     at: PackedCoordinates,
-    /// 56 bits of value, 6 of stage, `qualifies`, `live`.
+    /// 62 bits of value, `qualifies`, `live`.
     rest: i64,
 }
 
-const STAGES: u8 = 1 << 6;
-const VALUES: std::ops::Range<i128> = -(1 << 55)..1 << 55;
+const VALUES: std::ops::Range<i128> = -(1 << 61)..1 << 61;
 
 impl Packed {
     /// `None` when a part needs more bits than there are.
     fn pack(contribution: &Contribution) -> Option<Self> {
-        let Contribution { order: (time, at), stage, qualifies, live, value } = *contribution;
-        if stage >= STAGES || !VALUES.contains(&value.raw()) {
+        let Contribution { order: (time, at), qualifies, live, value } = *contribution;
+        if !VALUES.contains(&value.raw()) {
             return None;
         }
         let value = i64::try_from(value.raw()).ok()?;
-        let rest = value << 8 | i64::from(stage) << 2 | i64::from(qualifies) << 1 | i64::from(live);
+        let rest = value << 2 | i64::from(qualifies) << 1 | i64::from(live);
         Some(Packed { time, at: PackedCoordinates::pack(at)?, rest })
     }
 
     fn unpack(&self) -> Contribution {
-        let stage = self.rest >> 2 & i64::from(STAGES - 1);
         Contribution {
             order: (self.time, self.at.unpack()),
-            stage: u8::try_from(stage).expect("masked to 6 bits"),
             qualifies: self.rest & 2 != 0,
             live: self.rest & 1 != 0,
-            value: Money::from_raw(i128::from(self.rest >> 8)),
+            value: Money::from_raw(i128::from(self.rest >> 2)),
         }
     }
 }
@@ -172,11 +171,11 @@ mod tests {
 
     use super::*;
 
-    fn contribution(time: i64, at: (u16, i32, i64, u32), stage: u8, value: i128) -> Contribution {
+    fn contribution(time: i64, at: (u16, i32, i64, u32), value: i128) -> Contribution {
         let (topic, partition, offset, index) = at;
         let at = Coordinates { topic: TopicId(topic), partition, offset, index };
         let order = (Timestamp::from_micros(time), at);
-        Contribution { order, stage, qualifies: time % 2 == 0, live: value % 2 == 0, value: Money::from_raw(value) }
+        Contribution { order, qualifies: time % 2 == 0, live: value % 2 == 0, value: Money::from_raw(value) }
     }
 
     #[test]
@@ -195,10 +194,9 @@ mod tests {
                     prop_oneof![Just(0_i32), Just((1 << 14) - 1), Just(1 << 14)],
                     prop_oneof![0..4_i64, Just((1 << 36) - 1), Just(1 << 36)],
                     prop_oneof![0..2_u32, Just(255), Just(256)],
-                    prop_oneof![0..2_u8, Just(63), Just(64)],
                     prop_oneof![
                         -3..4_i128,
-                        Just((1 << 55) - 1), Just(1 << 55), Just(-(1 << 55)), Just(-(1 << 55) - 1), Just(1 << 70),
+                        Just((1 << 61) - 1), Just(1 << 61), Just(-(1 << 61)), Just(-(1 << 61) - 1), Just(1 << 70),
                     ],
                 ),
                 0..40,
@@ -206,26 +204,25 @@ mod tests {
         ) {
             let mut known = std::collections::BTreeMap::new();
             let mut contributions = Contributions::default();
-            for (time, topic, partition, offset, index, stage, value) in parts {
-                let one = contribution(time, (topic, partition, offset, index), stage, value);
-                match contributions.position(&one) {
-                    Ok(index) => contributions.replace(index, one),
-                    Err(index) => contributions.insert(index, one),
-                }
-                known.insert(one.key(), one);
+            for (time, topic, partition, offset, index, value) in parts {
+                let one = contribution(time, (topic, partition, offset, index), value);
+                contributions.put(one);
+                known.insert(one.order, one);
                 let held: Vec<_> = (0..contributions.len()).map(|index| contributions.get(index)).collect();
                 prop_assert_eq!(&held, &known.values().copied().collect::<Vec<_>>());
-                let of = contributions.of(one.order);
-                let same = known.values().filter(|other| other.order == one.order).count();
-                prop_assert_eq!(of.len(), same);
-                prop_assert!(held[of].iter().all(|other| other.order == one.order));
+                prop_assert_eq!(contributions.find(one.order), Some(one));
+                let (from, to) = (Timestamp::from_micros(1), Timestamp::from_micros(4));
+                for after in [None, Some(one.order)] {
+                    let between: Vec<_> = contributions.between((from, Some(to)), after).collect();
+                    let inside = |one: &&Contribution| from <= one.order.0 && one.order.0 < to;
+                    let expected = known.values().filter(inside).filter(|one| after.is_none_or(|after| one.order > after));
+                    prop_assert_eq!(between, expected.copied().collect::<Vec<_>>());
+                }
             }
-            let last = known.keys().next_back().map(|(order, _)| *order);
-            if let Some(order) = last {
-                contributions.remove(contributions.of(order));
-                known.retain(|(other, _), _| *other != order);
-                prop_assert_eq!(contributions.len(), known.len());
-            }
+            let bound = Timestamp::from_micros(3);
+            contributions.drop_before(bound);
+            known.retain(|(time, _), _| *time >= bound);
+            prop_assert_eq!(contributions.len(), known.len());
         }
     }
 }

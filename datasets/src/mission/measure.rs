@@ -6,7 +6,7 @@ use crate::condition::Attribute;
 use crate::{Event, Money};
 
 /// How qualifying events become progress.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Measure {
     /// Each is one.
     Count,
@@ -24,7 +24,7 @@ pub enum Measure {
 }
 
 /// A field that can be summed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SumField {
     /// Stake, win, payout …
     Amount,

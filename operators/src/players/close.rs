@@ -11,6 +11,7 @@ use super::facts;
 use super::occurrences::OccurrenceKey;
 use super::report::Message;
 use super::touch::Touch;
+use super::tracks::OccurrenceSequence;
 use super::{Clock, Closing, Group, Player, Players};
 use crate::changes::{Changes, Phase, Position};
 use crate::definitions::{Applied, DefinitionRecord, MissionSlot};
@@ -109,7 +110,7 @@ impl Players {
 
     fn take_effect(&mut self, event: &Event<'_>, effects: &[Effect], now: Timestamp, changes: &mut Changes) {
         let (id, player) = self.groups[event.key_group().index()].player(event.player_id());
-        let mut touch = Touch::new(&mut player.occurrences, &self.definitions, &mut self.candidates, event.ingest_time);
+        let mut touch = Touch::new(player, &self.definitions, &mut self.scratch, event.ingest_time);
         for effect in effects {
             touch.apply(effect, event);
             if let Some(booking) = &effect.booking {
@@ -131,9 +132,8 @@ impl Players {
             changes.counters.fx_missing_waiting += 1;
             self.reporter.dispose(event, DispositionKind::Held, changes);
         }
-        for key @ (slot, window) in begun {
-            let progress = player.occurrences.get(key).expect("it has just begun");
-            if let Some(until) = progress.moves_until(self.definitions.history(slot)) {
+        for ((slot, window), end) in begun {
+            if let Some(until) = self.definitions.history(slot).moves_until(end) {
                 let closing = Closing { group: event.key_group(), player: id.clone(), slot, window };
                 self.closing.entry(closing_hour(until)).or_default().push(closing);
             }
@@ -160,8 +160,11 @@ impl Players {
         let mut sequence = 0;
         for key @ (slot, window) in moved {
             let history = self.definitions.history(slot);
-            let progress = player.occurrences.get_mut(key).expect("it has just moved");
-            let Some(announcement) = progress.announce(Cause::Event, history) else { continue };
+            let Player { occurrences, tracks } = &mut *player;
+            let progress = occurrences.get_mut(key).expect("it has just moved");
+            let end = progress.recurring_end();
+            let contributions = OccurrenceSequence { tracks, definitions: &self.definitions, key, end };
+            let Some(announcement) = progress.announce(Cause::Event, history, &contributions) else { continue };
             let player = id.clone();
             let position = Position { phase: Phase::Events, time: event.event_time, at: event.at, player, sequence };
             sequence += 1;
@@ -237,12 +240,15 @@ impl Players {
             return;
         }
         let players = self.groups.iter_mut().flat_map(|group| group.players.iter_mut());
-        for (id, Player { occurrences }) in players {
+        for (id, Player { occurrences, tracks }) in players {
             let windows = occurrences.of_mission(slot);
             let open =
                 windows.filter(|(_, progress)| progress.window_end(history).is_none_or(|end| version.from <= end));
-            for (((_, window), progress), sequence) in open.zip(0..) {
-                let Some(announcement) = progress.announce(Cause::Definition(version.from), history) else { continue };
+            for ((key @ (_, window), progress), sequence) in open.zip(0..) {
+                let end = progress.recurring_end();
+                let contributions = OccurrenceSequence { tracks, definitions: &self.definitions, key, end };
+                let cause = Cause::Definition(version.from);
+                let Some(announcement) = progress.announce(cause, history, &contributions) else { continue };
                 let (time, player) = (record.ingest_time, id.clone());
                 let position = Position { phase: Phase::Definitions, time, at: record.at, player, sequence };
                 let mission = &history.version(announcement.version).mission;
@@ -282,14 +288,14 @@ impl Players {
         for closing in std::mem::replace(&mut self.closing, later).into_values().flatten() {
             let Closing { group, player, slot, window } = &closing;
             let Some(player) = self.groups[group.index()].players.get_mut(player) else { continue };
-            let Some(progress) = player.occurrences.get((*slot, *window)) else { continue };
+            let key = (*slot, *window);
             // An edit may have moved the end since.
-            match progress.moves_until(self.definitions.history(*slot)).map(closing_hour) {
-                Some(due) if due < hour => {
-                    player.occurrences.remove((*slot, *window));
-                }
-                Some(due) => self.closing.entry(due).or_default().push(closing),
-                None => {}
+            let progress = player.occurrences.get(key);
+            let moves_until = progress.and_then(|progress| progress.moves_until(self.definitions.history(*slot)));
+            match moves_until.map(closing_hour) {
+                Some(due) if due >= hour => self.closing.entry(due).or_default().push(closing),
+                None if progress.is_some() => {}
+                _ => player.forget(key, &self.definitions),
             }
         }
     }
@@ -311,10 +317,12 @@ struct Arrival<'a> {
 /// All events of an epoch, by player in [`Arrival::place`]'s order, each player's in that of coordinates.
 fn in_order_of_coordinates(batches: &[Arc<EventBatch>]) -> Vec<Arrival<'_>> {
     let events = batches.iter().flat_map(|batch| batch.iter());
-    let mut events: Vec<_> = events.map(|event| {
-        let place = event.player_hash.rotate_right(KeyGroup::BITS);
-        Arrival { place, event, key: TransactionKey::of(&event) }
-    }).collect();
+    let mut events: Vec<_> = events
+        .map(|event| {
+            let place = event.player_hash.rotate_right(KeyGroup::BITS);
+            Arrival { place, event, key: TransactionKey::of(&event) }
+        })
+        .collect();
     events.sort_unstable_by_key(|arrival| (arrival.place, arrival.event.at));
     events
 }

@@ -13,6 +13,7 @@ mod occurrences;
 mod operator;
 mod report;
 mod touch;
+mod tracks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,10 +25,12 @@ use hashbrown::HashMap;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use crate::definitions::{Candidate, Definitions, MissionSlot};
+use crate::definitions::{Definitions, MissionSlot};
 use crate::ledger::{Effect, Ledger, LedgerRules, Markets};
 use occurrences::Occurrences;
 use report::Reporter;
+use touch::Scratch;
+use tracks::Tracks;
 
 pub use operator::{Clock, players};
 
@@ -48,6 +51,7 @@ pub struct Rules {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Player {
     occurrences: Occurrences,
+    tracks: Tracks,
 }
 
 /// The state of one key group; encodes by itself.
@@ -85,7 +89,7 @@ pub struct Players {
     /// Reused between events.
     effects: Vec<Effect>,
     /// Reused between events.
-    candidates: Vec<Candidate>,
+    scratch: Scratch,
 }
 
 impl Players {
@@ -102,7 +106,7 @@ impl Players {
             swept: i64::MIN,
             speaks,
             effects: Vec::new(),
-            candidates: Vec::new(),
+            scratch: Scratch::default(),
             rules,
         }
     }

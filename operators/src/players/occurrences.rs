@@ -3,7 +3,8 @@
 use datasets::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::definitions::MissionSlot;
+use super::Player;
+use crate::definitions::{ClassId, Definitions, MissionSlot};
 use crate::progress::Progress;
 
 /// A mission and the start of its window.
@@ -53,15 +54,38 @@ impl Occurrences {
         self.keys.iter().copied().zip(&self.progress)
     }
 
-    /// All of them, in order.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (OccurrenceKey, &mut Progress)> {
-        self.keys.iter().copied().zip(&mut self.progress)
+    /// Windows of one mission, in order.
+    pub(super) fn windows(&self, slot: MissionSlot) -> impl Iterator<Item = (Timestamp, &Progress)> {
+        let of = self.of(slot);
+        self.keys[of.clone()].iter().map(|(_, window)| *window).zip(&self.progress[of])
     }
 
     /// Those of one mission, in order.
     pub(super) fn of_mission(&mut self, slot: MissionSlot) -> impl Iterator<Item = (OccurrenceKey, &mut Progress)> {
+        let of = self.of(slot);
+        self.keys[of.clone()].iter().copied().zip(&mut self.progress[of])
+    }
+
+    fn of(&self, slot: MissionSlot) -> std::ops::Range<usize> {
         let start = self.keys.partition_point(|(other, _)| *other < slot);
-        let end = self.keys.partition_point(|(other, _)| *other <= slot);
-        self.keys[start..end].iter().copied().zip(&mut self.progress[start..end])
+        start..self.keys.partition_point(|(other, _)| *other <= slot)
+    }
+}
+
+impl Player {
+    /// Forgets an occurrence that nothing can move any more, and what was only kept for it.
+    pub(super) fn forget(&mut self, key: OccurrenceKey, definitions: &Definitions) {
+        self.occurrences.remove(key);
+        let classes = definitions.history(key.0).classes().map(|(_, _, class)| class);
+        let needed: Vec<_> = classes.map(|class| (class, self.needed_from(class, definitions))).collect();
+        self.tracks.forget(key, &needed);
+    }
+
+    /// From when on contributions to a class are needed by an occurrence; `None`: none is.
+    fn needed_from(&self, class: ClassId, definitions: &Definitions) -> Option<Timestamp> {
+        let users = definitions.class(class).users.iter();
+        let occurrences = users.flat_map(|user| self.occurrences.windows(user.slot));
+        // The only window of a mission keeps the start it had first, which an edit may have moved since.
+        occurrences.map(|(window, progress)| if progress.is_once() { Timestamp::MIN } else { window }).min()
     }
 }

@@ -2,24 +2,48 @@
 
 use datasets::{Event, Timestamp};
 
+use super::Player;
 use super::facts::{self, Value};
 use super::occurrences::{OccurrenceKey, Occurrences};
+use super::tracks::{OccurrenceSequence, Tracks};
 use crate::contributions::Contribution;
-use crate::definitions::{Candidate, Definitions, MissionHistory};
+use crate::definitions::{ClassId, Definitions, Generation};
 use crate::ledger::{Effect, EffectKind, Order};
-use crate::progress::Progress;
+use crate::progress::{Counted, Progress, Shift};
+
+/// Lists that are reused between events.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    candidates: Vec<ClassId>,
+    places: Vec<Place>,
+    /// With how many stages of its occurrence take the contribution.
+    moved: Vec<(Place, usize)>,
+}
+
+/// A stage of an occurrence to which a contribution belongs.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    key: OccurrenceKey,
+    stage: u8,
+    /// Of a recurring window.
+    end: Option<Timestamp>,
+    version: usize,
+    /// The occurrence is not moved any more by what is ingested when the cause was.
+    is_late: bool,
+}
 
 /// One event's way through its player's missions.
 pub(super) struct Touch<'a> {
     occurrences: &'a mut Occurrences,
+    tracks: &'a mut Tracks,
     definitions: &'a Definitions,
-    candidates: &'a mut Vec<Candidate>,
+    scratch: &'a mut Scratch,
     /// Ingest time of the event that causes it all: lateness is its own, also for a correction.
     ingest_time: Timestamp,
     /// Occurrences that an effect left with something to announce.
     pub(super) moved: Vec<OccurrenceKey>,
-    /// Occurrences that have just begun.
-    pub(super) begun: Vec<OccurrenceKey>,
+    /// Occurrences of which something is kept from now on, with the end of a recurring window.
+    pub(super) begun: Vec<(OccurrenceKey, Option<Timestamp>)>,
     /// It came too late for a mission that it would have moved.
     pub(super) late: bool,
     /// A mission's money waits for a rate.
@@ -28,13 +52,14 @@ pub(super) struct Touch<'a> {
 
 impl<'a> Touch<'a> {
     pub(super) fn new(
-        occurrences: &'a mut Occurrences,
+        player: &'a mut Player,
         definitions: &'a Definitions,
-        candidates: &'a mut Vec<Candidate>,
+        scratch: &'a mut Scratch,
         ingest_time: Timestamp,
     ) -> Self {
+        let Player { occurrences, tracks } = player;
         let (moved, begun) = (Vec::new(), Vec::new());
-        Touch { occurrences, definitions, candidates, ingest_time, moved, begun, late: false, held: false }
+        Touch { occurrences, tracks, definitions, scratch, ingest_time, moved, begun, late: false, held: false }
     }
 
     /// Applies one effect of `cause`.
@@ -43,77 +68,126 @@ impl<'a> Touch<'a> {
         match &effect.kind {
             EffectKind::Enter { live, event: None } => self.enter(cause, order, *live),
             EffectKind::Enter { live, event: Some(stored) } => self.enter(&stored.get(0), order, *live),
-            EffectKind::Toggle { live } => {
-                self.correct(order, |progress, history| progress.set_live(order, *live, history));
-            }
-            EffectKind::Leave => self.correct(order, |progress, history| progress.remove(order, history)),
+            EffectKind::Toggle { live } => self.correct(order, *live),
+            EffectKind::Leave => self.correct(order, false),
         }
     }
 
     /// Adds what `event`, counting at `order`, contributes to each mission it qualifies for.
     fn enter(&mut self, event: &Event<'_>, order: Order, live: bool) {
-        let mut candidates = std::mem::take(self.candidates);
+        let mut candidates = std::mem::take(&mut self.scratch.candidates);
         self.definitions.candidates(event, &mut candidates);
-        for candidate in &candidates {
-            self.contribute(candidate, event, order, live);
+        for class in &candidates {
+            self.contribute(*class, event, order, live);
         }
-        *self.candidates = candidates;
+        self.scratch.candidates = candidates;
     }
 
-    fn contribute(&mut self, candidate: &Candidate, event: &Event<'_>, order: Order, live: bool) {
-        let history = self.definitions.history(candidate.slot);
-        // Judged by the version in force at its event time.
-        let Some((in_force, version)) = history.in_force(order.0) else { return };
-        if in_force != candidate.version || !version.is_active() {
-            return;
-        }
-        let mission = &version.mission;
-        let stage = &mission.stages[candidate.stage];
-        if !mission.is_eligible(event) {
-            return;
-        }
-        let qualifies = stage.accepts(event);
-        if !qualifies && !stage.breaks_run(event) {
-            return;
-        }
-        let Some((window, recurring_end)) = history.window_at(in_force, order.0) else { return };
-        let value = facts::value(event, &stage.measure);
+    fn contribute(&mut self, id: ClassId, event: &Event<'_>, order: Order, live: bool) {
+        let class = self.definitions.class(id);
+        let Some(qualifies) = class.takes(event) else { return };
+        let value = facts::value(event, &class.stage.measure);
         if value == Value::Absent {
             return;
         }
-        if history.moves_until(recurring_end).is_some_and(|until| self.ingest_time > until) {
-            self.late = true;
-            return;
+        let mut places = std::mem::take(&mut self.scratch.places);
+        self.find_places(id, class.generation, order, &mut places);
+        let in_time = places.iter().any(|place| !place.is_late);
+        self.late |= places.iter().any(|place| place.is_late);
+        match value {
+            Value::Of(value) => {
+                let known = self.tracks.find(id, order).map(|(_, contribution)| contribution);
+                if in_time || known.is_some() {
+                    let contribution = Contribution { order, qualifies, live, value };
+                    self.set(&places, known.as_ref(), &contribution, (id, class.generation));
+                }
+            }
+            _ => self.held |= in_time,
         }
-        let Value::Of(value) = value else {
-            self.held = true;
-            return;
-        };
-        let key = (candidate.slot, window);
-        let begun = &mut self.begun;
-        let progress = self.occurrences.get_or_begin(key, || {
-            begun.push(key);
-            Progress::new(recurring_end, in_force)
-        });
-        let stage = u8::try_from(candidate.stage).expect("definitions have fewer than 256 stages");
-        progress.insert(Contribution { order, stage, qualifies, live, value }, history);
-        if !progress.is_settled(history) {
-            self.moved.push(key);
-        }
+        self.scratch.places = places;
     }
 
     /// Changes what the fact of `order` had contributed, wherever it had.
-    fn correct(&mut self, order: Order, change: impl Fn(&mut Progress, &MissionHistory) -> bool) {
-        for (key, progress) in self.occurrences.iter_mut() {
-            if !progress.contains(order) {
+    fn correct(&mut self, order: Order, live: bool) {
+        let mut places = std::mem::take(&mut self.scratch.places);
+        for (class, generation, known) in self.tracks.of(order) {
+            self.find_places(class, generation, order, &mut places);
+            places.retain(|place| self.occurrences.get(place.key).is_some());
+            let is_moved = |place: &Place| self.tracks.is_live(&known, place.key) != live;
+            self.late |= places.iter().any(|place| place.is_late && is_moved(place));
+            self.set(&places, Some(&known), &Contribution { live, ..known }, (class, generation));
+        }
+        self.scratch.places = places;
+    }
+
+    /// Replaces the contents of `places` by those of a contribution of `order` in a generation of a class.
+    fn find_places(&self, class: ClassId, generation: Generation, order: Order, places: &mut Vec<Place>) {
+        places.clear();
+        for user in &self.definitions.class(class).users {
+            let history = self.definitions.history(user.slot);
+            // Judged by the version in force at its event time.
+            if !history.counts(user.version, user.stage, generation, order.0) {
                 continue;
             }
-            let history = self.definitions.history(key.0);
-            if progress.moves_until(history).is_some_and(|until| self.ingest_time > until) {
-                self.late = true;
-            } else if change(progress, history) && !progress.is_settled(history) {
-                self.moved.push(key);
+            let Some((window, end)) = history.window_at(user.version, order.0) else { continue };
+            let is_late = history.moves_until(end).is_some_and(|until| self.ingest_time > until);
+            places.push(Place { key: (user.slot, window), stage: user.stage, end, version: user.version, is_late });
+        }
+    }
+
+    /// Makes `contribution` of what was `known` of its event before. Where it is too late for that, it stays
+    /// what it was.
+    fn set(
+        &mut self,
+        places: &[Place],
+        known: Option<&Contribution>,
+        contribution: &Contribution,
+        (class, generation): (ClassId, Generation),
+    ) {
+        let was_live = |tracks: &Tracks, key| known.is_some_and(|known| tracks.is_live(known, key));
+        // Places of one occurrence are neighbours: stages that take the same events.
+        let mut moved = std::mem::take(&mut self.scratch.moved);
+        for places in places.chunk_by(|a, b| a.key == b.key) {
+            let Place { key, end, is_late, .. } = places[0];
+            let changes = was_live(self.tracks, key) != contribution.live;
+            if !is_late {
+                self.tracks.clear_override(contribution.order, key);
+                self.begin(&places[0]);
+                moved.extend(changes.then_some(places[0]).map(|place| (place, places.len())));
+            } else if changes {
+                self.tracks.set_override(contribution.order, key, !contribution.live);
+                self.begun.push((key, end));
             }
+        }
+        self.tracks.put(class, generation, *contribution);
+        for (place, stages) in moved.drain(..) {
+            self.shift(&place, stages, contribution);
+        }
+        self.scratch.moved = moved;
+    }
+
+    fn begin(&mut self, place: &Place) {
+        let Place { key, end, version, .. } = *place;
+        let begun = &mut self.begun;
+        self.occurrences.get_or_begin(key, || {
+            begun.push((key, end));
+            Progress::new(end, version)
+        });
+    }
+
+    fn shift(&mut self, place: &Place, stages: usize, contribution: &Contribution) {
+        let history = self.definitions.history(place.key.0);
+        let progress = self.occurrences.get_mut(place.key).expect("begun by its first contribution");
+        let end = progress.recurring_end();
+        let sequence = OccurrenceSequence { tracks: self.tracks, definitions: self.definitions, key: place.key, end };
+        if stages == 1 {
+            let shift = if contribution.live { Shift::Counts } else { Shift::CountsNoMore };
+            progress.shift(&Counted::new(contribution, place.stage), shift, history, &sequence);
+        } else {
+            progress.fold_again(contribution.order, history, &sequence);
+        }
+        if !progress.is_settled(history) {
+            self.moved.push(place.key);
         }
     }
 }

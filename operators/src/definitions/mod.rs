@@ -1,5 +1,7 @@
 //! Mission definitions over time: which version was in force when (DOMAIN §4).
 
+mod classes;
+
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -8,6 +10,9 @@ use datasets::{Coordinates, Event, Timestamp};
 use hashbrown::HashMap;
 
 use serde::{Deserialize, Serialize};
+
+use classes::Classes;
+pub use classes::{Class, ClassId, Generation, User};
 
 /// A record of the missions topic, as read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,9 +45,25 @@ pub struct VersionInForce {
     pub archived: bool,
     /// The window that was asked for last: events come in runs, and calendars are slow.
     recent: Cell<Option<(Timestamp, Timestamp)>>,
+    /// The class of each stage; none while the version is not active.
+    classes: Vec<ClassId>,
+    /// From which generation of each stage's class on it is known that the version is superseded.
+    superseded: Vec<Generation>,
 }
 
 impl VersionInForce {
+    fn new(record: &DefinitionRecord, mission: Mission) -> Self {
+        VersionInForce {
+            from: record.ingest_time,
+            at: record.at,
+            mission,
+            archived: false,
+            recent: Cell::new(None),
+            classes: Vec::new(),
+            superseded: Vec::new(),
+        }
+    }
+
     /// Events of its time count.
     pub fn is_active(&self) -> bool {
         !self.archived && self.mission.status == Status::Active
@@ -58,6 +79,22 @@ impl MissionHistory {
     pub fn in_force(&self, time: Timestamp) -> Option<(usize, &VersionInForce)> {
         let index = self.0.partition_point(|version| version.from <= time).checked_sub(1)?;
         Some((index, &self.0[index]))
+    }
+
+    /// A contribution at `time` to the class of a stage, made in `generation` of that class, counts for
+    /// `version`: the version was in force at its time, by what was known when it came.
+    pub fn counts(&self, version: usize, stage: u8, generation: Generation, time: Timestamp) -> bool {
+        let judge = &self.0[version];
+        let is_known = judge.superseded.get(usize::from(stage)).is_some_and(|since| generation >= *since);
+        let next = self.0.get(version + 1).filter(|_| is_known);
+        judge.from <= time && next.is_none_or(|next| time < next.from)
+    }
+
+    /// The classes of all stages of all active versions, as (version, stage, class).
+    pub fn classes(&self) -> impl Iterator<Item = (usize, u8, ClassId)> {
+        let versions = self.0.iter().enumerate();
+        versions
+            .flat_map(|(version, judge)| (0..).zip(&judge.classes).map(move |(stage, class)| (version, stage, *class)))
     }
 
     /// A version by its number.
@@ -121,25 +158,15 @@ pub enum Applied {
     Refused(Vec<DefinitionError>),
 }
 
-/// A stage of a version that an event may move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Candidate {
-    /// The mission.
-    pub slot: MissionSlot,
-    /// The version's number in its history.
-    pub version: usize,
-    /// The stage's number.
-    pub stage: usize,
-}
-
 /// Every mission with its history, and the index that finds those an event may move.
 #[derive(Debug)]
 pub struct Definitions {
     defaults: MissionDefaults,
     slots: HashMap<Arc<str>, MissionSlot, foldhash::fast::FixedState>,
     histories: Vec<MissionHistory>,
-    /// Over all versions, since a late event is judged by the version of its time.
-    index: StageIndex<Candidate>,
+    classes: Classes,
+    /// Over the classes of all versions, since a late event is judged by the version of its time.
+    index: StageIndex<ClassId>,
     is_indexed: bool,
 }
 
@@ -147,7 +174,8 @@ impl Definitions {
     /// No missions yet.
     pub fn new(defaults: MissionDefaults) -> Self {
         let index = StageIndex::new(std::iter::empty());
-        Definitions { defaults, slots: HashMap::default(), histories: Vec::new(), index, is_indexed: true }
+        let classes = Classes::default();
+        Definitions { defaults, slots: HashMap::default(), histories: Vec::new(), classes, index, is_indexed: true }
     }
 
     /// Brings the index up to date: once for all the definitions of an epoch.
@@ -155,23 +183,22 @@ impl Definitions {
         if self.is_indexed {
             return;
         }
-        let versions = self.iter().flat_map(|(slot, history)| {
-            let active = history.0.iter().enumerate().filter(|(_, version)| version.is_active());
-            active.map(move |(version, in_force)| (slot, version, in_force))
-        });
-        let stages = versions.flat_map(|(slot, version, in_force)| {
-            let stages = in_force.mission.stages.iter().enumerate();
-            let eligibility = in_force.mission.eligibility.as_ref();
-            stages.map(move |(stage, definition)| (Candidate { slot, version, stage }, eligibility, definition))
-        });
+        let classes = self.classes.iter();
+        let stages = classes.map(|(id, class)| (id, class.eligibility.as_ref(), &class.stage));
         self.index = StageIndex::with_eligibility(stages);
+        self.classes.close();
         self.is_indexed = true;
     }
 
-    /// Replaces the contents of `found` by the stages that `event` may move.
-    pub fn candidates(&self, event: &Event<'_>, found: &mut Vec<Candidate>) {
+    /// Replaces the contents of `found` by the classes that may take `event`.
+    pub fn candidates(&self, event: &Event<'_>, found: &mut Vec<ClassId>) {
         debug_assert!(self.is_indexed, "definitions are indexed before events apply");
         self.index.candidates(event, found);
+    }
+
+    /// A class.
+    pub fn class(&self, id: ClassId) -> &Class {
+        self.classes.get(id)
     }
 
     /// There is or was a mission of this id.
@@ -191,7 +218,7 @@ impl Definitions {
         let Some(text) = &record.text else {
             if let Some(slot) = slot {
                 let newest = self.history(slot).0.last().expect("a history has a version").clone();
-                self.push(slot, VersionInForce { at: record.at, archived: true, ..newest }, record.ingest_time);
+                self.push(slot, VersionInForce { from: record.ingest_time, at: record.at, archived: true, ..newest });
             }
             return Applied::Ended;
         };
@@ -199,30 +226,42 @@ impl Definitions {
             Ok(mission) => mission,
             Err(errors) => return Applied::Refused(errors),
         };
-        let version = VersionInForce { from: record.ingest_time, at: record.at, mission, archived: false, recent: Cell::new(None) };
+        let version = VersionInForce::new(record, mission);
         match slot {
             Some(slot) => {
                 // A pause in between judges nobody.
                 let previous = self.history(slot).0.iter().rfind(|version| version.is_active());
                 let targets = |mission: &Mission| mission.stages.iter().map(|stage| stage.target).collect::<Vec<_>>();
                 let retargeted = previous.is_some_and(|known| targets(&known.mission) != targets(&version.mission));
-                self.push(slot, version, record.ingest_time);
+                self.push(slot, version);
                 Applied::Version { slot, retargeted }
             }
             None => {
                 let slot = MissionSlot(u32::try_from(self.histories.len()).expect("fewer than 2^32 missions"));
                 self.slots.insert(version.mission.mission_id.clone(), slot);
-                self.histories.push(MissionHistory(vec![version]));
+                self.histories.push(MissionHistory(Vec::new()));
+                self.push(slot, version);
                 Applied::Version { slot, retargeted: false }
             }
         }
     }
 
     /// Record timestamps may run backwards; versions take effect in the order of their records.
-    fn push(&mut self, slot: MissionSlot, version: VersionInForce, from: Timestamp) {
+    fn push(&mut self, slot: MissionSlot, mut version: VersionInForce) {
         let history = &mut self.histories[index(slot)].0;
-        let from = history.last().map_or(from, |last| last.from.max(from));
-        history.push(VersionInForce { from, ..version });
+        if let Some(last) = history.last_mut() {
+            version.from = version.from.max(last.from);
+            last.superseded = last.classes.iter().map(|class| self.classes.supersede(*class)).collect();
+        }
+        version.classes.clear();
+        if version.is_active() {
+            let (mission, number) = (&version.mission, history.len());
+            let users = (0..).map(|stage| User { slot, version: number, stage });
+            let stages = users.zip(&mission.stages);
+            let eligibility = mission.eligibility.as_ref();
+            version.classes = stages.map(|(user, stage)| self.classes.use_by(user, eligibility, stage)).collect();
+        }
+        history.push(version);
     }
 
     /// The versions of a mission.

@@ -1,0 +1,159 @@
+//! What a player's events contributed, by class: kept once for all the missions that share it.
+
+use std::collections::BTreeMap;
+
+use datasets::Timestamp;
+use serde::{Deserialize, Serialize};
+use smallvec::{SmallVec, smallvec};
+
+use super::occurrences::OccurrenceKey;
+use crate::contributions::{Contribution, Contributions};
+use crate::definitions::{ClassId, Definitions, Generation};
+use crate::ledger::Order;
+use crate::progress::{Counted, Sequence};
+
+/// Contributions by class, sorted.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Tracks {
+    classes: Vec<ClassId>,
+    /// One for each class.
+    tracks: Vec<Track>,
+    /// What is otherwise for one occurrence than the contribution itself says.
+    overrides: Option<Box<Overrides>>,
+}
+
+/// The contributions to one class, by the generation in which they came.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Track(SmallVec<[(Generation, Contributions); 1]>);
+
+/// A contribution's `live` in one occurrence: what came too late for it left it as it was there.
+type Overrides = BTreeMap<(Order, OccurrenceKey), bool>;
+
+impl Tracks {
+    /// Adds `contribution` to a class, in its present generation, or puts it in the place of what its event
+    /// contributed before.
+    pub(super) fn put(&mut self, class: ClassId, generation: Generation, contribution: Contribution) {
+        let index = self.classes.binary_search(&class).unwrap_or_else(|index| {
+            self.classes.insert(index, class);
+            self.tracks.insert(index, Track(smallvec![(generation, Contributions::default())]));
+            index
+        });
+        let track = &mut self.tracks[index].0;
+        let place = track.iter().position(|(_, contributions)| contributions.find(contribution.order).is_some());
+        let place = place.or_else(|| track.iter().position(|(known, _)| *known == generation));
+        let place = place.unwrap_or_else(|| {
+            track.push((generation, Contributions::default()));
+            track.len() - 1
+        });
+        track[place].1.put(contribution);
+    }
+
+    /// What the event of `order` contributed to a class, and in which generation.
+    pub(super) fn find(&self, class: ClassId, order: Order) -> Option<(Generation, Contribution)> {
+        self.get(class)?.find(order)
+    }
+
+    /// What the event of `order` contributed, by class.
+    pub(super) fn of(&self, order: Order) -> Vec<(ClassId, Generation, Contribution)> {
+        let tracks = self.classes.iter().zip(&self.tracks);
+        let found = tracks.filter_map(|(class, track)| {
+            let (generation, contribution) = track.find(order)?;
+            Some((*class, generation, contribution))
+        });
+        found.collect()
+    }
+
+    /// Whether `contribution` counts for an occurrence.
+    pub(super) fn is_live(&self, contribution: &Contribution, key: OccurrenceKey) -> bool {
+        let overrides = self.overrides.as_ref();
+        let known = overrides.and_then(|overrides| overrides.get(&(contribution.order, key)));
+        known.copied().unwrap_or(contribution.live)
+    }
+
+    /// Whatever the contribution of `order` says, for one occurrence it is `live` or not.
+    pub(super) fn set_override(&mut self, order: Order, key: OccurrenceKey, live: bool) {
+        self.overrides.get_or_insert_default().insert((order, key), live);
+    }
+
+    /// For one occurrence the contribution of `order` is what it says.
+    pub(super) fn clear_override(&mut self, order: Order, key: OccurrenceKey) {
+        if let Some(overrides) = &mut self.overrides {
+            overrides.remove(&(order, key));
+        }
+    }
+
+    /// An occurrence is forgotten. Of each of its `classes`, contributions stay from the given time on.
+    pub(super) fn forget(&mut self, key: OccurrenceKey, classes: &[(ClassId, Option<Timestamp>)]) {
+        if let Some(overrides) = &mut self.overrides {
+            overrides.retain(|(_, other), _| *other != key);
+            if overrides.is_empty() {
+                self.overrides = None;
+            }
+        }
+        for (class, keep) in classes {
+            let Ok(index) = self.classes.binary_search(class) else { continue };
+            let track = &mut self.tracks[index].0;
+            match keep {
+                Some(from) => track.iter_mut().for_each(|(_, contributions)| contributions.drop_before(*from)),
+                None => track.clear(),
+            }
+            track.retain(|(_, contributions)| !contributions.is_empty());
+            if track.is_empty() {
+                self.classes.remove(index);
+                self.tracks.remove(index);
+            }
+        }
+    }
+
+    fn get(&self, class: ClassId) -> Option<&Track> {
+        self.classes.binary_search(&class).ok().map(|index| &self.tracks[index])
+    }
+}
+
+impl Track {
+    fn find(&self, order: Order) -> Option<(Generation, Contribution)> {
+        self.0.iter().find_map(|(generation, contributions)| Some((*generation, contributions.find(order)?)))
+    }
+}
+
+/// The contributions that count for one occurrence.
+pub(super) struct OccurrenceSequence<'a> {
+    pub(super) tracks: &'a Tracks,
+    pub(super) definitions: &'a Definitions,
+    pub(super) key: OccurrenceKey,
+    /// End of a recurring window.
+    pub(super) end: Option<Timestamp>,
+}
+
+impl Sequence for OccurrenceSequence<'_> {
+    fn after(&self, bound: Option<Order>) -> Vec<Counted> {
+        let (slot, window) = self.key;
+        let history = self.definitions.history(slot);
+        // The only window of a mission keeps the start it had first.
+        let from = if self.end.is_some() { window } else { Timestamp::MIN };
+        let mut counted = Vec::new();
+        let mut sources = 0;
+        for (version, stage, class) in history.classes() {
+            let Some(track) = self.tracks.get(class) else { continue };
+            for (generation, contributions) in &track.0 {
+                let before = counted.len();
+                counted.extend(
+                    contributions
+                        .between((from, self.end), bound)
+                        .filter(|contribution| {
+                            let time = contribution.order.0;
+                            self.tracks.is_live(contribution, self.key)
+                                && history.counts(version, stage, *generation, time)
+                                && history.window_at(version, time).is_some_and(|(start, _)| start == window)
+                        })
+                        .map(|contribution| Counted::new(&contribution, stage)),
+                );
+                sources += usize::from(counted.len() > before);
+            }
+        }
+        if sources > 1 {
+            counted.sort_unstable_by_key(|one| (one.order, one.stage));
+        }
+        counted
+    }
+}

@@ -1,0 +1,212 @@
+//! The left fold over what counts for an occurrence.
+
+use datasets::mission::{Measure, Mission};
+use datasets::{Money, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{Counted, Sequence};
+use crate::ledger::Order;
+
+/// What becomes of a contribution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shift {
+    /// It counts from now on.
+    Counts,
+    /// It did until now.
+    CountsNoMore,
+}
+
+/// Where the fold stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum FoldState {
+    /// Under way in a first stage that adds, with this sum ([`Money::raw`]), and no amount below zero: all
+    /// that most occurrences ever are. In which order it was added does not matter. Or zero, and nothing
+    /// has qualified for a first stage that is a run.
+    Sum(i64),
+    /// Everything else.
+    Fold(Box<Fold>),
+}
+
+/// The fold in full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Fold {
+    stage: usize,
+    /// What reached the stage before: only what is strictly later in time counts.
+    entered: Option<Order>,
+    progress: Money,
+    /// The run that is going on; its longest is `progress`.
+    run: Money,
+    /// An amount below zero has counted in this stage.
+    has_negative: bool,
+    /// What reached the last target.
+    completed: Option<Order>,
+    /// The last that was taken.
+    last: Option<Order>,
+}
+
+impl Default for FoldState {
+    fn default() -> Self {
+        FoldState::Sum(0)
+    }
+}
+
+impl FoldState {
+    /// The fold over all of `sequence`.
+    pub(super) fn of(sequence: &[Counted], mission: &Mission) -> Self {
+        Self::from(Fold::default().over(sequence, mission), mission)
+    }
+
+    fn from(fold: Fold, mission: &Mission) -> Self {
+        let Fold { stage, entered, progress, run, has_negative, completed, last: _ } = fold;
+        let is_under_way = stage == 0 && entered.is_none() && completed.is_none() && !has_negative;
+        let adds = mission.stages.first().is_some_and(|stage| stage.measure != Measure::Run);
+        let is_sum = is_under_way && (adds || progress.is_zero() && run.is_zero());
+        match i64::try_from(progress.raw()) {
+            Ok(sum) if is_sum => FoldState::Sum(sum),
+            _ => FoldState::Fold(Box::new(fold)),
+        }
+    }
+
+    /// When the last target was reached.
+    pub(super) fn completed(&self) -> Option<Timestamp> {
+        match self {
+            FoldState::Sum(_) => None,
+            FoldState::Fold(fold) => fold.completed.map(|(time, _)| time),
+        }
+    }
+
+    /// Progress in a stage, if it is the one under way.
+    pub(super) fn progress_in(&self, stage: usize) -> Money {
+        match self {
+            FoldState::Sum(sum) if stage == 0 => Money::from_raw(i128::from(*sum)),
+            FoldState::Fold(fold) if fold.stage == stage => fold.progress,
+            _ => Money::ZERO,
+        }
+    }
+
+    /// Brings the fold up to date with one change. Answers `false`, and changes nothing, if that takes
+    /// folding again.
+    pub(super) fn shift(&mut self, counted: &Counted, shift: Shift, mission: &Mission) -> bool {
+        match self {
+            FoldState::Sum(sum) => match shift_sum(*sum, counted, shift, mission) {
+                Some(next) => {
+                    *sum = next;
+                    true
+                }
+                None => false,
+            },
+            FoldState::Fold(fold) => fold.shift(counted, shift, mission),
+        }
+    }
+
+    /// Folds again after a change at `order`. What reached the present stage is only in doubt if it does not
+    /// lie before the change.
+    pub(super) fn fold_again(&mut self, order: Order, mission: &Mission, sequence: &dyn Sequence) {
+        let start = match self {
+            FoldState::Fold(fold) if fold.entered.is_some_and(|entered| order > entered) => {
+                let Fold { stage, entered, .. } = **fold;
+                Fold { stage, entered, ..Fold::default() }
+            }
+            _ => Fold::default(),
+        };
+        *self = Self::from(start.over(&sequence.after(start.entered), mission), mission);
+    }
+
+    #[cfg(test)]
+    pub(super) fn assert_folded(&self, mission: &Mission, sequence: &dyn Sequence) {
+        let known = |state: &FoldState| match state {
+            FoldState::Sum(sum) => Fold { progress: Money::from_raw(i128::from(*sum)), ..Fold::default() },
+            FoldState::Fold(fold) => Fold { last: None, has_negative: false, ..**fold },
+        };
+        assert_eq!(known(self), known(&FoldState::of(&sequence.after(None), mission)), "shifted as if folded");
+    }
+}
+
+/// The sum after a change, while it stays below the first target: no part of a sum without amounts below
+/// zero exceeds the whole.
+fn shift_sum(sum: i64, counted: &Counted, shift: Shift, mission: &Mission) -> Option<i64> {
+    let stage = mission.stages.first()?;
+    if counted.stage != 0 {
+        return Some(sum);
+    }
+    if stage.measure == Measure::Run && !counted.qualifies {
+        // There is no run yet that it could break.
+        return Some(sum);
+    }
+    if stage.measure == Measure::Run || counted.value < Money::ZERO {
+        return None;
+    }
+    let value = i64::try_from(counted.value.raw()).ok()?;
+    let next = match shift {
+        Shift::Counts => sum.checked_add(value)?,
+        Shift::CountsNoMore => sum.checked_sub(value)?,
+    };
+    (i128::from(next) < stage.target.raw()).then_some(next)
+}
+
+impl Fold {
+    fn over(mut self, sequence: &[Counted], mission: &Mission) -> Self {
+        for counted in sequence {
+            self.step(counted, mission);
+        }
+        self
+    }
+
+    /// Takes the next contribution.
+    fn step(&mut self, counted: &Counted, mission: &Mission) {
+        self.last = Some(counted.order);
+        let Some(stage) = mission.stages.get(self.stage).filter(|_| self.looks_at(counted)) else { return };
+        self.has_negative |= counted.value < Money::ZERO;
+        match stage.measure {
+            Measure::Count | Measure::Sum { .. } => self.progress += counted.value,
+            Measure::Run => {
+                self.run = if counted.qualifies { self.run + counted.value } else { Money::ZERO };
+                self.progress = self.progress.max(self.run);
+            }
+        }
+        if self.progress < stage.target || self.completed.is_some() {
+            return;
+        }
+        let order = Some(counted.order);
+        if self.stage + 1 == mission.stages.len() {
+            self.completed = order;
+        } else {
+            *self = Fold { stage: self.stage + 1, entered: order, last: order, ..Fold::default() };
+        }
+    }
+
+    /// See [`FoldState::shift`]. What comes last is the next step. Behind what decided, the measures that add
+    /// are told by their sum alone: a completion stands whatever comes after it; and without one, as long as
+    /// no amount is below zero, no sum of the first few exceeds that of all, which stays below the target.
+    fn shift(&mut self, counted: &Counted, shift: Shift, mission: &Mission) -> bool {
+        if shift == Shift::Counts && self.last.is_none_or(|last| counted.order > last) {
+            self.step(counted, mission);
+            return true;
+        }
+        let decided = self.completed.or(self.entered);
+        let is_behind = decided.is_none_or(|decided| counted.order > decided);
+        let Some(stage) = mission.stages.get(self.stage).filter(|_| is_behind) else { return false };
+        if !self.looks_at(counted) {
+            return true;
+        }
+        if stage.measure == Measure::Run {
+            return false;
+        }
+        let progress = match shift {
+            Shift::Counts => self.progress + counted.value,
+            Shift::CountsNoMore => self.progress - counted.value,
+        };
+        let has_negative = self.has_negative || counted.value < Money::ZERO;
+        if self.completed.is_none() && (has_negative || progress >= stage.target) {
+            return false;
+        }
+        self.progress = progress;
+        self.has_negative = has_negative;
+        true
+    }
+
+    fn looks_at(&self, counted: &Counted) -> bool {
+        let in_time = self.entered.is_none_or(|(entered, _)| counted.order.0 > entered);
+        usize::from(counted.stage) == self.stage && in_time
+    }
+}
