@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use datasets::{TopicId, Topics};
+use operators::deadline::Deadlines;
 use operators::decode::owner;
 use sinks::kafka::{Connection, RecoveredLog};
 
@@ -83,7 +84,13 @@ impl Assignment {
     ///
     /// # Errors
     /// A consumer that cannot be made, or partitions that it cannot be given.
-    pub fn source(&self, worker: usize, hint: &Hint, halt: &Halt) -> Result<KafkaSource, SourceError> {
+    pub fn source(
+        &self,
+        worker: usize,
+        hint: &Hint,
+        halt: &Halt,
+        deadlines: &Deadlines,
+    ) -> Result<KafkaSource, SourceError> {
         let Share { logged, definitions_end, found } = self.shares[worker].clone();
         let (on_records, on_more) = (hint.clone(), hint.clone());
         let wake = Arc::new(move || on_records.ring());
@@ -97,6 +104,7 @@ impl Assignment {
             gate: self.gate.clone(),
             speaks: worker == 0,
             ring: Box::new(move || on_more.ring()),
+            deadlines: deadlines.clone(),
             halt: halt.clone(),
         })
     }

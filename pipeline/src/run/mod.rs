@@ -169,7 +169,7 @@ struct Makers {
 
 impl Makers {
     fn edges(&self, worker: usize) -> Edges {
-        let source = self.assignment.source(worker, &self.hint, &self.halt);
+        let source = self.assignment.source(worker, &self.hint, &self.halt, &self.deadlines[worker]);
         let source: Box<dyn Source> = match source {
             Ok(source) => Box::new(source),
             Err(error) => {

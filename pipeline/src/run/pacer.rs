@@ -139,6 +139,10 @@ impl LivePacer {
             && self.lake.as_ref().map_or(0, LakeHandle::bytes_in_flight) < self.limits.bytes_in_flight
     }
 
+    fn is_deadline(&self, now: Timestamp) -> bool {
+        self.deadlines.iter().any(|deadlines| deadlines.next() <= now)
+    }
+
     /// A file is old enough to be cut, and only an epoch can say so.
     fn is_cut_due(&self, now: Timestamp) -> bool {
         let oldest = self.lake.as_ref().and_then(LakeHandle::oldest_open);
@@ -169,7 +173,9 @@ impl Pacer for LivePacer {
             return Pace::Wait;
         }
         let opened = wall_time();
-        let is_due = self.deadlines.iter().any(|deadlines| deadlines.next() <= opened) || self.is_cut_due(opened);
+        // While the clock follows a backlog, no reading of it comes nearer to a deadline than the input does.
+        let is_behind = self.deadlines.iter().any(Deadlines::is_behind);
+        let is_due = !is_behind && (self.is_deadline(opened) || self.is_cut_due(opened));
         if !self.hint.take() && !is_due {
             return Pace::Wait;
         }

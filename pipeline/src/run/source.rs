@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use crossbeam_channel::Receiver;
 use datasets::rows::Binding;
 use datasets::{Timestamp, TopicId, Topics};
+use operators::deadline::Deadlines;
 
 use super::chunk::{LiveChunk, OwnedRecord, StoredChunk};
 use crate::engine::Halt;
@@ -18,8 +19,10 @@ use crate::source::{KafkaConsumer, Position, SourceError};
 
 type PartitionKey = (TopicId, i32);
 
-/// Most records of one worker in one epoch.
-const EPOCH_RECORDS: usize = 32 * 1024;
+/// Most records of one worker in one epoch: what the players operator sorts and revisits stays near the core.
+const EPOCH_RECORDS: usize = 8 * 1024;
+    std::env::var("QL_EPOCH").ok().and_then(|v| v.parse().ok()).unwrap_or(32 * 1024)
+}
 
 /// How far one partition has been read.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +76,8 @@ pub struct SourceStart {
     pub speaks: bool,
     /// There is more to read: an epoch should be opened.
     pub ring: Box<dyn Fn()>,
+    /// Told whether there is more to read.
+    pub deadlines: Deadlines,
     /// Stops the pipeline with an error.
     pub halt: Halt,
 }
@@ -196,7 +201,7 @@ impl KafkaSource {
             }
         }
         self.pass_gate();
-        if chunk.len() == EPOCH_RECORDS {
+        if chunk.is_full() {
             (self.start.ring)();
         }
         chunks.push(Rc::new(LiveChunk::new(chunk)));
@@ -297,6 +302,7 @@ impl Source for KafkaSource {
             Some(recorded) => self.follow(recorded),
             None => self.read_freely(),
         };
+        self.start.deadlines.behind(reading.as_ref().is_ok_and(|reading| reading.behind.is_some()));
         reading.unwrap_or_else(|error| {
             self.start.halt.fail(format!("cannot read on: {}", crate::chain(&error)));
             Reading { is_complete: true, ..Reading::default() }

@@ -201,7 +201,7 @@ impl KafkaConsumer {
         if let Some((notice, at, detail)) = failed {
             return Err(self.failure(notice, at, detail));
         }
-        Ok((taken, Chunk { messages, ends, addresses: Arc::clone(&self.addresses) }))
+        Ok((taken, Chunk { messages, ends, is_full: taken == max, addresses: Arc::clone(&self.addresses) }))
     }
 
     fn position(&self, message: &Message<'_>) -> Position {
@@ -292,6 +292,7 @@ fn topic_of(addresses: &[(usize, TopicId)], message: &Message<'_>) -> TopicId {
 pub struct Chunk {
     messages: Messages,
     ends: Vec<PartitionEnd>,
+    is_full: bool,
     addresses: Arc<[(usize, TopicId)]>,
 }
 
@@ -299,6 +300,12 @@ impl Chunk {
     /// How many records.
     pub fn len(&self) -> usize {
         self.messages.len()
+    }
+
+    /// As much was taken as was asked for: more may be there, and nobody is woken for it again. Notices were
+    /// taken too, so the number of records does not tell.
+    pub fn is_full(&self) -> bool {
+        self.is_full
     }
 
     /// No records and no ends: there is nothing more to poll now.
