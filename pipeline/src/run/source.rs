@@ -21,8 +21,6 @@ type PartitionKey = (TopicId, i32);
 
 /// Most records of one worker in one epoch: what the players operator sorts and revisits stays near the core.
 const EPOCH_RECORDS: usize = 8 * 1024;
-    std::env::var("QL_EPOCH").ok().and_then(|v| v.parse().ok()).unwrap_or(32 * 1024)
-}
 
 /// How far one partition has been read.
 #[derive(Clone, Copy, Debug)]
