@@ -3,6 +3,8 @@
 //! A batch keeps the text of all its events in one buffer, so decoding an event allocates nothing
 //! of its own and a batch crosses to another worker, or to the lake's writer, as one value.
 
+use std::sync::{Arc, Mutex};
+
 use serde::{Deserialize, Serialize};
 
 use crate::hash::{KeyGroup, fingerprint, player_hash};
@@ -268,22 +270,54 @@ pub struct EventBatch {
     pub lane: u16,
     rows: Vec<EventRow>,
     text: String,
+    /// Where its memory goes when the last who holds it lets go.
+    #[serde(skip)]
+    pool: Option<BatchPool>,
+}
+
+/// Memory of batches that are done with, for the next ones. Who decodes allocates as much as is under way
+/// at once, and no more: tens of megabytes an epoch would else come from the kernel, page by page, and
+/// go back to it from another thread.
+#[derive(Clone, Debug, Default)]
+pub struct BatchPool(Arc<Mutex<Vec<(Vec<EventRow>, String)>>>);
+
+impl BatchPool {
+    /// Batches kept at most; more than are under way in a pipeline that keeps up.
+    const KEPT: usize = 256;
+
+    /// An empty batch.
+    pub fn batch(&self, worker: usize, lane: u16) -> EventBatch {
+        let (rows, text) = self.kept().pop().unwrap_or_default();
+        EventBatch { worker, lane, rows, text, pool: Some(self.clone()) }
+    }
+
+    fn give(&self, mut rows: Vec<EventRow>, mut text: String) {
+        rows.clear();
+        text.clear();
+        let mut kept = self.kept();
+        if rows.capacity() > 0 && kept.len() < Self::KEPT {
+            kept.push((rows, text));
+        }
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Vec<(Vec<EventRow>, String)>> {
+        // Nothing that holds the lock panics.
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Drop for EventBatch {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.take() {
+            pool.give(std::mem::take(&mut self.rows), std::mem::take(&mut self.text));
+        }
+    }
 }
 
 impl EventBatch {
     /// An empty batch.
     pub fn new(worker: usize, lane: u16) -> Self {
-        EventBatch { worker, lane, rows: Vec::new(), text: String::new() }
-    }
-
-    /// An empty batch with room for as much as `like` holds: batches of one stream are alike.
-    pub fn like(like: &EventBatch) -> Self {
-        EventBatch {
-            worker: like.worker,
-            lane: like.lane,
-            rows: Vec::with_capacity(like.rows.len()),
-            text: String::with_capacity(like.text.len()),
-        }
+        EventBatch { worker, lane, rows: Vec::new(), text: String::new(), pool: None }
     }
 
     /// Appends text and tells where it is. Panics beyond 4 GiB: flow control keeps a batch far below.
@@ -453,6 +487,22 @@ mod tests {
         }
         row.amount = amount.parse().ok();
         batch.push(row);
+    }
+
+    #[test]
+    fn a_pool_gives_memory_again_and_nothing_that_was_in_it() {
+        let pool = BatchPool::default();
+        let mut batch = pool.batch(3, 1);
+        event(&mut batch, &[(TextField::PlayerId, "p")], "1.00");
+        let held = Arc::new(batch);
+        let also_held = held.clone();
+        drop(held);
+        assert!(pool.kept().is_empty(), "somebody still reads it");
+        drop(also_held);
+        let next = pool.batch(0, 0);
+        assert_eq!((next.len(), next.text_len(), next.worker, next.lane), (0, 0, 0, 0));
+        assert!(next.rows.capacity() > 0);
+        assert!(pool.kept().is_empty());
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub mod rows;
 pub mod schema;
 pub mod time;
 
-pub use event::{Event, EventBatch, EventName, EventRow, Family, Span, TextField};
+pub use event::{BatchPool, Event, EventBatch, EventName, EventRow, Family, Span, TextField};
 pub use money::{Money, MoneyError};
 pub use origin::{Coordinates, PackedCoordinates, SourceId, TopicId, Topics};
 pub use reason::Reason;

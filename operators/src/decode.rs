@@ -9,7 +9,7 @@ use base64::prelude::BASE64_STANDARD as STANDARD;
 use datasets::hash::KeyGroup;
 use datasets::mapping::{DecodeSink, Mapper, Record, Refusal};
 use datasets::rows::{Counters, DeadLetterRow, Place};
-use datasets::{Coordinates, Epoch, EventBatch, Timestamp, TopicId, Topics};
+use datasets::{BatchPool, Coordinates, Epoch, EventBatch, Timestamp, TopicId, Topics};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
@@ -103,6 +103,7 @@ pub fn decode<'s>(records: StreamVec<'s, Epoch, Rc<dyn Chunk>>, rules: DecodeRul
 /// The pure core: records in, batches by lane and owner out.
 pub struct Decoder {
     rules: DecodeRules,
+    pool: BatchPool,
     gathered: Gathered,
     definitions: Vec<DefinitionRecord>,
     newest: Option<Timestamp>,
@@ -124,15 +125,16 @@ struct Gathered {
 impl Decoder {
     /// Nothing decoded yet.
     pub fn new(rules: DecodeRules) -> Self {
+        let pool = BatchPool::default();
         let gathered = Gathered {
             topics: rules.topics.clone(),
             workers: rules.workers,
             lane: 0,
-            batches: empty_batches(&rules),
+            batches: empty_batches(&rules, &pool),
             dead_letters: Vec::new(),
             counters: Counters::default(),
         };
-        Decoder { rules, gathered, definitions: Vec::new(), newest: None, has_bare: false }
+        Decoder { rules, pool, gathered, definitions: Vec::new(), newest: None, has_bare: false }
     }
 
     /// Decodes every record of `chunk`.
@@ -154,7 +156,7 @@ impl Decoder {
 
     /// What was decoded since the last call.
     pub fn take(&mut self) -> (Vec<Arc<EventBatch>>, Vec<DefinitionRecord>, Read) {
-        let next = self.gathered.batches.iter().map(EventBatch::like).collect();
+        let next = empty_batches(&self.rules, &self.pool);
         let batches = std::mem::replace(&mut self.gathered.batches, next);
         if std::mem::take(&mut self.has_bare) {
             let ingested = batches.iter().flat_map(EventBatch::iter).map(|event| event.ingest_time);
@@ -190,8 +192,8 @@ impl DecodeSink for Gathered {
     }
 }
 
-fn empty_batches(rules: &DecodeRules) -> Vec<EventBatch> {
-    let owners = |lane| (0..rules.workers).map(move |worker| EventBatch::new(worker, lane));
+fn empty_batches(rules: &DecodeRules, pool: &BatchPool) -> Vec<EventBatch> {
+    let owners = |lane| (0..rules.workers).map(move |worker| pool.batch(worker, lane));
     (0..rules.lanes).flat_map(owners).collect()
 }
 

@@ -34,7 +34,9 @@ impl Players {
         let Clock { now, newest, .. } = clock;
         // What a partition that lags behind still brings is newer than the least of both clocks.
         let oldest_to_come = now.min(newest);
-        let mut changes = Changes::default();
+        let events = batches.iter().map(|batch| batch.len()).sum();
+        // Most events book once.
+        let mut changes = Changes { postings: Vec::with_capacity(events), ..Changes::default() };
         definitions.sort_by_key(|record| record.at);
         for record in definitions.iter() {
             self.define(record, now, &mut changes);
