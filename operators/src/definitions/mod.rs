@@ -90,6 +90,11 @@ impl MissionHistory {
         judge.from <= time && next.is_none_or(|next| time < next.from)
     }
 
+    /// The class of the first version's first stage, if that version was active.
+    pub fn first_class(&self) -> Option<ClassId> {
+        self.0[0].classes.first().copied()
+    }
+
     /// The classes of all stages of all active versions, as (version, stage, class).
     pub fn classes(&self) -> impl Iterator<Item = (usize, u8, ClassId)> {
         let versions = self.0.iter().enumerate();

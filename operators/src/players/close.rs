@@ -42,45 +42,45 @@ impl Players {
             self.define(record, now, &mut changes);
         }
         self.definitions.index();
-        let mut events = in_order_of_coordinates(batches);
-        self.settle_identity(&mut events, &mut changes);
-        // Players do not touch each other, so what was accepted is applied one player at a time, whose
-        // state is at hand then: each in the order of event time.
-        events.sort_unstable_by_key(|arrival| (arrival.place, arrival.event.event_time, arrival.event.at));
-        for arrival in &events {
-            self.apply(&arrival.event, arrival.key, now, &mut changes);
+        // Players do not touch each other: each is settled by itself, while its state is at hand.
+        for player in in_order_of_coordinates(batches).chunk_by_mut(|a, b| a.place == b.place) {
+            for arrival in player.iter_mut() {
+                arrival.is_accepted = self.admit(arrival, &mut changes);
+            }
+            player.sort_unstable_by_key(|arrival| (arrival.event.event_time, arrival.event.at));
+            for arrival in player.iter().filter(|arrival| arrival.is_accepted) {
+                self.apply(&arrival.event, arrival.key, now, &mut changes);
+            }
         }
         self.fire(now, &mut changes);
         self.sweep(oldest_to_come);
         changes
     }
 
-    /// Keeps the accepted events.
-    fn settle_identity(&mut self, events: &mut Vec<Arrival<'_>>, changes: &mut Changes) {
-        events.retain(|Arrival { event, key, .. }| {
-            if let Some(unknown) = self.unknown_mission(event) {
-                let detail = format!("there is no mission {unknown:?}");
-                self.reporter.refuse(event, Reason::BadControlEvent, detail, changes);
-                return false;
+    /// Settles identity. The event is to be applied, or what is wrong with it has been said.
+    fn admit(&mut self, Arrival { event, key, .. }: &Arrival<'_>, changes: &mut Changes) -> bool {
+        if let Some(unknown) = self.unknown_mission(event) {
+            let detail = format!("there is no mission {unknown:?}");
+            self.reporter.refuse(event, Reason::BadControlEvent, detail, changes);
+            return false;
+        }
+        let ledger = &mut self.groups[event.key_group().index()].ledger;
+        match ledger.admit(event, *key, &self.rules.ledger, &mut self.markets) {
+            Admission::Accepted => {
+                changes.counters.accepted += 1;
+                return true;
             }
-            let ledger = &mut self.groups[event.key_group().index()].ledger;
-            match ledger.admit(event, *key, &self.rules.ledger, &mut self.markets) {
-                Admission::Accepted => {
-                    changes.counters.accepted += 1;
-                    return true;
-                }
-                Admission::Duplicate => {
-                    changes.counters.duplicates += 1;
-                    self.reporter.dispose(event, DispositionKind::Duplicate, changes);
-                }
-                Admission::Conflict => {
-                    let detail = format!("transaction {} is known with other content", event.transaction_id());
-                    self.reporter.dispose(event, DispositionKind::Conflict, changes);
-                    self.reporter.refuse(event, Reason::IdempotencyConflict, detail, changes);
-                }
+            Admission::Duplicate => {
+                changes.counters.duplicates += 1;
+                self.reporter.dispose(event, DispositionKind::Duplicate, changes);
             }
-            false
-        });
+            Admission::Conflict => {
+                let detail = format!("transaction {} is known with other content", event.transaction_id());
+                self.reporter.dispose(event, DispositionKind::Conflict, changes);
+                self.reporter.refuse(event, Reason::IdempotencyConflict, detail, changes);
+            }
+        }
+        false
     }
 
     /// The mission that an opt-in or opt-out names, if there is none of this id yet.
@@ -134,9 +134,9 @@ impl Players {
             changes.counters.fx_missing_waiting += 1;
             self.reporter.dispose(event, DispositionKind::Held, changes);
         }
-        for ((slot, window), end) in begun {
-            if let Some(until) = self.definitions.history(slot).moves_until(end) {
-                let closing = Closing { group: event.key_group(), player: id.clone(), slot, window };
+        for (key, end) in begun {
+            if let Some(until) = self.definitions.history(key.slot).moves_until(end) {
+                let closing = Closing { group: event.key_group(), player: id.clone(), key };
                 self.closing.entry(closing_hour(until)).or_default().push(closing);
             }
         }
@@ -156,11 +156,12 @@ impl Players {
         changes: &mut Changes,
     ) {
         let definitions = &self.definitions;
-        moved.sort_by_key(|(slot, window)| (definitions.mission_id(*slot), *window));
+        moved.sort_by_key(|key| (definitions.mission_id(key.slot), key.window));
         moved.dedup();
         let player = self.groups[event.key_group().index()].players.get_mut(id).expect("it has just moved");
         let mut sequence = 0;
-        for key @ (slot, window) in moved {
+        for key in moved {
+            let OccurrenceKey { slot, window, .. } = key;
             let history = self.definitions.history(slot);
             let Player { occurrences, tracks } = &mut *player;
             let progress = occurrences.get_mut(key).expect("it has just moved");
@@ -243,11 +244,11 @@ impl Players {
         }
         let players = self.groups.iter_mut().flat_map(|group| group.players.iter_mut());
         for (id, Player { occurrences, tracks }) in players {
-            let windows = occurrences.of_mission(slot);
+            let windows = occurrences.of_mission(slot, &self.definitions);
             let open =
                 windows.filter(|(_, progress)| progress.window_end(history).is_none_or(|end| version.from <= end));
-            for ((key @ (_, window), progress), sequence) in open.zip(0..) {
-                let end = progress.recurring_end();
+            for ((key, progress), sequence) in open.zip(0..) {
+                let (window, end) = (key.window, progress.recurring_end());
                 let contributions = OccurrenceSequence { tracks, definitions: &self.definitions, key, end };
                 let cause = Cause::Definition(version.from);
                 let Some(announcement) = progress.announce(cause, history, &contributions) else { continue };
@@ -288,16 +289,15 @@ impl Players {
         }
         let later = self.closing.split_off(&hour);
         for closing in std::mem::replace(&mut self.closing, later).into_values().flatten() {
-            let Closing { group, player, slot, window } = &closing;
+            let Closing { group, player, key } = &closing;
             let Some(player) = self.groups[group.index()].players.get_mut(player) else { continue };
-            let key = (*slot, *window);
             // An edit may have moved the end since.
-            let progress = player.occurrences.get(key);
-            let moves_until = progress.and_then(|progress| progress.moves_until(self.definitions.history(*slot)));
+            let progress = player.occurrences.get(*key);
+            let moves_until = progress.and_then(|progress| progress.moves_until(self.definitions.history(key.slot)));
             match moves_until.map(closing_hour) {
                 Some(due) if due >= hour => self.closing.entry(due).or_default().push(closing),
                 None if progress.is_some() => {}
-                _ => player.forget(key, &self.definitions),
+                _ => player.forget(*key, &self.definitions),
             }
         }
     }
@@ -314,6 +314,7 @@ struct Arrival<'a> {
     place: u64,
     event: Event<'a>,
     key: TransactionKey,
+    is_accepted: bool,
 }
 
 /// All events of an epoch, by player in [`Arrival::place`]'s order, each player's in that of coordinates.
@@ -322,7 +323,7 @@ fn in_order_of_coordinates(batches: &[Arc<EventBatch>]) -> Vec<Arrival<'_>> {
     let mut events: Vec<_> = events
         .map(|event| {
             let place = event.player_hash.rotate_right(KeyGroup::BITS);
-            Arrival { place, event, key: TransactionKey::of(&event) }
+            Arrival { place, event, key: TransactionKey::of(&event), is_accepted: false }
         })
         .collect();
     events.sort_unstable_by_key(|arrival| (arrival.place, arrival.event.at));

@@ -25,9 +25,9 @@ use hashbrown::HashMap;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use crate::definitions::{Definitions, MissionSlot};
+use crate::definitions::Definitions;
 use crate::ledger::{Effect, Ledger, LedgerRules, Markets};
-use occurrences::Occurrences;
+use occurrences::{OccurrenceKey, Occurrences};
 use report::Reporter;
 use touch::Scratch;
 use tracks::Tracks;
@@ -66,8 +66,7 @@ pub struct Group {
 struct Closing {
     group: KeyGroup,
     player: Arc<str>,
-    slot: MissionSlot,
-    window: Timestamp,
+    key: OccurrenceKey,
 }
 
 /// The state of the key groups that one worker owns.

@@ -8,7 +8,19 @@ use crate::definitions::{ClassId, Definitions, MissionSlot};
 use crate::progress::Progress;
 
 /// A mission and the start of its window.
-pub(super) type OccurrenceKey = (MissionSlot, Timestamp);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct OccurrenceKey {
+    /// What the mission looks at first, so that occurrences which one event moves lie side by side.
+    near: Option<ClassId>,
+    pub(super) slot: MissionSlot,
+    pub(super) window: Timestamp,
+}
+
+impl OccurrenceKey {
+    pub(super) fn new(slot: MissionSlot, window: Timestamp, definitions: &Definitions) -> Self {
+        OccurrenceKey { near: definitions.history(slot).first_class(), slot, window }
+    }
+}
 
 /// Progress by occurrence, sorted. A player has tens of them, so a sorted vector is smaller and faster
 /// than a tree, whose nodes are allocated for many.
@@ -31,12 +43,22 @@ impl Occurrences {
     }
 
     /// Progress in the occurrence of `key`, begun if there is none.
-    pub(super) fn get_or_begin(&mut self, key: OccurrenceKey, begin: impl FnOnce() -> Progress) -> &mut Progress {
-        let index = self.keys.binary_search(&key).unwrap_or_else(|index| {
-            self.keys.insert(index, key);
-            self.progress.insert(index, begin());
-            index
-        });
+    /// `hint` is where it may be, and becomes where the next one may.
+    pub(super) fn get_or_begin(
+        &mut self,
+        key: OccurrenceKey,
+        hint: &mut usize,
+        begin: impl FnOnce() -> Progress,
+    ) -> &mut Progress {
+        let mut index = *hint;
+        if self.keys.get(index) != Some(&key) {
+            index = self.keys.binary_search(&key).unwrap_or_else(|index| {
+                self.keys.insert(index, key);
+                self.progress.insert(index, begin());
+                index
+            });
+        }
+        *hint = index + 1;
         &mut self.progress[index]
     }
 
@@ -54,21 +76,20 @@ impl Occurrences {
         self.keys.iter().copied().zip(&self.progress)
     }
 
-    /// Windows of one mission, in order.
-    pub(super) fn windows(&self, slot: MissionSlot) -> impl Iterator<Item = (Timestamp, &Progress)> {
-        let of = self.of(slot);
-        self.keys[of.clone()].iter().map(|(_, window)| *window).zip(&self.progress[of])
-    }
-
     /// Those of one mission, in order.
-    pub(super) fn of_mission(&mut self, slot: MissionSlot) -> impl Iterator<Item = (OccurrenceKey, &mut Progress)> {
-        let of = self.of(slot);
+    pub(super) fn of_mission(
+        &mut self,
+        slot: MissionSlot,
+        definitions: &Definitions,
+    ) -> impl Iterator<Item = (OccurrenceKey, &mut Progress)> {
+        let of = self.of(slot, definitions);
         self.keys[of.clone()].iter().copied().zip(&mut self.progress[of])
     }
 
-    fn of(&self, slot: MissionSlot) -> std::ops::Range<usize> {
-        let start = self.keys.partition_point(|(other, _)| *other < slot);
-        start..self.keys.partition_point(|(other, _)| *other <= slot)
+    fn of(&self, slot: MissionSlot, definitions: &Definitions) -> std::ops::Range<usize> {
+        let first = OccurrenceKey::new(slot, Timestamp::MIN, definitions);
+        let last = OccurrenceKey { window: Timestamp::MAX, ..first };
+        self.keys.partition_point(|key| *key < first)..self.keys.partition_point(|key| *key <= last)
     }
 }
 
@@ -76,7 +97,7 @@ impl Player {
     /// Forgets an occurrence that nothing can move any more, and what was only kept for it.
     pub(super) fn forget(&mut self, key: OccurrenceKey, definitions: &Definitions) {
         self.occurrences.remove(key);
-        let classes = definitions.history(key.0).classes().map(|(_, _, class)| class);
+        let classes = definitions.history(key.slot).classes().map(|(_, _, class)| class);
         let needed: Vec<_> = classes.map(|class| (class, self.needed_from(class, definitions))).collect();
         self.tracks.forget(key, &needed);
     }
@@ -84,8 +105,12 @@ impl Player {
     /// From when on contributions to a class are needed by an occurrence; `None`: none is.
     fn needed_from(&self, class: ClassId, definitions: &Definitions) -> Option<Timestamp> {
         let users = definitions.class(class).users.iter();
-        let occurrences = users.flat_map(|user| self.occurrences.windows(user.slot));
+        let occurrences = users.flat_map(|user| self.occurrences.of(user.slot, definitions));
         // The only window of a mission keeps the start it had first, which an edit may have moved since.
-        occurrences.map(|(window, progress)| if progress.is_once() { Timestamp::MIN } else { window }).min()
+        let from = occurrences.map(|index| match self.occurrences.progress[index].is_once() {
+            true => Timestamp::MIN,
+            false => self.occurrences.keys[index].window,
+        });
+        from.min()
     }
 }

@@ -14,7 +14,7 @@ impl Players {
     pub(crate) fn standings(&self, group: &Group) -> Vec<(Occurrence, Standing)> {
         let mut standings = Vec::new();
         for (id, player) in &group.players {
-            for ((slot, window), progress) in player.occurrences.iter() {
+            for (OccurrenceKey { slot, window, .. }, progress) in player.occurrences.iter() {
                 let announced = progress.announced().filter(|announced| announced.live);
                 let standing = Standing {
                     completed_at: announced.map(|announced| announced.completed_at),

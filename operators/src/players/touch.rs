@@ -16,8 +16,6 @@ use crate::progress::{Counted, Progress, Shift};
 pub(super) struct Scratch {
     candidates: Vec<ClassId>,
     places: Vec<Place>,
-    /// With how many stages of its occurrence take the contribution.
-    moved: Vec<(Place, usize)>,
 }
 
 /// A stage of an occurrence to which a contribution belongs.
@@ -131,7 +129,8 @@ impl<'a> Touch<'a> {
             }
             let Some((window, end)) = history.window_at(user.version, order.0) else { continue };
             let is_late = history.moves_until(end).is_some_and(|until| self.ingest_time > until);
-            places.push(Place { key: (user.slot, window), stage: user.stage, end, version: user.version, is_late });
+            let key = OccurrenceKey::new(user.slot, window, self.definitions);
+            places.push(Place { key, stage: user.stage, end, version: user.version, is_late });
         }
     }
 
@@ -144,50 +143,43 @@ impl<'a> Touch<'a> {
         contribution: &Contribution,
         (class, generation): (ClassId, Generation),
     ) {
-        let was_live = |tracks: &Tracks, key| known.is_some_and(|known| tracks.is_live(known, key));
+        self.tracks.put(class, generation, *contribution);
+        let mut hint = 0;
         // Places of one occurrence are neighbours: stages that take the same events.
-        let mut moved = std::mem::take(&mut self.scratch.moved);
         for places in places.chunk_by(|a, b| a.key == b.key) {
             let Place { key, end, is_late, .. } = places[0];
-            let changes = was_live(self.tracks, key) != contribution.live;
+            let was_live = known.is_some_and(|known| self.tracks.is_live(known, key));
             if !is_late {
                 self.tracks.clear_override(contribution.order, key);
-                self.begin(&places[0]);
-                moved.extend(changes.then_some(places[0]).map(|place| (place, places.len())));
-            } else if changes {
-                self.tracks.set_override(contribution.order, key, !contribution.live);
+                self.shift(places, &mut hint, was_live, contribution);
+            } else if was_live != contribution.live {
+                self.tracks.set_override(contribution.order, key, was_live);
                 self.begun.push((key, end));
             }
         }
-        self.tracks.put(class, generation, *contribution);
-        for (place, stages) in moved.drain(..) {
-            self.shift(&place, stages, contribution);
-        }
-        self.scratch.moved = moved;
     }
 
-    fn begin(&mut self, place: &Place) {
-        let Place { key, end, version, .. } = *place;
+    /// Moves one occurrence, of which `places` are the stages, by `contribution`.
+    fn shift(&mut self, places: &[Place], hint: &mut usize, was_live: bool, contribution: &Contribution) {
+        let Place { key, end, version, .. } = places[0];
+        let history = self.definitions.history(key.slot);
         let begun = &mut self.begun;
-        self.occurrences.get_or_begin(key, || {
+        let progress = self.occurrences.get_or_begin(key, hint, || {
             begun.push((key, end));
             Progress::new(end, version)
         });
-    }
-
-    fn shift(&mut self, place: &Place, stages: usize, contribution: &Contribution) {
-        let history = self.definitions.history(place.key.0);
-        let progress = self.occurrences.get_mut(place.key).expect("begun by its first contribution");
-        let end = progress.recurring_end();
-        let sequence = OccurrenceSequence { tracks: self.tracks, definitions: self.definitions, key: place.key, end };
-        if stages == 1 {
-            let shift = if contribution.live { Shift::Counts } else { Shift::CountsNoMore };
-            progress.shift(&Counted::new(contribution, place.stage), shift, history, &sequence);
-        } else {
-            progress.fold_again(contribution.order, history, &sequence);
-        }
-        if !progress.is_settled(history) {
-            self.moved.push(place.key);
+        if was_live != contribution.live {
+            let end = progress.recurring_end();
+            let sequence = OccurrenceSequence { tracks: self.tracks, definitions: self.definitions, key, end };
+            if let [place] = places {
+                let shift = if contribution.live { Shift::Counts } else { Shift::CountsNoMore };
+                progress.shift(&Counted::new(contribution, place.stage), shift, history, &sequence);
+            } else {
+                progress.fold_again(contribution.order, history, &sequence);
+            }
+            if !progress.is_settled(history) {
+                self.moved.push(key);
+            }
         }
     }
 }

@@ -127,7 +127,7 @@ pub(super) struct OccurrenceSequence<'a> {
 
 impl Sequence for OccurrenceSequence<'_> {
     fn after(&self, bound: Option<Order>) -> Vec<Counted> {
-        let (slot, window) = self.key;
+        let OccurrenceKey { slot, window, .. } = self.key;
         let history = self.definitions.history(slot);
         // The only window of a mission keeps the start it had first.
         let from = if self.end.is_some() { window } else { Timestamp::MIN };
