@@ -171,6 +171,11 @@ impl Ledger {
         }
     }
 
+    /// There is a transaction of `key`.
+    pub fn knows(&self, key: TransactionKey) -> bool {
+        self.transactions.contains(key)
+    }
+
     /// Applies an admitted event that is no reversal, in [`Order`] within an epoch. Answers how many
     /// reversals had waited for it.
     pub fn apply(

@@ -9,6 +9,7 @@
 
 mod close;
 mod facts;
+mod fetch;
 mod occurrences;
 mod operator;
 mod report;
