@@ -1,9 +1,9 @@
 //! Runs the dataflow on a number of worker threads.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::dataflow::{Edges, Plan, build};
 
@@ -12,7 +12,13 @@ const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Something in the world changed: workers look again. Cheap to clone, callable from any thread.
 #[derive(Clone, Default)]
-pub struct Wake(Arc<Mutex<Vec<Bell>>>);
+pub struct Wake(Arc<WakeState>);
+
+#[derive(Default)]
+struct WakeState {
+    bells: Mutex<Vec<Bell>>,
+    alarm: Mutex<Option<Instant>>,
+}
 
 /// A worker's thread and the flag that tells it to look.
 struct Bell {
@@ -23,7 +29,7 @@ struct Bell {
 impl Wake {
     /// Wakes every worker.
     pub fn all(&self) {
-        for Bell { thread, is_rung } in self.0.lock().expect("no panic while ringing").iter() {
+        for Bell { thread, is_rung } in self.0.bells.lock().expect("no panic while ringing").iter() {
             is_rung.store(true, Ordering::Release);
             thread.unpark();
         }
@@ -33,8 +39,27 @@ impl Wake {
     fn register(&self) -> Arc<AtomicBool> {
         let is_rung = Arc::new(AtomicBool::new(true));
         let bell = Bell { thread: std::thread::current(), is_rung: is_rung.clone() };
-        self.0.lock().expect("no panic while ringing").push(bell);
+        self.0.bells.lock().expect("no panic while ringing").push(bell);
         is_rung
+    }
+
+    /// The first worker looks again at this time, unless it is woken before.
+    pub fn first_at(&self, at: Instant) {
+        *self.alarm() = Some(at);
+    }
+
+    /// How long the first worker may park. Zero, once, when its time has come.
+    fn patience(&self) -> Duration {
+        let mut alarm = self.alarm();
+        let left = alarm.map_or(PATIENCE, |at| at.saturating_duration_since(Instant::now()));
+        if left.is_zero() {
+            *alarm = None;
+        }
+        left.min(PATIENCE)
+    }
+
+    fn alarm(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.alarm.lock().expect("no panic while setting the alarm")
     }
 }
 
@@ -95,15 +120,17 @@ pub fn run(
         let edges = edges(worker.index());
         let rung = wake.register();
         let wakers = worker.dataflow_named("Questline", |scope| build(scope, plan.clone(), edges));
-        let mut looked = std::time::Instant::now();
+        let is_first = worker.index() == 0;
+        let mut looked = Instant::now();
         while worker.has_dataflows() {
+            let patience = if is_first { wake.patience() } else { PATIENCE };
             // Timers have no bell: look at them now and then.
-            if rung.swap(false, Ordering::AcqRel) || looked.elapsed() >= PATIENCE {
-                looked = std::time::Instant::now();
+            if rung.swap(false, Ordering::AcqRel) || patience.is_zero() || looked.elapsed() >= PATIENCE {
+                looked = Instant::now();
                 wakers.epochs.activate();
                 wakers.source.activate();
             }
-            worker.step_or_park(Some(PATIENCE));
+            worker.step_or_park(Some(patience));
         }
     })?;
     guards.join().into_iter().collect::<Result<Vec<()>, _>>().map(drop)

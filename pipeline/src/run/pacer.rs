@@ -110,7 +110,7 @@ impl Limits {
 const IN_DATAFLOW: u64 = 4;
 
 /// While a commit is under way, epochs that would only wait for it are not opened more often than this.
-const SHORTEST: Duration = Duration::from_millis(1);
+const SHORTEST: Duration = Duration::from_millis(3);
 
 /// Opens epochs of a running pipeline.
 pub struct LivePacer {
@@ -169,7 +169,7 @@ impl Pacer for LivePacer {
             return Pace::Open(Tick { opened: now, recorded, is_last: false });
         }
         if self.is_hasty(epoch) {
-            self.hint.wake.all();
+            self.hint.wake.first_at(self.opened + SHORTEST);
             return Pace::Wait;
         }
         let opened = wall_time();
