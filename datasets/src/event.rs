@@ -279,7 +279,10 @@ pub struct EventBatch {
 /// at once, and no more: tens of megabytes an epoch would else come from the kernel, page by page, and
 /// go back to it from another thread.
 #[derive(Clone, Debug, Default)]
-pub struct BatchPool(Arc<Mutex<Vec<(Vec<EventRow>, String)>>>);
+pub struct BatchPool(Arc<Mutex<Vec<Buffers>>>);
+
+/// Rows and text of a batch, empty.
+type Buffers = (Vec<EventRow>, String);
 
 impl BatchPool {
     /// Batches kept at most; more than are under way in a pipeline that keeps up.
@@ -300,7 +303,7 @@ impl BatchPool {
         }
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, Vec<(Vec<EventRow>, String)>> {
+    fn kept(&self) -> std::sync::MutexGuard<'_, Vec<Buffers>> {
         // Nothing that holds the lock panics.
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
