@@ -64,7 +64,7 @@ fn over(input: &Input, amount: i64) -> bool {
     input.amount.is_some_and(|known| known > Money::from_units(amount))
 }
 
-const SPECS: [Spec; 7] = [
+const SPECS: [Spec; 11] = [
     Spec {
         id: "a-day",
         window: Window::Day,
@@ -131,6 +131,34 @@ const SPECS: [Spec; 7] = [
             target: 25,
         }],
     },
+    // From here on they ask what others ask, and share with them.
+    Spec {
+        id: "h-twin",
+        window: Window::Week,
+        is_active: always,
+        stages: &[Stage { on: &["bet_placed"], accepts: all, measure: Measure::Count, target: 5 }],
+    },
+    Spec {
+        id: "i-again",
+        window: Window::Once,
+        is_active: always,
+        stages: &[
+            Stage { on: &["bet_placed"], accepts: all, measure: Measure::Count, target: 2 },
+            Stage { on: &["bet_placed"], accepts: all, measure: Measure::Count, target: 3 },
+        ],
+    },
+    Spec {
+        id: "j-paused-twin",
+        window: Window::Day,
+        is_active: |time| time < at(24 * 9) || at(24 * 13) <= time,
+        stages: &[Stage { on: &["bet_placed"], accepts: all, measure: Measure::Count, target: 2 }],
+    },
+    Spec {
+        id: "k-run-twin",
+        window: Window::Week,
+        is_active: always,
+        stages: &[Stage { on: &["bet_settled"], accepts: |input, _| over(input, 3), measure: Measure::Run, target: 3 }],
+    },
 ];
 
 /// The same missions as their definitions, in the order in which they take effect.
@@ -152,6 +180,11 @@ pub(crate) fn definitions(lateness_days: i64) -> Vec<DefinitionRecord> {
     let sum = r#""measure":{"kind":"sum","field":"amount"}"#;
     let every = r#""on":["login","bet_placed","withdrawal"],"#;
     let slots = r#""on":["login","bet_placed","withdrawal"],"where":"game_type == 'slots'","#;
+    let bets = |target| format!(r#"{{"on":["bet_placed"],"measure":{{"kind":"count"}},"target":"{target}"}}"#);
+    let twin = |status: &str| {
+        let text = text("j-paused-twin", &format!(r#"{day},"stages":[{}]"#, bets(2)));
+        Some(text.replace(r#""status":"active""#, &format!(r#""status":"{status}""#)))
+    };
     let first = [
         ("a-day", format!(r#"{day},"stages":[{{"on":["bet_placed"],"measure":{{"kind":"count"}},"target":"2"}}]"#)),
         (
@@ -179,12 +212,23 @@ pub(crate) fn definitions(lateness_days: i64) -> Vec<DefinitionRecord> {
                 .to_owned(),
         ),
         ("g-net", format!(r#""stages":[{{"on":["bet_placed","adjustment"],{sum},"target":"25"}}]"#)),
+        ("h-twin", format!(r#"{week},"stages":[{}]"#, bets(5))),
+        ("i-again", format!(r#""stages":[{},{}]"#, bets(2), bets(3))),
+        (
+            "k-run-twin",
+            format!(
+                r#"{week},"stages":[{{"on":["bet_settled"],"where":"amount > 3","measure":{{"kind":"run"}},"target":"3"}}]"#
+            ),
+        ),
     ];
     let first = first.into_iter().map(|(id, rest)| (id, Some(text(id, &rest)), -240));
     let later = [
         ("f-paused", paused("active", every), -240),
+        ("j-paused-twin", twin("active"), -240),
         ("f-paused", paused("paused", every), 24 * 8),
+        ("j-paused-twin", twin("paused"), 24 * 9),
         ("f-paused", paused("active", slots), 24 * 12),
+        ("j-paused-twin", twin("active"), 24 * 13),
         ("f-paused", None, 24 * 22),
     ];
     first.chain(later).zip(0..).map(|((id, text, hours), offset)| record(id, text, hours, offset)).collect()
