@@ -255,4 +255,34 @@ fn a_replay_by_the_command_line_says_what_it_did() {
     assert_eq!(summary["accepted"], play.tally.accepted());
     assert_eq!(summary["duplicates"], play.tally.duplicates);
     assert_eq!(summary["already_reversed"], play.tally.already_reversed);
+
+    let (code, said, error) =
+        questline(["replay", "--config", &config, "--input", &input, "--out", &out_text, "--format", "json"]);
+    assert_eq!(code, 0, "{error}");
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&said["counters"], &said["out"]), (&summary, &Value::from(out_text)));
+}
+
+#[test]
+fn a_program_reads_what_validate_finds() {
+    let bench = Bench::new(PIPELINE);
+    let validate = |config: &str, missions: &str| {
+        fs::write(bench.path("pipeline.toml"), config).unwrap();
+        fs::write(bench.path("missions.jsonl"), missions).unwrap();
+        let [config, missions] =
+            ["pipeline.toml", "missions.jsonl"].map(|name| bench.path(name).to_str().unwrap().to_owned());
+        let (code, said, error) =
+            questline(["validate", "--config", &config, "--missions", &missions, "--format", "json"]);
+        assert_eq!(error, "");
+        (code, serde_json::from_str::<Value>(&said).unwrap())
+    };
+    let mission = r#"{"mission_id":"m","version":1,"name":"M","status":"active","stages":[{"on":["login"],"measure":{"kind":"count"},"target":"1"}]}"#;
+    let (code, said) = validate(PIPELINE, mission);
+    assert_eq!((code, &said["valid"], &said["definitions"]), (0, &Value::from(true), &Value::from(1)), "{said}");
+    let (code, said) = validate(PIPELINE, &mission.replace("\"1\"", "\"0\""));
+    assert_eq!((code, &said["valid"]), (2, &Value::from(false)), "{said}");
+    assert!(said["errors"][0].as_str().unwrap().contains("missions.jsonl"), "{said}");
+    let (code, said) = validate("[pipeline]\nname = \"p\"\nworkrs = 2\n", mission);
+    assert_eq!(code, 2);
+    assert!(said["errors"][0].as_str().unwrap().contains("workrs"), "{said}");
 }

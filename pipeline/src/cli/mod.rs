@@ -48,6 +48,15 @@ impl From<String> for Failure {
     }
 }
 
+/// For people or for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// Lines for people.
+    Text,
+    /// One JSON object on standard output.
+    Json,
+}
+
 /// Where a configuration is.
 #[derive(Debug, clap::Args)]
 struct ConfigArgs {

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use serde_json::json;
+
 use super::show::{Progress, thousands};
-use super::{ConfigArgs, Failure};
+use super::{ConfigArgs, Failure, Format};
 use crate::replay::Replay;
 use crate::replay::input::Input;
 
@@ -24,6 +26,9 @@ pub(super) struct ReplayArgs {
     /// Worker threads; the configuration's by default.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
+    /// How to tell what was done.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
 }
 
 impl ReplayArgs {
@@ -40,6 +45,10 @@ impl ReplayArgs {
         progress.finish();
         let counters = outcome?.counters;
         let seconds = started.elapsed().as_secs_f64();
+        if self.format == Format::Json {
+            println!("{}", json!({"counters": counters, "seconds": seconds, "out": self.out}));
+            return Ok(());
+        }
         let refused: u64 = counters.dead_letters.values().sum();
         println!(
             "{} events read, {} accepted, {} refused",

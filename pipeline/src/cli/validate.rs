@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use datasets::mission::Mission;
+use serde_json::json;
 
-use super::{ConfigArgs, Failure};
+use super::{ConfigArgs, Failure, Format};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Validate {
@@ -13,27 +14,46 @@ pub(super) struct Validate {
     /// Mission definitions: one JSON object, an array of them, or one on each line.
     #[arg(long, value_name = "FILE")]
     missions: Option<PathBuf>,
+    /// How to tell what was found.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
 }
 
 impl Validate {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let config = self.config.load()?;
+        let found = self.check();
+        if self.format == Format::Json {
+            let (errors, definitions) = match &found {
+                Ok(definitions) => (Vec::new(), *definitions),
+                Err(Failure::Invalid(errors)) => (errors.clone(), 0),
+                Err(Failure::Failed(error)) => (vec![error.clone()], 0),
+            };
+            println!("{}", json!({"valid": found.is_ok(), "definitions": definitions, "errors": errors}));
+            // They have been said.
+            return found.map(drop).map_err(|_| Failure::Invalid(Vec::new()));
+        }
+        let definitions = found?;
         println!("{}: valid", self.config.config.display());
-        let Some(path) = self.missions else { return Ok(()) };
+        if let Some(path) = &self.missions {
+            println!("{}: {definitions} valid definitions", path.display());
+        }
+        Ok(())
+    }
+
+    /// How many definitions there are.
+    fn check(&self) -> Result<usize, Failure> {
+        let config = self.config.load()?;
+        let Some(path) = &self.missions else { return Ok(0) };
         let defaults = crate::plan::mission_defaults(&config);
         let mut errors = Vec::new();
-        let definitions = definitions(&path).map_err(|error| Failure::Invalid(vec![error]))?;
+        let definitions = definitions(path).map_err(|error| Failure::Invalid(vec![error]))?;
         for Definition { place, text } in &definitions {
             let key = mission_id(text).unwrap_or_default();
             if let Err(wrong) = Mission::parse(&key, text, &defaults) {
                 errors.extend(wrong.iter().map(|error| format!("{place}: {key}: {error}")));
             }
         }
-        if !errors.is_empty() {
-            return Err(Failure::Invalid(errors));
-        }
-        println!("{}: {} valid definitions", path.display(), definitions.len());
-        Ok(())
+        if errors.is_empty() { Ok(definitions.len()) } else { Err(Failure::Invalid(errors)) }
     }
 }
 
