@@ -378,23 +378,31 @@ fn range(span: Span) -> std::ops::Range<usize> {
     start..start + usize::try_from(span.len).expect("usize holds a u32")
 }
 
+/// What is absent is left out. Each part begins with a tag of its own, and a text with its length, so that neighbours
+/// cannot trade characters and absent differs from empty.
 fn content_fingerprint(event: &Event<'_>) -> u128 {
     let mut bytes = smallvec::SmallVec::<[u8; 512]>::new();
-    for field in TextField::CONTENT {
-        let text = event.text(field);
-        // Length first, so that neighbouring fields cannot trade characters; absent differs from empty.
-        let len = text.map_or(u32::MAX, |text| u32::try_from(text.len()).expect("a span's length is a u32"));
-        bytes.extend_from_slice(&len.to_le_bytes());
-        bytes.extend_from_slice(text.unwrap_or("").as_bytes());
+    for (tag, field) in (0..).zip(TextField::CONTENT) {
+        if let Some(text) = event.text(field) {
+            let [a, b, c, d] = u32::try_from(text.len()).expect("a span's length is a u32").to_le_bytes();
+            bytes.extend_from_slice(&[tag, a, b, c, d]);
+            bytes.extend_from_slice(text.as_bytes());
+        }
     }
-    let optional = |money: Option<Money>| money.map_or(i128::MIN, Money::raw);
-    for money in [optional(event.amount), event.bonus_amount.raw(), optional(event.exchange_rate), optional(event.odds)]
-    {
-        bytes.extend_from_slice(&money.to_le_bytes());
+    let amounts = [event.amount, Some(event.bonus_amount), event.exchange_rate, event.odds];
+    for (tag, amount) in (64..).zip(amounts) {
+        if let Some(amount) = amount {
+            bytes.push(tag);
+            bytes.extend_from_slice(&amount.raw().to_le_bytes());
+        }
     }
-    bytes.extend_from_slice(&event.event_time.micros().to_le_bytes());
-    bytes.extend_from_slice(&event.until.map_or(i64::MIN, Timestamp::micros).to_le_bytes());
-    bytes.push(event.granted.map_or(2, u8::from));
+    for (tag, time) in (96..).zip([Some(event.event_time), event.until]) {
+        if let Some(time) = time {
+            bytes.push(tag);
+            bytes.extend_from_slice(&time.micros().to_le_bytes());
+        }
+    }
+    bytes.extend(event.granted.map(|granted| 128 + u8::from(granted)));
     fingerprint(&bytes)
 }
 

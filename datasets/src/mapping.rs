@@ -89,7 +89,7 @@ impl Mapper {
             Some([]) => return Err(not_json("the record's value is empty".to_owned())),
             Some(bytes) => bytes,
         };
-        let text = std::str::from_utf8(bytes).map_err(|error| Refused {
+        let text = simdutf8::compat::from_utf8(bytes).map_err(|error| Refused {
             reason: Reason::InvalidUtf8,
             detail: format!("the record's value is no UTF-8 from byte {} on", error.valid_up_to()),
         })?;

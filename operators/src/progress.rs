@@ -133,7 +133,20 @@ impl Progress {
             self.fold.fold_again(counted.order, mission, sequence);
         }
         #[cfg(test)]
-        self.fold.assert_folded(mission, sequence);
+        self.assert_folded(history, sequence);
+    }
+
+    /// Adds the value of one more live contribution to the first stage, if `version` judges, adds there, and stays
+    /// under its `target`: then there is nothing else to do, and nothing to announce. Else does nothing.
+    #[inline]
+    pub fn add(&mut self, value: Money, version: usize, target: Money) -> bool {
+        self.announced.is_none() && self.judged_by() == version && self.fold.add(value, target)
+    }
+
+    /// Fails unless the fold is that of the whole sequence.
+    #[cfg(test)]
+    pub(crate) fn assert_folded(&self, history: &MissionHistory, sequence: &dyn Sequence) {
+        self.fold.assert_folded(&history.version(self.judged_by()).mission, sequence);
     }
 
     /// Contributions of `order` changed.

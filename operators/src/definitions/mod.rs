@@ -90,6 +90,33 @@ impl MissionHistory {
         judge.from <= time && next.is_none_or(|next| time < next.from)
     }
 
+    /// Where a contribution at `time` in `generation` belongs, as [`counts`](Self::counts) and
+    /// [`window_at`](Self::window_at) tell. Narrows `bounds` to times around it with the same answer.
+    pub fn place(
+        &self,
+        (version, stage): (usize, u8),
+        generation: Generation,
+        time: Timestamp,
+        bounds: &mut Bounds,
+    ) -> Option<(Timestamp, Option<Timestamp>)> {
+        let judge = &self.0[version];
+        let is_known = judge.superseded.get(usize::from(stage)).is_some_and(|since| generation >= *since);
+        let next = self.0.get(version + 1).filter(|_| is_known);
+        bounds.cut(time, judge.from);
+        bounds.cut(time, judge.mission.start);
+        judge.mission.end.into_iter().for_each(|end| bounds.cut(time, end.plus_micros(1)));
+        next.into_iter().for_each(|next| bounds.cut(time, next.from));
+        if !self.counts(version, stage, generation, time) {
+            return None;
+        }
+        let (window, end) = self.window_at(version, time)?;
+        if let Some(end) = end {
+            bounds.cut(time, window);
+            bounds.cut(time, end);
+        }
+        Some((window, end))
+    }
+
     /// The class of the first version's first stage, if that version was active.
     pub fn first_class(&self) -> Option<ClassId> {
         self.0[0].classes.first().copied()
@@ -147,6 +174,34 @@ impl MissionHistory {
     }
 }
 
+/// Times `from..to` with one answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The first.
+    pub from: Timestamp,
+    /// The first beyond.
+    pub to: Timestamp,
+}
+
+impl Bounds {
+    /// All times but the very last.
+    pub const ALL: Bounds = Bounds { from: Timestamp::MIN, to: Timestamp::MAX };
+
+    /// The answer holds for `time`.
+    pub fn contain(&self, time: Timestamp) -> bool {
+        self.from <= time && time < self.to
+    }
+
+    /// The answer for `time` may change at `edge`.
+    fn cut(&mut self, time: Timestamp, edge: Timestamp) {
+        if time < edge {
+            self.to = self.to.min(edge);
+        } else {
+            self.from = self.from.max(edge);
+        }
+    }
+}
+
 /// What a definition record did.
 #[derive(Clone, Debug)]
 pub enum Applied {
@@ -173,6 +228,8 @@ pub struct Definitions {
     /// Over the classes of all versions, since a late event is judged by the version of its time.
     index: StageIndex<ClassId>,
     is_indexed: bool,
+    /// Counts changes: what was worked out from definitions holds for one revision.
+    revision: u64,
 }
 
 impl Definitions {
@@ -180,7 +237,15 @@ impl Definitions {
     pub fn new(defaults: MissionDefaults) -> Self {
         let index = StageIndex::new(std::iter::empty());
         let classes = Classes::default();
-        Definitions { defaults, slots: HashMap::default(), histories: Vec::new(), classes, index, is_indexed: true }
+        Definitions {
+            defaults,
+            slots: HashMap::default(),
+            histories: Vec::new(),
+            classes,
+            index,
+            is_indexed: true,
+            revision: 0,
+        }
     }
 
     /// Brings the index up to date: once for all the definitions of an epoch.
@@ -201,6 +266,11 @@ impl Definitions {
         self.index.candidates(event, found);
     }
 
+    /// Of the definitions as they are.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
     /// A class.
     pub fn class(&self, id: ClassId) -> &Class {
         self.classes.get(id)
@@ -219,6 +289,7 @@ impl Definitions {
     /// Applies one record.
     pub fn apply(&mut self, record: &DefinitionRecord) -> Applied {
         self.is_indexed = false;
+        self.revision += 1;
         let slot = self.slots.get(record.key.as_str()).copied();
         let Some(text) = &record.text else {
             if let Some(slot) = slot {

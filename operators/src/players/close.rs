@@ -332,15 +332,15 @@ pub(super) struct Arrival<'a> {
 
 /// All events of an epoch, by player in [`Arrival::place`]'s order, each player's in that of coordinates.
 fn in_order_of_coordinates(batches: &[Arc<EventBatch>]) -> Vec<Arrival<'_>> {
-    let events = batches.iter().flat_map(|batch| batch.iter());
-    let mut events: Vec<_> = events
-        .map(|event| {
-            let place = event.player_hash.rotate_right(KeyGroup::BITS);
-            Arrival { place, event, key: TransactionKey::of(&event), is_accepted: false }
-        })
-        .collect();
-    events.sort_unstable_by_key(|arrival| (arrival.place, arrival.event.at));
-    events
+    let events: Vec<Event<'_>> = batches.iter().flat_map(|batch| batch.iter()).collect();
+    let places = events.iter().map(|event| event.player_hash.rotate_right(KeyGroup::BITS));
+    let mut order: Vec<(u64, usize)> = places.zip(0..).collect();
+    order.sort_unstable_by(|(a, i), (b, j)| a.cmp(b).then_with(|| events[*i].at.cmp(&events[*j].at)));
+    let arrivals = order.into_iter().map(|(place, index)| {
+        let event = events[index];
+        Arrival { place, event, key: TransactionKey::of(&event), is_accepted: false }
+    });
+    arrivals.collect()
 }
 
 impl Group {

@@ -1,21 +1,42 @@
 //! Moves a player's missions by the ledger's effects.
 
-use datasets::{Event, Timestamp};
+use datasets::mission::Measure;
+use datasets::{Event, Money, Timestamp};
 
 use super::Player;
 use super::facts::{self, Value};
 use super::occurrences::{OccurrenceKey, Occurrences};
 use super::tracks::{OccurrenceSequence, Tracks};
 use crate::contributions::Contribution;
-use crate::definitions::{ClassId, Definitions, Generation};
+use crate::definitions::{Bounds, ClassId, Definitions, Generation, MissionHistory, User};
 use crate::ledger::{Effect, EffectKind, Order};
 use crate::progress::{Counted, Progress, Shift};
 
-/// Lists that are reused between events.
+/// What is reused between events.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     candidates: Vec<ClassId>,
     places: Vec<Place>,
+    /// By class, where its contributions of late belonged: events come in runs.
+    recent: Vec<Recent>,
+    /// Of the definitions that `recent` follows from.
+    revision: u64,
+}
+
+/// Where contributions to a class belong, for times within bounds and for what is ingested in time for all.
+#[derive(Debug)]
+struct Recent {
+    bounds: Bounds,
+    /// Until then nothing is late.
+    moves_until: Timestamp,
+    places: Vec<Place>,
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        let nothing = Bounds { from: Timestamp::MAX, to: Timestamp::MIN };
+        Recent { bounds: nothing, moves_until: Timestamp::MIN, places: Vec::new() }
+    }
 }
 
 /// A stage of an occurrence to which a contribution belongs.
@@ -26,8 +47,17 @@ struct Place {
     /// Of a recurring window.
     end: Option<Timestamp>,
     version: usize,
-    /// The occurrence is not moved any more by what is ingested when the cause was.
-    is_late: bool,
+    /// The last ingest time that moves the occurrence.
+    moves_until: Timestamp,
+    /// The newest version and the target of its first stage, if `stage` is that and adds.
+    sum: Option<SumTarget>,
+}
+
+/// See [`Place::sum`].
+#[derive(Clone, Copy, Debug)]
+struct SumTarget {
+    version: usize,
+    target: Money,
 }
 
 /// One event's way through its player's missions.
@@ -88,50 +118,72 @@ impl<'a> Touch<'a> {
         if value == Value::Absent {
             return;
         }
-        let mut places = std::mem::take(&mut self.scratch.places);
-        self.find_places(id, class.generation, order, &mut places);
-        let in_time = places.iter().any(|place| !place.is_late);
-        self.late |= places.iter().any(|place| place.is_late);
+        let recent = self.take_recent(id, class.generation, order.0);
+        let in_time = recent.places.iter().any(|place| !self.is_late(place));
+        self.late |= self.ingest_time > recent.moves_until;
         match value {
             Value::Of(value) => {
                 let known = self.tracks.find(id, order).map(|(_, contribution)| contribution);
                 if in_time || known.is_some() {
                     let contribution = Contribution { order, qualifies, live, value };
-                    self.set(&places, known.as_ref(), &contribution, (id, class.generation));
+                    self.set(&recent.places, known.as_ref(), &contribution, (id, class.generation));
                 }
             }
             _ => self.held |= in_time,
         }
-        self.scratch.places = places;
+        self.scratch.recent[index(id)] = recent;
+    }
+
+    /// Where contributions to a class belong that count at `time` and are made now. To be put back.
+    fn take_recent(&mut self, id: ClassId, generation: Generation, time: Timestamp) -> Recent {
+        let revision = self.definitions.revision();
+        if std::mem::replace(&mut self.scratch.revision, revision) != revision {
+            self.scratch.recent.clear();
+        }
+        if self.scratch.recent.len() <= index(id) {
+            self.scratch.recent.resize_with(index(id) + 1, Recent::default);
+        }
+        let mut recent = std::mem::take(&mut self.scratch.recent[index(id)]);
+        if !recent.bounds.contain(time) {
+            recent.bounds = self.find_places(id, generation, time, &mut recent.places);
+            recent.moves_until = recent.places.iter().map(|place| place.moves_until).min().unwrap_or(Timestamp::MAX);
+        }
+        recent
     }
 
     /// Changes what the fact of `order` had contributed, wherever it had.
     fn correct(&mut self, order: Order, live: bool) {
         let mut places = std::mem::take(&mut self.scratch.places);
         for (class, generation, known) in self.tracks.of(order) {
-            self.find_places(class, generation, order, &mut places);
+            self.find_places(class, generation, order.0, &mut places);
             places.retain(|place| self.occurrences.get(place.key).is_some());
             let is_moved = |place: &Place| self.tracks.is_live(&known, place.key) != live;
-            self.late |= places.iter().any(|place| place.is_late && is_moved(place));
+            self.late |= places.iter().any(|place| self.is_late(place) && is_moved(place));
             self.set(&places, Some(&known), &Contribution { live, ..known }, (class, generation));
         }
         self.scratch.places = places;
     }
 
-    /// Replaces the contents of `places` by those of a contribution of `order` in a generation of a class.
-    fn find_places(&self, class: ClassId, generation: Generation, order: Order, places: &mut Vec<Place>) {
+    /// The occurrence is not moved any more by what is ingested when the cause was.
+    fn is_late(&self, place: &Place) -> bool {
+        self.ingest_time > place.moves_until
+    }
+
+    /// Replaces the contents of `places` by those of a contribution at `time` in a generation of a class.
+    /// Answers the times around it with the same places.
+    fn find_places(&self, class: ClassId, generation: Generation, time: Timestamp, places: &mut Vec<Place>) -> Bounds {
         places.clear();
-        for user in &self.definitions.class(class).users {
-            let history = self.definitions.history(user.slot);
+        let mut bounds = Bounds::ALL;
+        for User { slot, version, stage } in self.definitions.class(class).users.iter().copied() {
+            let history = self.definitions.history(slot);
             // Judged by the version in force at its event time.
-            if !history.counts(user.version, user.stage, generation, order.0) {
-                continue;
-            }
-            let Some((window, end)) = history.window_at(user.version, order.0) else { continue };
-            let is_late = history.moves_until(end).is_some_and(|until| self.ingest_time > until);
-            let key = OccurrenceKey::new(user.slot, window, self.definitions);
-            places.push(Place { key, stage: user.stage, end, version: user.version, is_late });
+            let place = history.place((version, stage), generation, time, &mut bounds);
+            let Some((window, end)) = place else { continue };
+            let key = OccurrenceKey::new(slot, window, self.definitions);
+            let moves_until = history.moves_until(end).unwrap_or(Timestamp::MAX);
+            places.push(Place { key, stage, end, version, moves_until, sum: sum_target(history, stage) });
         }
+        bounds
     }
 
     /// Makes `contribution` of what was `known` of its event before. Where it is too late for that, it stays
@@ -143,11 +195,18 @@ impl<'a> Touch<'a> {
         contribution: &Contribution,
         (class, generation): (ClassId, Generation),
     ) {
-        self.tracks.put(class, generation, *contribution);
+        self.tracks.put(class, generation, *contribution, known.is_some());
+        // Nothing is otherwise for one occurrence than for all, and nothing was there before.
+        let is_plain = known.is_none() && contribution.live && !self.tracks.has_overrides();
         let mut hint = 0;
         // Places of one occurrence are neighbours: stages that take the same events.
         for places in places.chunk_by(|a, b| a.key == b.key) {
-            let Place { key, end, is_late, .. } = places[0];
+            let Place { key, end, .. } = places[0];
+            let is_late = self.is_late(&places[0]);
+            if is_plain && !is_late {
+                self.shift(places, &mut hint, false, contribution);
+                continue;
+            }
             let was_live = known.is_some_and(|known| self.tracks.is_live(known, key));
             if !is_late {
                 self.tracks.clear_override(contribution.order, key);
@@ -161,14 +220,27 @@ impl<'a> Touch<'a> {
 
     /// Moves one occurrence, of which `places` are the stages, by `contribution`.
     fn shift(&mut self, places: &[Place], hint: &mut usize, was_live: bool, contribution: &Contribution) {
-        let Place { key, end, version, .. } = places[0];
-        let history = self.definitions.history(key.slot);
+        let Place { key, end, version, sum, .. } = places[0];
         let begun = &mut self.begun;
         let progress = self.occurrences.get_or_begin(key, hint, || {
             begun.push((key, end));
             Progress::new(end, version)
         });
         if was_live != contribution.live {
+            if let ([_], Some(SumTarget { version, target })) = (places, sum)
+                && contribution.live
+                && progress.add(contribution.value, version, target)
+            {
+                #[cfg(test)]
+                {
+                    let (tracks, definitions) = (&*self.tracks, self.definitions);
+                    let end = progress.recurring_end();
+                    let sequence = OccurrenceSequence { tracks, definitions, key, end };
+                    progress.assert_folded(self.definitions.history(key.slot), &sequence);
+                }
+                return;
+            }
+            let history = self.definitions.history(key.slot);
             let end = progress.recurring_end();
             let sequence = OccurrenceSequence { tracks: self.tracks, definitions: self.definitions, key, end };
             if let [place] = places {
@@ -182,4 +254,16 @@ impl<'a> Touch<'a> {
             }
         }
     }
+}
+
+/// The newest version judges what has not completed.
+fn sum_target(history: &MissionHistory, stage: u8) -> Option<SumTarget> {
+    let version = history.newest();
+    let first = history.version(version).mission.stages.first()?;
+    let adds = stage == 0 && first.measure != Measure::Run;
+    adds.then_some(SumTarget { version, target: first.target })
+}
+
+fn index(id: ClassId) -> usize {
+    usize::try_from(id.0).expect("usize holds a u32")
 }

@@ -41,16 +41,17 @@ impl Tracks {
         contributions.filter(|(_, contributions)| contributions.last().is_some_and(|last| last.live)).count()
     }
 
-    /// Adds `contribution` to a class, in its present generation, or puts it in the place of what its event
-    /// contributed before.
-    pub(super) fn put(&mut self, class: ClassId, generation: Generation, contribution: Contribution) {
+    /// Adds `contribution` to a generation of a class, or puts it in the place of what its event contributed
+    /// before, if that `is_known`.
+    pub(super) fn put(&mut self, class: ClassId, generation: Generation, contribution: Contribution, is_known: bool) {
         let index = self.classes.binary_search(&class).unwrap_or_else(|index| {
             self.classes.insert(index, class);
             self.tracks.insert(index, Track(smallvec![(generation, Contributions::default())]));
             index
         });
         let track = &mut self.tracks[index].0;
-        let place = track.iter().position(|(_, contributions)| contributions.find(contribution.order).is_some());
+        let holds = |(_, contributions): &(_, Contributions)| contributions.find(contribution.order).is_some();
+        let place = is_known.then(|| track.iter().position(holds)).flatten();
         let place = place.or_else(|| track.iter().position(|(known, _)| *known == generation));
         let place = place.unwrap_or_else(|| {
             track.push((generation, Contributions::default()));
@@ -79,6 +80,11 @@ impl Tracks {
         let overrides = self.overrides.as_ref();
         let known = overrides.and_then(|overrides| overrides.get(&(contribution.order, key)));
         known.copied().unwrap_or(contribution.live)
+    }
+
+    /// Something is otherwise for one occurrence than the contributions say.
+    pub(super) fn has_overrides(&self) -> bool {
+        self.overrides.is_some()
     }
 
     /// Whatever the contribution of `order` says, for one occurrence it is `live` or not.

@@ -84,6 +84,16 @@ impl FoldState {
         }
     }
 
+    /// See [`Progress::add`](super::Progress::add).
+    #[inline]
+    pub(super) fn add(&mut self, value: Money, target: Money) -> bool {
+        let FoldState::Sum(sum) = self else { return false };
+        let next = i128::from(*sum) + value.raw();
+        let fits = i64::try_from(next).ok().filter(|_| !value.is_negative() && next < target.raw());
+        *sum = fits.unwrap_or(*sum);
+        fits.is_some()
+    }
+
     /// Brings the fold up to date with one change. Answers `false`, and changes nothing, if that takes
     /// folding again.
     pub(super) fn shift(&mut self, counted: &Counted, shift: Shift, mission: &Mission) -> bool {
