@@ -51,29 +51,31 @@ const SHOWN_ENVELOPE: usize = 16 * 1024;
 impl Mapper {
     /// Decodes a record: one event or one refusal, or one for each item of an envelope.
     pub fn decode<S: DecodeSink>(&self, record: &Record<'_>, sink: &mut S) {
-        match self.values_outside(record) {
-            Ok(outside) => self.decode_value(record, outside, sink),
+        // All values of a record are a kilobyte: it is filled where it lies.
+        let mut found = Found::new();
+        match self.values_outside(record, &mut found) {
+            Ok(()) => self.decode_value(record, &mut found, sink),
             Err(refused) => sink.refuse(self.whole_refusal(record, refused, &Found::new())),
         }
     }
 
-    fn decode_value<'a, S: DecodeSink>(&'a self, record: &Record<'a>, outside: Found<'a>, sink: &mut S) {
-        let mut found = outside;
-        let value = match self.scan(record, &mut found) {
+    fn decode_value<'a, S: DecodeSink>(&'a self, record: &Record<'a>, found: &mut Found<'a>, sink: &mut S) {
+        let outside = self.records.as_ref().map(|_| *found);
+        let value = match self.scan(record, found) {
             Ok(value) => value,
-            Err(refused) => return sink.refuse(self.whole_refusal(record, refused, &found)),
+            Err(refused) => return sink.refuse(self.whole_refusal(record, refused, found)),
         };
-        let Some(pointer) = &self.records else {
-            return self.decode_event(record, 0, value, &found, sink);
+        let (Some(pointer), Some(outside)) = (&self.records, outside) else {
+            return self.decode_event(record, 0, value, found, sink);
         };
         match envelope_items(pointer, value) {
-            Err(refused) => sink.refuse(self.whole_refusal(record, refused, &found)),
+            Err(refused) => sink.refuse(self.whole_refusal(record, refused, found)),
             Ok(items) => {
                 let mut index = 0;
                 json::items(items, |item| {
                     let mut own = outside;
                     self.names.visit_all(item, &mut own);
-                    own.inherit(&found);
+                    own.inherit(found);
                     self.decode_event(record, index, item, &own, sink);
                     index += 1;
                 });
@@ -104,8 +106,7 @@ impl Mapper {
     }
 
     /// The values of the record's key and headers, and the constants.
-    fn values_outside<'a>(&'a self, record: &Record<'a>) -> Result<Found<'a>, Refused> {
-        let mut found = Found::new();
+    fn values_outside<'a>(&'a self, record: &Record<'a>, found: &mut Found<'a>) -> Result<(), Refused> {
         for (slot, place) in &self.outside {
             let bytes = match place {
                 Outside::Constant(text) => Some(text.as_bytes()),
@@ -118,7 +119,7 @@ impl Mapper {
             })?;
             found.set(*slot, Value::plain(text));
         }
-        Ok(found)
+        Ok(())
     }
 
     fn decode_event<'a, S: DecodeSink>(

@@ -36,7 +36,7 @@ fn kill_in_mid_load(scenario: &Scenario, mut run: Questline, mut share: usize, g
         if grown >= growth {
             return Some((grown, true));
         }
-        let piece = share.min(700);
+        let piece = share.min(250);
         if piece > 0 {
             scenario.feed(piece);
             share -= piece;
@@ -63,7 +63,7 @@ fn killed_at_any_moment_nothing_is_lost_and_nothing_is_repeated() {
         let backlog = share / usize::try_from(dice.between(1, 4)).expect("1 to 4");
         scenario.feed(backlog);
         let run = scenario.run(workers);
-        let growth = dice.between(1, 40);
+        let growth = dice.between(1, 12);
         told.push(kill_in_mid_load(&scenario, run, share - backlog, growth));
     }
     let at_work = told.iter().filter(|(_, is_at_work)| *is_at_work).count();
