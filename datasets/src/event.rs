@@ -286,7 +286,7 @@ type Buffers = (Vec<EventRow>, String);
 
 impl BatchPool {
     /// Batches kept at most; more than are under way in a pipeline that keeps up.
-    const KEPT: usize = 256;
+    const KEPT: usize = 32;
 
     /// An empty batch.
     pub fn batch(&self, worker: usize, lane: u16) -> EventBatch {

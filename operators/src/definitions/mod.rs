@@ -90,6 +90,24 @@ impl MissionHistory {
         judge.from <= time && next.is_none_or(|next| time < next.from)
     }
 
+    /// Times that [`window_at`](Self::window_at) may put into the window that starts at `window`, by the shape that
+    /// `version` gives to windows: half-open, without an end where there is only one window. `None`: no times.
+    pub fn times_of(&self, version: usize, window: Timestamp) -> Option<(Timestamp, Option<Timestamp>)> {
+        match &self.0[version].mission.window {
+            // It keeps the start it had first, which an edit may have moved since.
+            Window::Once => (self.version(0).mission.start == window).then_some((Timestamp::MIN, None)),
+            Window::Every { every, zone, .. } => {
+                let (start, end) = datasets::time::window(*every, zone, window);
+                (start == window).then_some((start, Some(end)))
+            }
+        }
+    }
+
+    /// A version has only one window.
+    pub fn has_once(&self) -> bool {
+        self.0.iter().any(|version| version.mission.window == Window::Once)
+    }
+
     /// Where a contribution at `time` in `generation` belongs, as [`counts`](Self::counts) and
     /// [`window_at`](Self::window_at) tell. Narrows `bounds` to times around it with the same answer.
     pub fn place(

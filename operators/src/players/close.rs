@@ -178,8 +178,7 @@ impl Players {
             let history = self.definitions.history(slot);
             let Player { occurrences, tracks } = &mut *player;
             let progress = occurrences.get_mut(key).expect("it has just moved");
-            let end = progress.recurring_end();
-            let contributions = OccurrenceSequence { tracks, definitions: &self.definitions, key, end };
+            let contributions = OccurrenceSequence { tracks, definitions: &self.definitions, key };
             let Some(announcement) = progress.announce(Cause::Event, history, &contributions) else { continue };
             let player = id.clone();
             let position = Position { phase: Phase::Events, time: event.event_time, at: event.at, player, sequence };
@@ -261,8 +260,8 @@ impl Players {
             let open =
                 windows.filter(|(_, progress)| progress.window_end(history).is_none_or(|end| version.from <= end));
             for ((key, progress), sequence) in open.zip(0..) {
-                let (window, end) = (key.window, progress.recurring_end());
-                let contributions = OccurrenceSequence { tracks, definitions: &self.definitions, key, end };
+                let window = key.window;
+                let contributions = OccurrenceSequence { tracks, definitions: &self.definitions, key };
                 let cause = Cause::Definition(version.from);
                 let Some(announcement) = progress.announce(cause, history, &contributions) else { continue };
                 let (time, player) = (record.ingest_time, id.clone());

@@ -111,12 +111,12 @@ impl Player {
     /// From when on contributions to a class are needed by an occurrence; `None`: none is.
     fn needed_from(&self, class: ClassId, definitions: &Definitions) -> Option<Timestamp> {
         let users = definitions.class(class).users.iter();
-        let occurrences = users.flat_map(|user| self.occurrences.of(user.slot, definitions));
-        // The only window of a mission keeps the start it had first, which an edit may have moved since.
-        let from = occurrences.map(|index| match self.occurrences.progress[index].is_once() {
-            true => Timestamp::MIN,
-            false => self.occurrences.keys[index].window,
+        let windows = users.flat_map(|user| {
+            let has_once = definitions.history(user.slot).has_once();
+            let of = self.occurrences.of(user.slot, definitions);
+            // The only window of a mission keeps the start it had first, which an edit may have moved since.
+            of.map(move |index| if has_once { Timestamp::MIN } else { self.occurrences.keys[index].window })
         });
-        from.min()
+        windows.min()
     }
 }

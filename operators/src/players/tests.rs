@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
+use datasets::Money;
+
 use super::*;
+use crate::definitions::DefinitionRecord;
 use crate::testing::{
-    Arrival, LedgerOracle, MissionOracle, Occurrence, Rng, Run, Standing, cut, definitions, interleave, random_script,
-    rules, sums, sums_of_postings, value_rows,
+    Arrival, Input, LedgerOracle, MissionOracle, Occurrence, Rng, Run, Standing, at, batch, cut, definitions,
+    interleave, random_script, record, rules, sums, sums_of_postings, value_rows,
 };
 
 impl Players {
@@ -124,4 +127,77 @@ fn any_cutting_and_any_order_of_arrival_give_the_same_facts() {
             assert_eq!(live, expected.0, "{name}");
         }
     }
+}
+
+/// Runs epochs of (definitions, inputs) and answers the run.
+fn epochs(parts: Vec<(Vec<DefinitionRecord>, Vec<Input>)>) -> Run {
+    let mut run = Run::new(Vec::new());
+    for ((definitions, mut inputs), offset) in parts.into_iter().zip(0..) {
+        inputs.iter_mut().for_each(|input| input.at.offset = offset);
+        let clock = inputs.iter().map(|input| input.ingest_time).max().unwrap_or(at(0));
+        run.close(definitions, &batch(&inputs), (clock, clock));
+    }
+    run
+}
+
+fn defined(rest: &str, hours: i64) -> DefinitionRecord {
+    let text = format!(
+        r#"{{"mission_id":"m","version":1,"name":"m","status":"active","start":"{}","lateness":"P60D",{rest}}}"#,
+        at(-240)
+    );
+    record("m", Some(text), hours, hours + 1000)
+}
+
+fn progress_of(run: &Run) -> Vec<Money> {
+    run.standings().into_values().map(|standing| standing.progress).collect()
+}
+
+#[test]
+fn an_edit_of_the_window_keeps_what_the_same_start_holds() {
+    let bets = r#""stages":[{"on":["bet_placed"],"measure":{"kind":"count"},"target":"3"}]"#;
+    let day = defined(&format!(r#""window":{{"every":"day","zone":"UTC"}},{bets}"#), -240);
+    let week = defined(&format!(r#""window":{{"every":"week","zone":"UTC"}},{bets}"#), 48);
+    let bet = |id: &str, hours| vec![Input::new("bet_placed", id, hours, "1")];
+    let run = epochs(vec![
+        (vec![day], bet("a", 1)),
+        (vec![week], bet("b", 73)),
+        (vec![], bet("c", 74)),
+        (vec![], bet("d", 75)),
+    ]);
+    assert_eq!(run.live().len(), 1);
+    assert_eq!(run.messages[0].completed_at, at(74));
+    assert_eq!(progress_of(&run), [Money::from_units(4)]);
+}
+
+#[test]
+fn what_enters_again_after_an_edit_counts_once() {
+    let sum = |target| {
+        format!(r#""stages":[{{"on":["deposit"],"measure":{{"kind":"sum","field":"amount"}},"target":"{target}"}}]"#)
+    };
+    let reversal = |id, of, family, hours| vec![Input::reversal(id, of, family, hours)];
+    // Read before the edit, though it counts after it.
+    let deposit = Input { ingest_time: at(0), ..Input::new("deposit", "t", 2, "60").status("approved") };
+    let run = epochs(vec![
+        (vec![defined(&sum(130), -240)], vec![deposit]),
+        (vec![defined(&sum(120), 1)], reversal("r1", "t", "deposit", 3)),
+        (vec![], reversal("r2", "r1", "reversal", 4)),
+        (vec![defined(&sum(115), 5)], vec![]),
+    ]);
+    assert_eq!(progress_of(&run), [Money::from_units(60)]);
+    assert_eq!(run.messages, []);
+}
+
+#[test]
+fn an_earlier_stage_reached_earlier_is_seen_behind_a_correction() {
+    let stages = r#""stages":[{"on":["bet_placed"],"measure":{"kind":"count"},"target":"1"},
+        {"on":["adjustment"],"measure":{"kind":"count"},"target":"1"}]"#;
+    let run = epochs(vec![
+        (vec![defined(stages, -240)], vec![Input::new("adjustment", "d", 2, "1")]),
+        (vec![], vec![Input::new("bet_placed", "e", 3, "1")]),
+        (vec![], vec![Input::new("adjustment", "x", 4, "1")]),
+        (vec![], vec![Input::reversal("r", "x", "adjustment", 5)]),
+        (vec![], vec![Input { ingest_time: at(6), ..Input::new("bet_placed", "y", 1, "1") }]),
+    ]);
+    let told: Vec<_> = run.messages.iter().map(|message| (message.revision, message.completed_at)).collect();
+    assert_eq!(told, [(1, at(4)), (1, at(4)), (2, at(2))]);
 }

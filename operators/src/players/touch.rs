@@ -6,7 +6,7 @@ use datasets::{Event, Money, Timestamp};
 use super::Player;
 use super::facts::{self, Value};
 use super::occurrences::{OccurrenceKey, Occurrences};
-use super::tracks::{OccurrenceSequence, Tracks};
+use super::tracks::{OccurrenceSequence, Override, Tracks};
 use crate::contributions::Contribution;
 use crate::definitions::{Bounds, ClassId, Definitions, Generation, MissionHistory, User};
 use crate::ledger::{Effect, EffectKind, Order};
@@ -112,26 +112,54 @@ impl<'a> Touch<'a> {
     }
 
     fn contribute(&mut self, id: ClassId, event: &Event<'_>, order: Order, live: bool) {
+        let recent = self.take_recent(id, self.definitions.class(id).generation, order.0);
+        let known = self.tracks.find(id, order);
+        // Without both, as behind versions that are superseded, there is nothing to ask the event.
+        if !recent.places.is_empty() || known.is_some() {
+            self.contribute_to(id, &recent, known, event, (order, live));
+        }
+        self.scratch.recent[index(id)] = recent;
+    }
+
+    fn contribute_to(
+        &mut self,
+        id: ClassId,
+        recent: &Recent,
+        known: Option<(Generation, Contribution)>,
+        event: &Event<'_>,
+        (order, live): (Order, bool),
+    ) {
         let class = self.definitions.class(id);
         let Some(qualifies) = class.takes(event) else { return };
         let value = facts::value(event, &class.stage.measure);
         if value == Value::Absent {
             return;
         }
-        let recent = self.take_recent(id, class.generation, order.0);
         let in_time = recent.places.iter().any(|place| !self.is_late(place));
         self.late |= self.ingest_time > recent.moves_until;
-        match value {
-            Value::Of(value) => {
-                let known = self.tracks.find(id, order).map(|(_, contribution)| contribution);
-                if in_time || known.is_some() {
-                    let contribution = Contribution { order, qualifies, live, value };
-                    self.set(&recent.places, known.as_ref(), &contribution, (id, class.generation));
-                }
+        let Value::Of(value) = value else {
+            self.held |= in_time;
+            return;
+        };
+        if in_time || known.is_some() {
+            if let Some((generation, known)) = known.filter(|(generation, _)| *generation != class.generation) {
+                self.leave_behind(id, generation, &known, &recent.places);
             }
-            _ => self.held |= in_time,
+            let contribution = Contribution { order, qualifies, live, value };
+            let known = known.map(|(_, known)| known);
+            self.set(&recent.places, known.as_ref(), &contribution, (id, class.generation));
         }
-        self.scratch.recent[index(id)] = recent;
+    }
+
+    /// What is `known` from an older generation enters again, to `places`. Where it only belonged by what was in force
+    /// then, it stays out, or what it was if it could not be taken back.
+    fn leave_behind(&mut self, class: ClassId, generation: Generation, known: &Contribution, places: &[Place]) {
+        let mut before = Vec::new();
+        self.find_places(class, generation, known.order.0, &mut before);
+        for Place { key, .. } in before.into_iter().filter(|old| places.iter().all(|place| place.key != old.key)) {
+            let is = if self.tracks.is_live(class, known, key) { Override::Live } else { Override::Never };
+            self.tracks.set_override(class, known.order, key, is);
+        }
     }
 
     /// Where contributions to a class belong that count at `time` and are made now. To be put back.
@@ -156,8 +184,11 @@ impl<'a> Touch<'a> {
         let mut places = std::mem::take(&mut self.scratch.places);
         for (class, generation, known) in self.tracks.of(order) {
             self.find_places(class, generation, order.0, &mut places);
-            places.retain(|place| self.occurrences.get(place.key).is_some());
-            let is_moved = |place: &Place| self.tracks.is_live(&known, place.key) != live;
+            places.retain(|place| {
+                let entered = self.tracks.get_override(class, order, place.key) != Some(Override::Never);
+                entered && self.occurrences.get(place.key).is_some()
+            });
+            let is_moved = |place: &Place| self.tracks.is_live(class, &known, place.key) != live;
             self.late |= places.iter().any(|place| self.is_late(place) && is_moved(place));
             self.set(&places, Some(&known), &Contribution { live, ..known }, (class, generation));
         }
@@ -207,12 +238,19 @@ impl<'a> Touch<'a> {
                 self.shift(places, &mut hint, false, contribution);
                 continue;
             }
-            let was_live = known.is_some_and(|known| self.tracks.is_live(known, key));
+            let was_live = known.is_some_and(|known| self.tracks.is_live(class, known, key));
             if !is_late {
-                self.tracks.clear_override(contribution.order, key);
+                self.tracks.clear_override(class, contribution.order, key);
                 self.shift(places, &mut hint, was_live, contribution);
-            } else if was_live != contribution.live {
-                self.tracks.set_override(contribution.order, key, was_live);
+            } else if self.tracks.get_override(class, contribution.order, key).is_none()
+                && was_live != contribution.live
+            {
+                let is = match known {
+                    None => Override::Never,
+                    Some(_) if was_live => Override::Live,
+                    Some(_) => Override::Dead,
+                };
+                self.tracks.set_override(class, contribution.order, key, is);
                 self.begun.push((key, end));
             }
         }
@@ -222,28 +260,30 @@ impl<'a> Touch<'a> {
     fn shift(&mut self, places: &[Place], hint: &mut usize, was_live: bool, contribution: &Contribution) {
         let Place { key, end, version, sum, .. } = places[0];
         let begun = &mut self.begun;
+        let mut is_new = false;
         let progress = self.occurrences.get_or_begin(key, hint, || {
             begun.push((key, end));
+            is_new = true;
             Progress::new(end, version)
         });
         if was_live != contribution.live {
             if let ([_], Some(SumTarget { version, target })) = (places, sum)
                 && contribution.live
+                && !is_new
                 && progress.add(contribution.value, version, target)
             {
                 #[cfg(test)]
                 {
                     let (tracks, definitions) = (&*self.tracks, self.definitions);
-                    let end = progress.recurring_end();
-                    let sequence = OccurrenceSequence { tracks, definitions, key, end };
+                    let sequence = OccurrenceSequence { tracks, definitions, key };
                     progress.assert_folded(self.definitions.history(key.slot), &sequence);
                 }
                 return;
             }
             let history = self.definitions.history(key.slot);
-            let end = progress.recurring_end();
-            let sequence = OccurrenceSequence { tracks: self.tracks, definitions: self.definitions, key, end };
-            if let [place] = places {
+            let sequence = OccurrenceSequence { tracks: self.tracks, definitions: self.definitions, key };
+            // Of an occurrence that was forgotten, what others still keep is there again.
+            if let ([place], false) = (places, is_new) {
                 let shift = if contribution.live { Shift::Counts } else { Shift::CountsNoMore };
                 progress.shift(&Counted::new(contribution, place.stage), shift, history, &sequence);
             } else {

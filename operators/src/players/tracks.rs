@@ -26,8 +26,19 @@ pub(super) struct Tracks {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Track(SmallVec<[(Generation, Contributions); 1]>);
 
-/// A contribution's `live` in one occurrence: what came too late for it left it as it was there.
-type Overrides = BTreeMap<(Order, OccurrenceKey), bool>;
+/// By contribution and occurrence.
+type Overrides = BTreeMap<(Order, ClassId, OccurrenceKey), Override>;
+
+/// What a contribution is in one occurrence, whatever it says itself: what came too late left it as it was there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Override {
+    /// It never entered, so nothing can take it back or restore it.
+    Never,
+    /// It still counts.
+    Live,
+    /// It still does not.
+    Dead,
+}
 
 impl Tracks {
     /// Reads the places of all classes.
@@ -75,11 +86,12 @@ impl Tracks {
         found.collect()
     }
 
-    /// Whether `contribution` counts for an occurrence.
-    pub(super) fn is_live(&self, contribution: &Contribution, key: OccurrenceKey) -> bool {
-        let overrides = self.overrides.as_ref();
-        let known = overrides.and_then(|overrides| overrides.get(&(contribution.order, key)));
-        known.copied().unwrap_or(contribution.live)
+    /// Whether `contribution` to a class counts for an occurrence.
+    pub(super) fn is_live(&self, class: ClassId, contribution: &Contribution, key: OccurrenceKey) -> bool {
+        match self.get_override(class, contribution.order, key) {
+            None => contribution.live,
+            Some(known) => known == Override::Live,
+        }
     }
 
     /// Something is otherwise for one occurrence than the contributions say.
@@ -87,22 +99,27 @@ impl Tracks {
         self.overrides.is_some()
     }
 
-    /// Whatever the contribution of `order` says, for one occurrence it is `live` or not.
-    pub(super) fn set_override(&mut self, order: Order, key: OccurrenceKey, live: bool) {
-        self.overrides.get_or_insert_default().insert((order, key), live);
+    /// What the contribution of `order` is for one occurrence, if that is not what it says.
+    pub(super) fn get_override(&self, class: ClassId, order: Order, key: OccurrenceKey) -> Option<Override> {
+        self.overrides.as_ref()?.get(&(order, class, key)).copied()
+    }
+
+    /// Whatever the contribution of `order` says, for one occurrence it is this.
+    pub(super) fn set_override(&mut self, class: ClassId, order: Order, key: OccurrenceKey, is: Override) {
+        self.overrides.get_or_insert_default().insert((order, class, key), is);
     }
 
     /// For one occurrence the contribution of `order` is what it says.
-    pub(super) fn clear_override(&mut self, order: Order, key: OccurrenceKey) {
+    pub(super) fn clear_override(&mut self, class: ClassId, order: Order, key: OccurrenceKey) {
         if let Some(overrides) = &mut self.overrides {
-            overrides.remove(&(order, key));
+            overrides.remove(&(order, class, key));
         }
     }
 
     /// An occurrence is forgotten. Of each of its `classes`, contributions stay from the given time on.
     pub(super) fn forget(&mut self, key: OccurrenceKey, classes: &[(ClassId, Option<Timestamp>)]) {
         if let Some(overrides) = &mut self.overrides {
-            overrides.retain(|(_, other), _| *other != key);
+            overrides.retain(|(_, _, other), _| *other != key);
             if overrides.is_empty() {
                 self.overrides = None;
             }
@@ -138,28 +155,26 @@ pub(super) struct OccurrenceSequence<'a> {
     pub(super) tracks: &'a Tracks,
     pub(super) definitions: &'a Definitions,
     pub(super) key: OccurrenceKey,
-    /// End of a recurring window.
-    pub(super) end: Option<Timestamp>,
 }
 
 impl Sequence for OccurrenceSequence<'_> {
     fn after(&self, bound: Option<Order>) -> Vec<Counted> {
         let OccurrenceKey { slot, window, .. } = self.key;
         let history = self.definitions.history(slot);
-        // The only window of a mission keeps the start it had first.
-        let from = if self.end.is_some() { window } else { Timestamp::MIN };
         let mut counted = Vec::new();
         let mut sources = 0;
         for (version, stage, class) in history.classes() {
             let Some(track) = self.tracks.get(class) else { continue };
+            // An edit can give the same start another end.
+            let Some(times) = history.times_of(version, window) else { continue };
             for (generation, contributions) in &track.0 {
                 let before = counted.len();
                 counted.extend(
                     contributions
-                        .between((from, self.end), bound)
+                        .between(times, bound)
                         .filter(|contribution| {
                             let time = contribution.order.0;
-                            self.tracks.is_live(contribution, self.key)
+                            self.tracks.is_live(class, contribution, self.key)
                                 && history.counts(version, stage, *generation, time)
                                 && history.window_at(version, time).is_some_and(|(start, _)| start == window)
                         })

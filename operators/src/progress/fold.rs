@@ -115,7 +115,7 @@ impl FoldState {
         let start = match self {
             FoldState::Fold(fold) if fold.entered.is_some_and(|entered| order > entered) => {
                 let Fold { stage, entered, .. } = **fold;
-                Fold { stage, entered, ..Fold::default() }
+                Fold { stage, entered, last: entered, ..Fold::default() }
             }
             _ => Fold::default(),
         };

@@ -13,4 +13,4 @@ pub(crate) use activity::{sums, sums_of_postings, value_rows};
 pub(crate) use ledger::{Fact, LedgerOracle};
 pub(crate) use missions::{MissionOracle, Occurrence, Standing, definitions};
 pub(crate) use run::Run;
-pub(crate) use script::{Arrival, Input, Rng, batch, cut, interleave, random_script, record, rules};
+pub(crate) use script::{Arrival, Input, Rng, at, batch, cut, interleave, random_script, record, rules};
