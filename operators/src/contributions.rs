@@ -59,11 +59,6 @@ impl Contributions {
         }
     }
 
-    /// The last one.
-    pub fn last(&self) -> Option<Contribution> {
-        self.len().checked_sub(1).map(|index| self.get(index))
-    }
-
     /// The one of the event of `order`.
     pub fn find(&self, order: Order) -> Option<Contribution> {
         self.position(order).ok().map(|index| self.get(index))

@@ -84,7 +84,7 @@ impl Classes {
             self.all.push(Class { eligibility: eligibility.cloned(), stage, users: Vec::new(), generation });
             id
         });
-        let users = &mut self.all[index(id)].users;
+        let users = &mut self.all[id.index()].users;
         let place = users.partition_point(|other| (other.slot, other.version) <= (user.slot, user.version));
         users.insert(place, user);
         id
@@ -92,7 +92,7 @@ impl Classes {
 
     /// One of the users is superseded. Answers the first generation that knows.
     pub(super) fn supersede(&mut self, id: ClassId) -> Generation {
-        let generation = &mut self.all[index(id)].generation;
+        let generation = &mut self.all[id.index()].generation;
         generation.0 += 1;
         *generation
     }
@@ -103,7 +103,7 @@ impl Classes {
     }
 
     pub(super) fn get(&self, id: ClassId) -> &Class {
-        &self.all[index(id)]
+        &self.all[id.index()]
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (ClassId, &Class)> {
@@ -111,6 +111,9 @@ impl Classes {
     }
 }
 
-fn index(id: ClassId) -> usize {
-    usize::try_from(id.0).expect("usize holds a u32")
+impl ClassId {
+    /// Its place in a table of all classes.
+    pub fn index(self) -> usize {
+        usize::try_from(self.0).expect("usize holds a u32")
+    }
 }

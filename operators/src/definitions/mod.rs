@@ -75,19 +75,17 @@ impl VersionInForce {
 pub struct MissionHistory(Vec<VersionInForce>);
 
 impl MissionHistory {
-    /// The version that judges an event of `time`.
-    pub fn in_force(&self, time: Timestamp) -> Option<(usize, &VersionInForce)> {
-        let index = self.0.partition_point(|version| version.from <= time).checked_sub(1)?;
-        Some((index, &self.0[index]))
-    }
-
     /// A contribution at `time` to the class of a stage, made in `generation` of that class, counts for
     /// `version`: the version was in force at its time, by what was known when it came.
     pub fn counts(&self, version: usize, stage: u8, generation: Generation, time: Timestamp) -> bool {
-        let judge = &self.0[version];
-        let is_known = judge.superseded.get(usize::from(stage)).is_some_and(|since| generation >= *since);
-        let next = self.0.get(version + 1).filter(|_| is_known);
-        judge.from <= time && next.is_none_or(|next| time < next.from)
+        let next = self.superseded_by(version, stage, generation);
+        self.0[version].from <= time && next.is_none_or(|next| time < next.from)
+    }
+
+    /// The next version, if it was known in `generation` of the class of a stage.
+    fn superseded_by(&self, version: usize, stage: u8, generation: Generation) -> Option<&VersionInForce> {
+        let since = self.0[version].superseded.get(usize::from(stage));
+        self.0.get(version + 1).filter(|_| since.is_some_and(|since| generation >= *since))
     }
 
     /// Times that [`window_at`](Self::window_at) may put into the window that starts at `window`, by the shape that
@@ -118,11 +116,10 @@ impl MissionHistory {
         bounds: &mut Bounds,
     ) -> Option<(Timestamp, Option<Timestamp>)> {
         let judge = &self.0[version];
-        let is_known = judge.superseded.get(usize::from(stage)).is_some_and(|since| generation >= *since);
-        let next = self.0.get(version + 1).filter(|_| is_known);
         bounds.cut(time, judge.from);
         bounds.cut(time, judge.mission.start);
         judge.mission.end.into_iter().for_each(|end| bounds.cut(time, end.plus_micros(1)));
+        let next = self.superseded_by(version, stage, generation);
         next.into_iter().for_each(|next| bounds.cut(time, next.from));
         if !self.counts(version, stage, generation, time) {
             return None;

@@ -121,9 +121,8 @@ impl Ledger {
             }
             self.set_aside(key, event.name.family(), rules);
         }
-        let booking = booking(event, markets);
         let is_single = life_cycle == LifeCycle::Single;
-        match Plain::new(event, booking.as_ref()).filter(|_| is_single) {
+        match is_single.then(|| Plain::new(event, booking(event, markets).as_ref())).flatten() {
             Some(plain) => self.transactions.insert_plain(key, plain),
             None => {
                 let version = rules.version(event, life_cycle, markets);
@@ -169,11 +168,6 @@ impl Ledger {
         if let Some(transaction) = self.transactions.remove(key) {
             self.retarget(&transaction, key, None);
         }
-    }
-
-    /// There is a transaction of `key`.
-    pub fn knows(&self, key: TransactionKey) -> bool {
-        self.transactions.contains(key)
     }
 
     /// Applies an admitted event that is no reversal, in [`Order`] within an epoch. Answers how many

@@ -49,9 +49,7 @@ impl TransactionKey {
         }
         Self::from_fingerprint(fingerprint(&bytes))
     }
-}
 
-impl TransactionKey {
     fn from_fingerprint(fingerprint: u128) -> Self {
         let half = |word: u128| u64::try_from(word & u128::from(u64::MAX)).expect("masked to 64 bits");
         TransactionKey(half(fingerprint >> 64), half(fingerprint))

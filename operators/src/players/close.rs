@@ -22,8 +22,6 @@ use crate::progress::Cause;
 /// partition brings with an earlier ingest time still find it.
 const GRACE: i64 = 86_400_000_000;
 const HOUR: i64 = 3_600_000_000;
-/// Events whose state is fetched at once.
-const FETCHED: usize = 64;
 
 impl Players {
     /// Closes an epoch and tells what it changed. `batches` and `definitions` may come in any order.
@@ -45,18 +43,7 @@ impl Players {
         }
         self.definitions.index();
         // Players do not touch each other: each is settled by itself, while its state is at hand.
-        let mut arrivals = in_order_of_coordinates(batches);
-        let mut rest = &mut arrivals[..];
-        let mut fetched = 0;
-        while let Some(first) = rest.first().map(|arrival| arrival.place) {
-            if fetched == 0 {
-                fetched = FETCHED.min(rest.len());
-                self.fetch(&rest[..fetched]);
-            }
-            let len = rest.iter().take_while(|arrival| arrival.place == first).count();
-            let (player, later) = rest.split_at_mut(len);
-            rest = later;
-            fetched = fetched.saturating_sub(len);
+        for player in in_order_of_coordinates(batches).chunk_by_mut(|a, b| a.place == b.place) {
             for arrival in player.iter_mut() {
                 arrival.is_accepted = self.admit(arrival, &mut changes);
             }
@@ -321,11 +308,11 @@ fn closing_hour(moves_until: Timestamp) -> i64 {
 }
 
 /// An event on its way through the core.
-pub(super) struct Arrival<'a> {
+struct Arrival<'a> {
     /// Sorts by key group, then player.
-    pub(super) place: u64,
-    pub(super) event: Event<'a>,
-    pub(super) key: TransactionKey,
+    place: u64,
+    event: Event<'a>,
+    key: TransactionKey,
     is_accepted: bool,
 }
 

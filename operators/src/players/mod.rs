@@ -9,7 +9,6 @@
 
 mod close;
 mod facts;
-mod fetch;
 mod occurrences;
 mod operator;
 mod report;

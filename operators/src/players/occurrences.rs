@@ -62,12 +62,6 @@ impl Occurrences {
         &mut self.progress[index]
     }
 
-    /// Reads every key and every second progress, which lie beside each other in memory.
-    pub(super) fn fetch(&self) -> usize {
-        let keys = self.keys.iter().step_by(4).filter(|key| key.window == Timestamp::MIN).count();
-        keys + self.progress.iter().step_by(2).filter(|progress| progress.is_once()).count()
-    }
-
     /// Forgets an occurrence.
     pub(super) fn remove(&mut self, key: OccurrenceKey) {
         if let Ok(index) = self.keys.binary_search(&key) {

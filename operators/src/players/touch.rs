@@ -118,7 +118,7 @@ impl<'a> Touch<'a> {
         if !recent.places.is_empty() || known.is_some() {
             self.contribute_to(id, &recent, known, event, (order, live));
         }
-        self.scratch.recent[index(id)] = recent;
+        self.scratch.recent[id.index()] = recent;
     }
 
     fn contribute_to(
@@ -168,10 +168,10 @@ impl<'a> Touch<'a> {
         if std::mem::replace(&mut self.scratch.revision, revision) != revision {
             self.scratch.recent.clear();
         }
-        if self.scratch.recent.len() <= index(id) {
-            self.scratch.recent.resize_with(index(id) + 1, Recent::default);
+        if self.scratch.recent.len() <= id.index() {
+            self.scratch.recent.resize_with(id.index() + 1, Recent::default);
         }
-        let mut recent = std::mem::take(&mut self.scratch.recent[index(id)]);
+        let mut recent = std::mem::take(&mut self.scratch.recent[id.index()]);
         if !recent.bounds.contain(time) {
             recent.bounds = self.find_places(id, generation, time, &mut recent.places);
             recent.moves_until = recent.places.iter().map(|place| place.moves_until).min().unwrap_or(Timestamp::MAX);
@@ -302,8 +302,4 @@ fn sum_target(history: &MissionHistory, stage: u8) -> Option<SumTarget> {
     let first = history.version(version).mission.stages.first()?;
     let adds = stage == 0 && first.measure != Measure::Run;
     adds.then_some(SumTarget { version, target: first.target })
-}
-
-fn index(id: ClassId) -> usize {
-    usize::try_from(id.0).expect("usize holds a u32")
 }

@@ -41,17 +41,6 @@ pub(super) enum Override {
 }
 
 impl Tracks {
-    /// Reads the places of all classes.
-    pub(super) fn fetch_classes(&self) -> usize {
-        self.classes.first().map_or(0, |_| 1) + self.tracks.iter().map(|track| track.0.len()).sum::<usize>()
-    }
-
-    /// Reads the ends of all contributions, where the next ones go.
-    pub(super) fn fetch_contributions(&self) -> usize {
-        let contributions = self.tracks.iter().flat_map(|track| &track.0);
-        contributions.filter(|(_, contributions)| contributions.last().is_some_and(|last| last.live)).count()
-    }
-
     /// Adds `contribution` to a generation of a class, or puts it in the place of what its event contributed
     /// before, if that `is_known`.
     pub(super) fn put(&mut self, class: ClassId, generation: Generation, contribution: Contribution, is_known: bool) {
