@@ -169,8 +169,13 @@ allow_http = true
         LakeReader::new(&self.stack, &self.name)
     }
 
-    /// Waits until everything that was fed is committed, and every row of activity is told.
+    /// Waits until everything that was fed is committed, every row of activity is told, and `run` itself has
+    /// come that far: another instance may have committed it all, whose lake this one has yet to complete.
     pub fn await_outputs(&self, run: &mut Questline, oracle: &Oracle<'_>) {
+        wait_for("the end of the log of epochs", || {
+            run.assert_running();
+            run.log().contains("the log of epochs has been followed to its end").then_some(())
+        });
         wait_for("the offsets of the pipeline to reach the ends", || {
             run.assert_running();
             self.is_caught_up().then_some(())

@@ -82,6 +82,7 @@ pub fn run(config: &Config, workers: usize, (wake, halt): (Wake, Halt)) -> Resul
         lake: lake.clone(),
         halt: halt.clone(),
         opened: Instant::now(),
+        is_following: true,
     };
     let pacing = Mutex::new(Some(pacing));
     let makers = Makers { assignment, pacing, lake: lake.clone(), publish, flow, hint, halt: halt.clone(), deadlines };

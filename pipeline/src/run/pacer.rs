@@ -130,6 +130,8 @@ pub struct LivePacer {
     pub halt: Halt,
     /// When the last epoch was opened.
     pub opened: Instant,
+    /// No epoch has been opened beyond the log.
+    pub is_following: bool,
 }
 
 impl LivePacer {
@@ -180,6 +182,9 @@ impl Pacer for LivePacer {
             return Pace::Wait;
         }
         self.opened = Instant::now();
+        if std::mem::take(&mut self.is_following) {
+            tracing::info!(epoch, "the log of epochs has been followed to its end");
+        }
         Pace::Open(Tick { opened, recorded: None, is_last: false })
     }
 }
