@@ -37,6 +37,11 @@ pub fn player_hash(player_id: &str) -> u64 {
     xxh3_64(player_id.as_bytes())
 }
 
+/// Hash of any text.
+pub fn text_hash(text: &str) -> u64 {
+    xxh3_64(text.as_bytes())
+}
+
 /// 128 bits: two different contents under one key never pass for the same.
 pub fn fingerprint(bytes: &[u8]) -> u128 {
     xxh3_128(bytes)

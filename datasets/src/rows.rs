@@ -156,14 +156,6 @@ pub struct ActivityRow {
     pub updated_at: Timestamp,
 }
 
-impl ActivityRow {
-    /// Says the same as `other`, whatever revision and time it was emitted at.
-    pub fn same_values(&self, other: &ActivityRow) -> bool {
-        let ActivityRow { revision, updated_at, .. } = *other;
-        ActivityRow { revision, updated_at, ..self.clone() } == *other
-    }
-}
-
 /// One refused input (DOMAIN §2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetterRow {

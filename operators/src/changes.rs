@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use datasets::hash::KeyGroup;
-use datasets::rows::{ActivityKey, CompletionRow, Counters, DeadLetterRow, DefinitionRow, DispositionRow};
+use datasets::rows::{CompletionRow, Counters, DeadLetterRow, DefinitionRow, DispositionRow};
 use datasets::{Coordinates, Money, Timestamp};
 use serde::{Deserialize, Serialize};
+
+use crate::activity::RowKey;
 
 /// A position in the epoch: definitions first, then events in order of event time, then timers.
 /// The player and a count break ties, so the order is total and no worker's share matters.
@@ -32,12 +34,12 @@ pub enum Phase {
 }
 
 /// A stake or a winning that daily activity books, asserted with +1 and retracted with -1.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Posting {
     /// The player's key group.
     pub group: KeyGroup,
     /// The row it belongs to.
-    pub key: ActivityKey,
+    pub key: RowKey,
     /// A bet's stake, else winnings.
     pub is_bet: bool,
     /// All of it.

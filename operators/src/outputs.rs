@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datasets::rows::{ActivityRow, Binding, EpochOutputs};
+use datasets::time::Date;
 use datasets::{Coordinates, Epoch, Timestamp};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::StreamVec;
@@ -26,7 +27,7 @@ pub enum Part {
     /// What the players operator changed.
     Changes(Changes),
     /// Rows of activity that were emitted.
-    Activity(ActivityRow),
+    Activity(Vec<ActivityRow>),
 }
 
 /// Hands each closed epoch to `publish`, in order, on the first worker.
@@ -63,16 +64,16 @@ impl Gathering {
             Part::Bindings(bindings) => self.outputs.bindings.extend(bindings),
             Part::Read(read) => {
                 self.outputs.counters.add(&read.counters);
-                self.dead_letters.extend(read.dead_letters);
+                append(&mut self.dead_letters, read.dead_letters);
             }
             Part::Changes(changes) => {
                 self.outputs.counters.add(&changes.counters);
-                self.completions.extend(changes.completions);
-                self.dead_letters.extend(changes.dead_letters);
-                self.dispositions.extend(changes.dispositions);
-                self.definitions.extend(changes.definitions);
+                append(&mut self.completions, changes.completions);
+                append(&mut self.dead_letters, changes.dead_letters);
+                append(&mut self.dispositions, changes.dispositions);
+                append(&mut self.definitions, changes.definitions);
             }
-            Part::Activity(row) => self.outputs.activity.push(row),
+            Part::Activity(rows) => append(&mut self.outputs.activity, rows),
         }
     }
 
@@ -80,13 +81,38 @@ impl Gathering {
         let mut outputs = self.outputs;
         outputs.epoch = epoch;
         outputs.bindings.sort();
-        outputs.activity.sort_by(|a, b| a.key.cmp(&b.key));
+        outputs.activity = sorted_activity(outputs.activity);
         outputs.completions = in_order(self.completions);
         outputs.dead_letters = in_order(self.dead_letters);
         outputs.dispositions = in_order(self.dispositions);
         outputs.definitions = in_order(self.definitions);
         outputs
     }
+}
+
+/// What only one worker has is moved as a whole.
+fn append<T>(all: &mut Vec<T>, mut more: Vec<T>) {
+    if all.is_empty() { *all = more } else { all.append(&mut more) }
+}
+
+/// By key. What is sorted is the beginning of each key and where its row is: rows are large, and few begin alike.
+fn sorted_activity(rows: Vec<ActivityRow>) -> Vec<ActivityRow> {
+    let mut order: Vec<(Date, u128, usize)> = Vec::with_capacity(rows.len());
+    order.extend((0..).zip(&rows).map(|(place, row)| (row.key.date, first_letters(&row.key.customer_id), place)));
+    order.sort_unstable_by(|a, b| {
+        let by_beginnings = (a.0, a.1).cmp(&(b.0, b.1));
+        by_beginnings.then_with(|| rows[a.2].key.cmp(&rows[b.2].key))
+    });
+    let mut rows: Vec<Option<ActivityRow>> = rows.into_iter().map(Some).collect();
+    order.into_iter().map(|(_, _, place)| rows[place].take().expect("each place is there once")).collect()
+}
+
+/// A number that orders as the text does, unless two texts begin with the same 16 bytes.
+fn first_letters(text: &str) -> u128 {
+    let mut letters = [0; 16];
+    let len = text.len().min(letters.len());
+    letters[..len].copy_from_slice(&text.as_bytes()[..len]);
+    u128::from_be_bytes(letters)
 }
 
 fn in_order<K: Ord, V>(mut rows: Vec<(K, V)>) -> Vec<V> {

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use datasets::rows::ActivityRow;
 use datasets::time::Date;
 use datasets::{Epoch, Money};
 use differential_dataflow::VecCollection;
-use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
+use differential_dataflow::difference::{IsZero, Semigroup};
 use differential_dataflow::operators::CountTotal;
 use serde::{Deserialize, Serialize};
 
@@ -56,29 +55,9 @@ impl Semigroup for Takings {
     }
 }
 
-impl Multiply<isize> for Takings {
-    type Output = Takings;
-
-    fn multiply(self, times: &isize) -> Takings {
-        let times = i64::try_from(*times).expect("usize is at most 64 bits wide");
-        let money = |money: Money| Money::from_raw(money.raw() * i128::from(times));
-        Takings {
-            customers: self.customers * times,
-            bets_count: self.bets_count * times,
-            total_bets: money(self.total_bets),
-            wins: money(self.wins),
-        }
-    }
-}
-
-/// Takings by game type and day.
+/// Takings by game type and day, from the changes of rows.
 pub fn takings_by_game_type(
-    rows: VecCollection<'_, Epoch, ActivityRow>,
+    changes: VecCollection<'_, Epoch, GameDay, Takings>,
 ) -> VecCollection<'_, Epoch, (GameDay, Takings)> {
-    rows.explode(|row| {
-        let day = GameDay { date: row.key.date, game_type: row.key.game_type, currency: row.key.currency };
-        let ActivityRow { bets_count, total_bets, wins, .. } = row;
-        [(day, Takings { customers: 1, bets_count, total_bets, wins })]
-    })
-    .count_total()
+    changes.count_total()
 }

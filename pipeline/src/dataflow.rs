@@ -89,7 +89,7 @@ pub fn build(scope: Scope<'_, Epoch>, plan: Plan, edges: Edges) -> Wakers {
     let (postings, changes) =
         players(decoded.events.clone(), definitions, clock.clone(), rules, edges.deadlines.clone());
     let activity = daily_activity(postings, clock.clone(), plan.activity, plan.reporting, edges.deadlines);
-    let takings = takings_by_game_type(activity.clone());
+    let takings = takings_by_game_type(activity.takings);
 
     // Sinks.
     keep_history(decoded.events, edges.history);
@@ -101,7 +101,7 @@ pub fn build(scope: Scope<'_, Epoch>, plan: Plan, edges: Edges) -> Wakers {
         records.bindings.map(Part::Bindings),
         decoded.read.map(Part::Read),
         changes.map(Part::Changes),
-        activity.inner.flat_map(|(row, _, diff)| (diff > 0).then_some(Part::Activity(row))),
+        activity.rows.map(Part::Activity),
     ];
     outputs(scope.concatenate(parts), edges.publish);
     Wakers { epochs: wake_epochs, source: records.activator }

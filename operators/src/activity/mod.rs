@@ -1,23 +1,28 @@
 //! Daily gaming activity: one row per (date, customer, game type, currency), restated (DOMAIN §5).
 //!
 //! - Input: postings of players that this worker owns. A reversal is a retraction.
-//! - Output: the rows that differ from what was last emitted, when their key group reports.
-//! - State: the sums of every row, and what was last emitted of it.
+//! - Output: the rows that differ from what was last emitted, when their key group reports, and what that
+//!   changes in the takings.
+//! - State: the sums of every row, and those last emitted of it.
 //! - A row that nets to zero stays, as a row of zeros with the next revision.
 
+mod key;
 mod ngr;
 mod operator;
 
 use datasets::hash::KEY_GROUPS;
-use datasets::rows::{ActivityKey, ActivityRow};
+use datasets::rows::ActivityRow;
 use datasets::{Money, Timestamp};
-use hashbrown::HashMap;
+use differential_dataflow::difference::Semigroup;
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::changes::Posting;
+use crate::rollup::{GameDay, Takings};
 
+pub use key::RowKey;
 pub use ngr::{ActivityRules, Base, Basis, Deduction, Totals};
-pub use operator::daily_activity;
+pub use operator::{Activity, daily_activity};
 
 /// When rows are reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,33 +45,28 @@ pub struct DailyActivity {
 /// The rows of one key group; encodes by itself.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Rows {
-    rows: HashMap<ActivityKey, Row, foldhash::fast::FixedState>,
-    /// Rows that a posting touched since their last report.
-    touched: Vec<ActivityKey>,
+    rows: IndexMap<RowKey, Row, foldhash::fast::FixedState>,
+    /// Places of the rows that a posting touched since their last report.
+    touched: Vec<usize>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Row {
     totals: Totals,
-    is_touched: bool,
-    emitted: Option<Emitted>,
-}
-
-/// A revision that was emitted: all that its columns are made of.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Emitted {
-    totals: Totals,
+    /// As of the last revision that was emitted.
+    emitted: Totals,
+    /// How many revisions were emitted.
     revision: u64,
-    updated_at: Timestamp,
+    is_touched: bool,
 }
 
-/// A row that changed: what was last emitted, and what is now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Restatement {
-    /// The revision before, if any.
-    pub before: Option<ActivityRow>,
-    /// The row from now on.
-    pub after: ActivityRow,
+/// Rows that changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restatements {
+    /// Their new revisions, in no order.
+    pub rows: Vec<ActivityRow>,
+    /// What the new revisions add to the takings beyond the old ones.
+    pub takings: Vec<(GameDay, Takings)>,
 }
 
 impl DailyActivity {
@@ -79,9 +79,12 @@ impl DailyActivity {
     /// Adds a posting, or takes it back with a negative `diff`.
     pub fn update(&mut self, posting: &Posting, diff: isize) {
         let Rows { rows, touched } = &mut self.groups[posting.group.index()];
-        let row = match rows.get_mut(&posting.key) {
-            Some(row) => row,
-            None => rows.entry(posting.key.clone()).or_default(),
+        let (place, row) = match rows.get_full_mut(&posting.key) {
+            Some((place, _, row)) => (place, row),
+            None => {
+                let (place, _) = rows.insert_full(posting.key.clone(), Row::default());
+                (place, &mut rows[place])
+            }
         };
         let count = i64::try_from(diff).expect("a posting is asserted a few times at most");
         let times = |money: Money| Money::from_raw(money.raw() * i128::from(count));
@@ -95,22 +98,20 @@ impl DailyActivity {
         }
         if !row.is_touched {
             row.is_touched = true;
-            touched.push(posting.key.clone());
+            touched.push(place);
         }
     }
 
-    /// Restates the touched rows of the groups that report by `now`, or of all at the end of the input, in
-    /// the order of their keys.
-    pub fn report(&mut self, now: Timestamp, is_last: bool) -> Vec<Restatement> {
+    /// Restates the touched rows of the groups that report by `now`, or of all at the end of the input.
+    pub fn report(&mut self, now: Timestamp, is_last: bool) -> Restatements {
         let since = self.reported.replace(now);
         let due = self.reporting.due(since, now);
-        let mut restatements = Vec::new();
+        let mut restatements = Restatements::default();
         for (index, group) in self.groups.iter_mut().enumerate() {
             if !group.touched.is_empty() && (is_last || due(index)) {
                 group.restate(&self.rules, now, &mut restatements);
             }
         }
-        restatements.sort_by(|a, b| a.after.key.cmp(&b.after.key));
         restatements
     }
 
@@ -142,27 +143,53 @@ fn next_phase(group: usize, interval: i64, since: Timestamp) -> Timestamp {
 }
 
 impl Rows {
-    fn restate(&mut self, rules: &ActivityRules, now: Timestamp, restatements: &mut Vec<Restatement>) {
-        for key in self.touched.drain(..) {
-            let row = self.rows.get_mut(&key).expect("a touched row exists");
+    fn restate(&mut self, rules: &ActivityRules, now: Timestamp, restatements: &mut Restatements) {
+        restatements.rows.reserve(self.touched.len());
+        for place in self.touched.drain(..) {
+            let (key, row) = self.rows.get_index_mut(place).expect("rows are not removed");
             row.is_touched = false;
-            let before = row.emitted.map(|emitted| emitted.row(key.clone(), rules));
-            let revision = before.as_ref().map_or(0, |before| before.revision) + 1;
-            let emitted = Emitted { totals: row.totals, revision, updated_at: now };
-            let after = emitted.row(key, rules);
-            if before.as_ref().is_some_and(|before| before.same_values(&after)) {
+            // Every column follows from the sums, and every sum shows in some column, whatever the basis.
+            if row.revision > 0 && row.emitted == row.totals {
                 continue;
             }
-            row.emitted = Some(emitted);
-            restatements.push(Restatement { before, after });
+            restatements.add_takings(key, rules.takings(row));
+            row.revision += 1;
+            row.emitted = row.totals;
+            restatements.rows.push(row.restated(key, rules, now));
         }
     }
 }
 
-impl Emitted {
-    fn row(&self, key: ActivityKey, rules: &ActivityRules) -> ActivityRow {
-        let Emitted { totals, revision, updated_at } = self;
+impl Restatements {
+    fn add_takings(&mut self, key: &RowKey, more: Takings) {
+        // There are tens of games and hardly more than one day at a time.
+        let known = self.takings.iter_mut().find(|(day, _)| key.is_of(day));
+        match known {
+            Some((_, takings)) => takings.plus_equals(&more),
+            None => self.takings.push((key.game_day(), more)),
+        }
+    }
+}
+
+impl ActivityRules {
+    /// What the next revision of `row` adds to the takings.
+    fn takings(&self, row: &Row) -> Takings {
+        let (total_bets, wins) = self.bets_and_wins(&row.totals);
+        let (bets_before, wins_before) = self.bets_and_wins(&row.emitted);
+        Takings {
+            customers: i64::from(row.revision == 0),
+            bets_count: row.totals.bets_count - row.emitted.bets_count,
+            total_bets: total_bets - bets_before,
+            wins: wins - wins_before,
+        }
+    }
+}
+
+impl Row {
+    fn restated(&self, key: &RowKey, rules: &ActivityRules, now: Timestamp) -> ActivityRow {
+        let totals = &self.totals;
         let (total_bets, wins) = rules.bets_and_wins(totals);
+        let key = key.activity();
         let ngr = rules.ngr(totals, &key.currency);
         ActivityRow {
             key,
@@ -176,11 +203,8 @@ impl Emitted {
             bonus_cost: rules.bonus_cost(totals),
             jackpot_contribution: Money::ZERO,
             jackpot_wins: Money::ZERO,
-            revision: *revision,
-            updated_at: *updated_at,
+            revision: self.revision,
+            updated_at: now,
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -7,55 +7,72 @@ use datasets::rows::ActivityRow;
 use differential_dataflow::VecCollection;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::Operator;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
-use super::{ActivityRules, DailyActivity, Reporting};
+use super::{ActivityRules, DailyActivity, Reporting, Restatements};
 use crate::changes::Posting;
 use crate::deadline::Deadlines;
-use crate::players::Clock;
+use crate::players::{Clock, is_closed};
+use crate::rollup::{GameDay, Takings};
 
-/// Rows of daily activity. A row's new revision is asserted in the epoch that retracts the old one.
+/// What daily activity puts out.
+pub struct Activity<'s> {
+    /// The rows of an epoch that changed: the revisions that take the place of those before.
+    pub rows: StreamVec<'s, Epoch, Vec<ActivityRow>>,
+    /// How many customers have a row of a day and game, and the sums of those rows, as differences.
+    pub takings: VecCollection<'s, Epoch, GameDay, Takings>,
+}
+
+/// Rows of daily activity.
 pub fn daily_activity<'s>(
     postings: VecCollection<'s, Epoch, Posting>,
     clock: StreamVec<'s, Epoch, Clock>,
     rules: ActivityRules,
     reporting: Reporting,
     deadlines: Deadlines,
-) -> VecCollection<'s, Epoch, ActivityRow> {
+) -> Activity<'s> {
     let mut activity = DailyActivity::new(rules, reporting);
-    let mut pending: BTreeMap<Epoch, Vec<(Posting, isize)>> = BTreeMap::new();
-    let mut clocks = BTreeMap::new();
-    let rows = postings.inner.binary_frontier(clock, Pipeline, Pipeline, "DailyActivity", move |_, _| {
-        move |(postings, postings_frontier), (clock, clock_frontier), output| {
-            postings.for_each(|_, updates| {
-                for (posting, epoch, diff) in updates.drain(..) {
-                    pending.entry(epoch).or_default().push((posting, diff));
-                }
+    let mut builder = OperatorBuilder::new("DailyActivity".to_owned(), clock.scope());
+    let mut postings = builder.new_input(postings.inner, Pipeline);
+    let mut clock = builder.new_input(clock, Pipeline);
+    let (rows_output, rows) = builder.new_output::<Vec<Vec<ActivityRow>>>();
+    let (takings_output, takings) = builder.new_output::<Vec<(GameDay, Epoch, Takings)>>();
+    let mut rows_output = OutputBuilder::from(rows_output);
+    let mut takings_output = OutputBuilder::from(takings_output);
+
+    builder.build(move |_capabilities| {
+        let mut pending: BTreeMap<Epoch, Vec<Vec<(Posting, Epoch, isize)>>> = BTreeMap::new();
+        let mut clocks = BTreeMap::new();
+        move |frontiers| {
+            postings.for_each(|capability, updates| {
+                pending.entry(*capability.time()).or_default().push(std::mem::take(updates));
             });
             clock.for_each(|capability, readings| {
                 for clock in readings.drain(..) {
-                    clocks.insert(*capability.time(), (capability.retain(0), clock));
+                    clocks.insert(*capability.time(), (capability.retain(0), capability.retain(1), clock));
                 }
             });
+            let mut rows_output = rows_output.activate();
+            let mut takings_output = takings_output.activate();
             while let Some(entry) = clocks.first_entry() {
                 let epoch = *entry.key();
-                if postings_frontier.less_equal(&epoch) || clock_frontier.less_equal(&epoch) {
+                if !is_closed(frontiers, epoch) {
                     break;
                 }
-                let (capability, Clock { now, is_last, .. }) = entry.remove();
-                for (posting, diff) in pending.remove(&epoch).unwrap_or_default() {
+                let (for_rows, for_takings, Clock { now, is_last, .. }) = entry.remove();
+                for (posting, _, diff) in pending.remove(&epoch).unwrap_or_default().into_iter().flatten() {
                     activity.update(&posting, diff);
                 }
-                let mut session = output.session(&capability);
-                for restatement in activity.report(now, is_last) {
-                    if let Some(before) = restatement.before {
-                        session.give((before, epoch, -1));
-                    }
-                    session.give((restatement.after, epoch, 1));
+                let Restatements { rows, takings } = activity.report(now, is_last);
+                if !rows.is_empty() {
+                    let takings = takings.into_iter().map(|(day, takings)| (day, epoch, takings));
+                    takings_output.session(&for_takings).give_iterator(takings);
+                    rows_output.session(&for_rows).give(rows);
                 }
                 deadlines.activity(activity.next_report());
             }
         }
     });
-    VecCollection::new(rows)
+    Activity { rows, takings: VecCollection::new(takings) }
 }

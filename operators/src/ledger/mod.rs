@@ -13,7 +13,7 @@ mod transactions;
 use std::sync::Arc;
 
 use datasets::{Coordinates, Event, EventBatch, Family, TextField, Timestamp};
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 pub use reversal::{Reversal, Waiting};
@@ -358,30 +358,14 @@ fn booking(event: &Event<'_>, markets: &mut Markets) -> Option<Booking> {
 
 /// Shares one allocation among all bookings of a game type and currency.
 #[derive(Debug, Default)]
-pub struct Markets(HashSet<Arc<Market>, foldhash::fast::FixedState>);
+pub struct Markets(hashbrown::HashTable<Arc<Market>>);
 
 impl Markets {
     fn intern(&mut self, game_type: &str, currency: &str) -> Arc<Market> {
-        let wanted = MarketRef { game_type, currency };
-        if let Some(known) = self.0.get(&wanted) {
-            return known.clone();
-        }
-        let market = Arc::new(Market { game_type: game_type.into(), currency: currency.into() });
-        self.0.insert(market.clone());
-        market
-    }
-}
-
-/// Looks a market up without allocating it; hashes as [`Market`] does.
-#[derive(Hash)]
-struct MarketRef<'a> {
-    game_type: &'a str,
-    currency: &'a str,
-}
-
-impl hashbrown::Equivalent<Arc<Market>> for MarketRef<'_> {
-    fn equivalent(&self, market: &Arc<Market>) -> bool {
-        market.game_type.as_ref() == self.game_type && market.currency.as_ref() == self.currency
+        let is_same = |known: &Arc<Market>| &*known.game_type == game_type && &*known.currency == currency;
+        let hash = transaction::market_hash(game_type, currency);
+        let market = self.0.entry(hash, is_same, |market| market.hash());
+        market.or_insert_with(|| Arc::new(Market::new(game_type, currency))).get().clone()
     }
 }
 

@@ -1,6 +1,6 @@
 //! One transaction: its versions, what it asserts now, and who reverses it.
 
-use datasets::hash::fingerprint;
+use datasets::hash::{fingerprint, text_hash};
 use datasets::{Coordinates, Event, EventBatch, EventName, Family, Money, SourceId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -72,12 +72,32 @@ fn family_tag(family: Family) -> u8 {
 }
 
 /// Where a bet or a win is booked; shared by all transactions of one kind.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Market {
     /// The kind of game.
     pub game_type: Arc<str>,
     /// The currency.
     pub currency: Arc<str>,
+    /// Follows from both.
+    hash: u64,
+}
+
+impl Market {
+    /// A market by its names.
+    pub fn new(game_type: &str, currency: &str) -> Self {
+        let hash = market_hash(game_type, currency);
+        Market { game_type: game_type.into(), currency: currency.into(), hash }
+    }
+
+    /// Equal for equal markets.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
+/// [`Market::hash`] of a market by its names.
+pub fn market_hash(game_type: &str, currency: &str) -> u64 {
+    text_hash(game_type).rotate_left(32) ^ text_hash(currency)
 }
 
 /// Money that daily activity books: a stake or a winning.

@@ -121,7 +121,7 @@ impl Players {
                     EffectKind::Enter { live: false, .. } => continue,
                     EffectKind::Toggle { live: false } | EffectKind::Leave => -1,
                 };
-                let posting = facts::posting(booking, event.key_group(), id, self.days.date(effect.time));
+                let posting = facts::posting(booking, event, id, self.days.date(effect.time));
                 changes.postings.push((posting, diff));
             }
         }

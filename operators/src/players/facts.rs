@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use datasets::hash::KeyGroup;
 use datasets::mission::Measure;
-use datasets::rows::ActivityKey;
 use datasets::time::Date;
 use datasets::{Event, Money, Timestamp};
 use jiff::tz::TimeZone;
 
+use crate::activity::RowKey;
 use crate::changes::Posting;
 use crate::ledger::Booking;
 
@@ -38,15 +37,11 @@ impl Days {
     }
 }
 
-/// The posting of a booking that counts at `time`.
-pub(super) fn posting(booking: &Booking, group: KeyGroup, customer_id: &Arc<str>, date: Date) -> Posting {
-    let key = ActivityKey {
-        date,
-        customer_id: customer_id.clone(),
-        game_type: booking.market.game_type.clone(),
-        currency: booking.market.currency.clone(),
-    };
-    Posting { group, key, is_bet: booking.is_bet, amount: booking.amount, bonus: booking.bonus }
+/// The posting of a booking of `event`'s player that counts on `date`.
+pub(super) fn posting(booking: &Booking, event: &Event<'_>, customer_id: &Arc<str>, date: Date) -> Posting {
+    let Booking { is_bet, amount, bonus, market } = booking;
+    let key = RowKey::new(event, customer_id, date, market);
+    Posting { group: event.key_group(), key, is_bet: *is_bet, amount: *amount, bonus: *bonus }
 }
 
 /// What an event adds to a stage.

@@ -32,6 +32,7 @@ use report::Reporter;
 use touch::Scratch;
 use tracks::Tracks;
 
+pub(crate) use operator::is_closed;
 pub use operator::{Clock, players};
 
 /// Settings of the core.

@@ -94,6 +94,7 @@ pub fn players<'s>(
     (VecCollection::new(postings), changes)
 }
 
-fn is_closed(frontiers: &[MutableAntichain<Epoch>], epoch: Epoch) -> bool {
+/// No input can bring anything more of `epoch`.
+pub(crate) fn is_closed(frontiers: &[MutableAntichain<Epoch>], epoch: Epoch) -> bool {
     !frontiers.iter().any(|frontier| frontier.less_equal(&epoch))
 }

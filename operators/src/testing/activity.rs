@@ -40,7 +40,7 @@ pub(crate) fn sums(facts: &[Fact]) -> BTreeMap<RowKey, Totals> {
 pub(crate) fn sums_of_postings(postings: &BTreeMap<Posting, isize>) -> BTreeMap<RowKey, Totals> {
     let mut rows: BTreeMap<RowKey, Totals> = BTreeMap::new();
     for (posting, count) in postings {
-        let key = &posting.key;
+        let key = posting.key.activity();
         let day = i64::from(key.date.days());
         let key = (day, key.customer_id.to_string(), key.game_type.to_string(), key.currency.to_string());
         let totals = rows.entry(key).or_default();

@@ -71,8 +71,7 @@ impl Run {
             *self.postings.entry(posting.clone()).or_default() += diff;
         }
         self.postings.retain(|_, count| *count != 0);
-        let mut restated = self.activity.report(now, false);
-        self.rows.extend(restated.drain(..).map(|restatement| restatement.after));
+        self.rows.extend(self.activity.report(now, false).rows);
         let mut messages = changes.completions.clone();
         messages.sort_by(|(a, _), (b, _)| a.cmp(b));
         self.messages.extend(messages.into_iter().map(|(_, message)| message));
