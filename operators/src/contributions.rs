@@ -59,6 +59,11 @@ impl Contributions {
         }
     }
 
+    /// The last one's place in the order.
+    pub fn last(&self) -> Option<Order> {
+        self.len().checked_sub(1).map(|index| self.get(index).order)
+    }
+
     /// The one of the event of `order`.
     pub fn find(&self, order: Order) -> Option<Contribution> {
         self.position(order).ok().map(|index| self.get(index))

@@ -143,6 +143,24 @@ impl Progress {
         self.announced.is_none() && self.judged_by() == version && self.fold.add(value, target)
     }
 
+    /// How far the sum of a mission's only stage may grow by contributions that come later than an instant, none
+    /// of them negative, with nothing else to do: all together they have to stay below. `None`: not at all.
+    pub fn room(&self, history: &MissionHistory) -> Option<(i64, Timestamp)> {
+        match (self.fold.completed(), &self.announced) {
+            (None, None) if self.judged_by() == history.newest() => {
+                let target = history.version(self.judged_by()).mission.stages.first()?.target;
+                self.fold.room(target).map(|room| (room, Timestamp::MIN))
+            }
+            (Some(completed), Some(_)) if self.is_settled(history) => Some((i64::MAX, completed)),
+            _ => None,
+        }
+    }
+
+    /// Adds contributions that came within the [`room`](Self::room): their sum, and the last one's place in the order.
+    pub fn add_all(&mut self, sum: i64, last: Order) {
+        self.fold.add_all(sum, last);
+    }
+
     /// Fails unless the fold is that of the whole sequence.
     #[cfg(test)]
     pub(crate) fn assert_folded(&self, history: &MissionHistory, sequence: &dyn Sequence) {

@@ -159,6 +159,7 @@ impl Players {
         moved.sort_by_key(|key| (definitions.mission_id(key.slot), key.window));
         moved.dedup();
         let player = self.groups[event.key_group().index()].players.get_mut(id).expect("it has just moved");
+        player.settle(definitions);
         let mut sequence = 0;
         for key in moved {
             let OccurrenceKey { slot, window, .. } = key;
@@ -242,7 +243,9 @@ impl Players {
             return;
         }
         let players = self.groups.iter_mut().flat_map(|group| group.players.iter_mut());
-        for (id, Player { occurrences, tracks }) in players {
+        for (id, player) in players {
+            player.settle(&self.definitions);
+            let Player { occurrences, tracks } = player;
             let windows = occurrences.of_mission(slot, &self.definitions);
             let open =
                 windows.filter(|(_, progress)| progress.window_end(history).is_none_or(|end| version.from <= end));

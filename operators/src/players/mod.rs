@@ -12,6 +12,7 @@ mod facts;
 mod occurrences;
 mod operator;
 mod report;
+mod tally;
 mod touch;
 mod tracks;
 

@@ -4,6 +4,7 @@ use datasets::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Player;
+use super::tracks::Track;
 use crate::definitions::{ClassId, Definitions, MissionSlot};
 use crate::progress::Progress;
 
@@ -96,6 +97,9 @@ impl Occurrences {
 impl Player {
     /// Forgets an occurrence that nothing can move any more, and what was only kept for it.
     pub(super) fn forget(&mut self, key: OccurrenceKey, definitions: &Definitions) {
+        // A tally is of occurrences that are there.
+        self.settle(definitions);
+        self.tracks.iter_mut().for_each(Track::close);
         self.occurrences.remove(key);
         let classes = definitions.history(key.slot).classes().map(|(_, _, class)| class);
         let needed: Vec<_> = classes.map(|class| (class, self.needed_from(class, definitions))).collect();

@@ -17,6 +17,8 @@ impl Players {
     pub(crate) fn standings(&self, group: &Group) -> Vec<(Occurrence, Standing)> {
         let mut standings = Vec::new();
         for (id, player) in &group.players {
+            let mut player = player.clone();
+            player.settle(&self.definitions);
             for (OccurrenceKey { slot, window, .. }, progress) in player.occurrences.iter() {
                 let announced = progress.announced().filter(|announced| announced.live);
                 let standing = Standing {

@@ -17,6 +17,7 @@ use crate::progress::{Counted, Progress, Shift};
 pub(super) struct Scratch {
     candidates: Vec<ClassId>,
     places: Vec<Place>,
+    settled: Vec<Place>,
     /// By class, where its contributions of late belonged: events come in runs.
     recent: Vec<Recent>,
     /// Of the definitions that `recent` follows from.
@@ -25,24 +26,26 @@ pub(super) struct Scratch {
 
 /// Where contributions to a class belong, for times within bounds and for what is ingested in time for all.
 #[derive(Debug)]
-struct Recent {
-    bounds: Bounds,
+pub(super) struct Recent {
+    pub(super) bounds: Bounds,
     /// Until then nothing is late.
     moves_until: Timestamp,
-    places: Vec<Place>,
+    /// Contributions add to one sum of each place, and do nothing else.
+    only_adds: bool,
+    pub(super) places: Vec<Place>,
 }
 
 impl Default for Recent {
     fn default() -> Self {
         let nothing = Bounds { from: Timestamp::MAX, to: Timestamp::MIN };
-        Recent { bounds: nothing, moves_until: Timestamp::MIN, places: Vec::new() }
+        Recent { bounds: nothing, moves_until: Timestamp::MIN, only_adds: false, places: Vec::new() }
     }
 }
 
 /// A stage of an occurrence to which a contribution belongs.
 #[derive(Clone, Copy, Debug)]
-struct Place {
-    key: OccurrenceKey,
+pub(super) struct Place {
+    pub(super) key: OccurrenceKey,
     stage: u8,
     /// Of a recurring window.
     end: Option<Timestamp>,
@@ -113,7 +116,10 @@ impl<'a> Touch<'a> {
 
     fn contribute(&mut self, id: ClassId, event: &Event<'_>, order: Order, live: bool) {
         let recent = self.take_recent(id, self.definitions.class(id).generation, order.0);
-        let known = self.tracks.find(id, order);
+        let track = self.tracks.get(id);
+        // Nothing is known of what comes behind everything.
+        let track = track.filter(|track| track.last().is_some_and(|last| order <= last));
+        let known = track.and_then(|track| track.find(order));
         // Without both, as behind versions that are superseded, there is nothing to ask the event.
         if !recent.places.is_empty() || known.is_some() {
             self.contribute_to(id, &recent, known, event, (order, live));
@@ -135,19 +141,73 @@ impl<'a> Touch<'a> {
         if value == Value::Absent {
             return;
         }
-        let in_time = recent.places.iter().any(|place| !self.is_late(place));
-        self.late |= self.ingest_time > recent.moves_until;
+        let is_any_late = self.ingest_time > recent.moves_until;
+        self.late |= is_any_late;
+        let in_time = !is_any_late || recent.places.iter().any(|place| !self.is_late(place));
+        let in_time = in_time && !recent.places.is_empty();
         let Value::Of(value) = value else {
             self.held |= in_time;
             return;
         };
-        if in_time || known.is_some() {
-            if let Some((generation, known)) = known.filter(|(generation, _)| *generation != class.generation) {
-                self.leave_behind(id, generation, &known, &recent.places);
+        if !in_time && known.is_none() {
+            return;
+        }
+        let contribution = Contribution { order, qualifies, live, value };
+        let only_adds = recent.only_adds && !is_any_late && !self.tracks.has_overrides();
+        let is_added = only_adds
+            && known.is_none()
+            && self.tracks.get_mut(id).is_some_and(|track| {
+                track.add(&contribution, class.generation, recent, self.definitions)
+            });
+        if is_added {
+            #[cfg(test)]
+            self.assert_folded(&recent.places);
+            return;
+        }
+        self.settle_for(id, &recent.places);
+        if let Some((generation, known)) = known.filter(|(generation, _)| *generation != class.generation) {
+            self.leave_behind(id, generation, &known, &recent.places);
+        }
+        let known = known.map(|(_, known)| known);
+        self.set(&recent.places, known.as_ref(), &contribution, (id, class.generation));
+        if let Some(track) = self.tracks.get_mut(id).filter(|_| only_adds) {
+            track.open(&contribution, recent, self.occurrences, self.definitions);
+        }
+    }
+
+    /// Settles and closes the tallies of all classes that `places` of a class may have contributions of.
+    fn settle_for(&mut self, id: ClassId, places: &[Place]) {
+        // Only of a mission with versions, or with stages, several classes look at one occurrence; and what
+        // has stages has no tally.
+        if places.iter().all(|place| self.definitions.history(place.key.slot).newest() == 0) {
+            let Touch { occurrences, tracks, definitions, scratch, .. } = self;
+            if let Some(track) = tracks.get_mut(id) {
+                track.settle(occurrences, definitions, &mut scratch.settled);
+                track.close();
             }
-            let contribution = Contribution { order, qualifies, live, value };
-            let known = known.map(|(_, known)| known);
-            self.set(&recent.places, known.as_ref(), &contribution, (id, class.generation));
+        } else {
+            self.settle();
+        }
+    }
+
+    /// Settles and closes every tally.
+    fn settle(&mut self) {
+        let Touch { occurrences, tracks, definitions, scratch, .. } = self;
+        for track in tracks.iter_mut() {
+            track.settle(occurrences, definitions, &mut scratch.settled);
+            track.close();
+        }
+    }
+
+    /// Fails unless the folds of these occurrences, with their tallies, are those of their whole sequences.
+    #[cfg(test)]
+    fn assert_folded(&self, places: &[Place]) {
+        let mut player = Player { occurrences: self.occurrences.clone(), tracks: self.tracks.clone() };
+        player.settle(self.definitions);
+        for Place { key, .. } in places {
+            let sequence = OccurrenceSequence { tracks: &player.tracks, definitions: self.definitions, key: *key };
+            let progress = player.occurrences.get(*key).expect("it has a tally");
+            progress.assert_folded(self.definitions.history(key.slot), &sequence);
         }
     }
 
@@ -155,7 +215,7 @@ impl<'a> Touch<'a> {
     /// then, it stays out, or what it was if it could not be taken back.
     fn leave_behind(&mut self, class: ClassId, generation: Generation, known: &Contribution, places: &[Place]) {
         let mut before = Vec::new();
-        self.find_places(class, generation, known.order.0, &mut before);
+        find_places(self.definitions, class, generation, known.order.0, &mut before);
         for Place { key, .. } in before.into_iter().filter(|old| places.iter().all(|place| place.key != old.key)) {
             let is = if self.tracks.is_live(class, known, key) { Override::Live } else { Override::Never };
             self.tracks.set_override(class, known.order, key, is);
@@ -173,17 +233,20 @@ impl<'a> Touch<'a> {
         }
         let mut recent = std::mem::take(&mut self.scratch.recent[id.index()]);
         if !recent.bounds.contain(time) {
-            recent.bounds = self.find_places(id, generation, time, &mut recent.places);
-            recent.moves_until = recent.places.iter().map(|place| place.moves_until).min().unwrap_or(Timestamp::MAX);
+            let Recent { bounds, moves_until, only_adds, places } = &mut recent;
+            *bounds = find_places(self.definitions, id, generation, time, places);
+            *moves_until = places.iter().map(|place| place.moves_until).min().unwrap_or(Timestamp::MAX);
+            *only_adds = places.iter().all(|place| self.definitions.history(place.key.slot).is_one_sum());
         }
         recent
     }
 
     /// Changes what the fact of `order` had contributed, wherever it had.
     fn correct(&mut self, order: Order, live: bool) {
+        self.settle();
         let mut places = std::mem::take(&mut self.scratch.places);
         for (class, generation, known) in self.tracks.of(order) {
-            self.find_places(class, generation, order.0, &mut places);
+            find_places(self.definitions, class, generation, order.0, &mut places);
             places.retain(|place| {
                 let entered = self.tracks.get_override(class, order, place.key) != Some(Override::Never);
                 entered && self.occurrences.get(place.key).is_some()
@@ -198,23 +261,6 @@ impl<'a> Touch<'a> {
     /// The occurrence is not moved any more by what is ingested when the cause was.
     fn is_late(&self, place: &Place) -> bool {
         self.ingest_time > place.moves_until
-    }
-
-    /// Replaces the contents of `places` by those of a contribution at `time` in a generation of a class.
-    /// Answers the times around it with the same places.
-    fn find_places(&self, class: ClassId, generation: Generation, time: Timestamp, places: &mut Vec<Place>) -> Bounds {
-        places.clear();
-        let mut bounds = Bounds::ALL;
-        for User { slot, version, stage } in self.definitions.class(class).users.iter().copied() {
-            let history = self.definitions.history(slot);
-            // Judged by the version in force at its event time.
-            let place = history.place((version, stage), generation, time, &mut bounds);
-            let Some((window, end)) = place else { continue };
-            let key = OccurrenceKey::new(slot, window, self.definitions);
-            let moves_until = history.moves_until(end).unwrap_or(Timestamp::MAX);
-            places.push(Place { key, stage, end, version, moves_until, sum: sum_target(history, stage) });
-        }
-        bounds
     }
 
     /// Makes `contribution` of what was `known` of its event before. Where it is too late for that, it stays
@@ -294,6 +340,29 @@ impl<'a> Touch<'a> {
             }
         }
     }
+}
+
+/// Replaces the contents of `places` by those of a contribution at `time` in a generation of a class.
+/// Answers the times around it with the same places.
+pub(super) fn find_places(
+    definitions: &Definitions,
+    class: ClassId,
+    generation: Generation,
+    time: Timestamp,
+    places: &mut Vec<Place>,
+) -> Bounds {
+    places.clear();
+    let mut bounds = Bounds::ALL;
+    for User { slot, version, stage } in definitions.class(class).users.iter().copied() {
+        let history = definitions.history(slot);
+        // Judged by the version in force at its event time.
+        let place = history.place((version, stage), generation, time, &mut bounds);
+        let Some((window, end)) = place else { continue };
+        let key = OccurrenceKey::new(slot, window, definitions);
+        let moves_until = history.moves_until(end).unwrap_or(Timestamp::MAX);
+        places.push(Place { key, stage, end, version, moves_until, sum: sum_target(history, stage) });
+    }
+    bounds
 }
 
 /// The newest version judges what has not completed.

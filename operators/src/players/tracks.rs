@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
 use super::occurrences::OccurrenceKey;
+use super::tally::Tally;
 use crate::contributions::{Contribution, Contributions};
 use crate::definitions::{ClassId, Definitions, Generation};
 use crate::ledger::Order;
@@ -15,16 +16,19 @@ use crate::progress::{Counted, Sequence};
 /// Contributions by class, sorted.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Tracks {
-    classes: Vec<ClassId>,
-    /// One for each class.
     tracks: Vec<Track>,
     /// What is otherwise for one occurrence than the contribution itself says.
     overrides: Option<Box<Overrides>>,
 }
 
-/// The contributions to one class, by the generation in which they came.
+/// The contributions to one class.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Track(SmallVec<[(Generation, Contributions); 1]>);
+pub(super) struct Track {
+    pub(super) class: ClassId,
+    pub(super) tally: Tally,
+    /// By the generation in which they came.
+    contributions: SmallVec<[(Generation, Contributions); 1]>,
+}
 
 /// By contribution and occurrence.
 type Overrides = BTreeMap<(Order, ClassId, OccurrenceKey), Override>;
@@ -44,12 +48,12 @@ impl Tracks {
     /// Adds `contribution` to a generation of a class, or puts it in the place of what its event contributed
     /// before, if that `is_known`.
     pub(super) fn put(&mut self, class: ClassId, generation: Generation, contribution: Contribution, is_known: bool) {
-        let index = self.classes.binary_search(&class).unwrap_or_else(|index| {
-            self.classes.insert(index, class);
-            self.tracks.insert(index, Track(smallvec![(generation, Contributions::default())]));
+        let index = self.position(class).unwrap_or_else(|index| {
+            let contributions = smallvec![(generation, Contributions::default())];
+            self.tracks.insert(index, Track { class, tally: Tally::default(), contributions });
             index
         });
-        let track = &mut self.tracks[index].0;
+        let track = &mut self.tracks[index].contributions;
         let holds = |(_, contributions): &(_, Contributions)| contributions.find(contribution.order).is_some();
         let place = is_known.then(|| track.iter().position(holds)).flatten();
         let place = place.or_else(|| track.iter().position(|(known, _)| *known == generation));
@@ -60,17 +64,11 @@ impl Tracks {
         track[place].1.put(contribution);
     }
 
-    /// What the event of `order` contributed to a class, and in which generation.
-    pub(super) fn find(&self, class: ClassId, order: Order) -> Option<(Generation, Contribution)> {
-        self.get(class)?.find(order)
-    }
-
     /// What the event of `order` contributed, by class.
     pub(super) fn of(&self, order: Order) -> Vec<(ClassId, Generation, Contribution)> {
-        let tracks = self.classes.iter().zip(&self.tracks);
-        let found = tracks.filter_map(|(class, track)| {
+        let found = self.tracks.iter().filter_map(|track| {
             let (generation, contribution) = track.find(order)?;
-            Some((*class, generation, contribution))
+            Some((track.class, generation, contribution))
         });
         found.collect()
     }
@@ -114,28 +112,62 @@ impl Tracks {
             }
         }
         for (class, keep) in classes {
-            let Ok(index) = self.classes.binary_search(class) else { continue };
-            let track = &mut self.tracks[index].0;
+            let Ok(index) = self.position(*class) else { continue };
+            let track = &mut self.tracks[index].contributions;
             match keep {
                 Some(from) => track.iter_mut().for_each(|(_, contributions)| contributions.drop_before(*from)),
                 None => track.clear(),
             }
             track.retain(|(_, contributions)| !contributions.is_empty());
             if track.is_empty() {
-                self.classes.remove(index);
                 self.tracks.remove(index);
             }
         }
     }
 
-    fn get(&self, class: ClassId) -> Option<&Track> {
-        self.classes.binary_search(&class).ok().map(|index| &self.tracks[index])
+    /// The contributions to a class.
+    pub(super) fn get(&self, class: ClassId) -> Option<&Track> {
+        self.position(class).ok().map(|index| &self.tracks[index])
+    }
+
+    /// The contributions to a class.
+    pub(super) fn get_mut(&mut self, class: ClassId) -> Option<&mut Track> {
+        self.position(class).ok().map(|index| &mut self.tracks[index])
+    }
+
+    /// All of them.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Track> {
+        self.tracks.iter_mut()
+    }
+
+    /// Where the class is, or else where it belongs.
+    fn position(&self, class: ClassId) -> Result<usize, usize> {
+        self.tracks.binary_search_by_key(&class, |track| track.class)
     }
 }
 
 impl Track {
-    fn find(&self, order: Order) -> Option<(Generation, Contribution)> {
-        self.0.iter().find_map(|(generation, contributions)| Some((*generation, contributions.find(order)?)))
+    /// What the event of `order` contributed, and in which generation.
+    pub(super) fn find(&self, order: Order) -> Option<(Generation, Contribution)> {
+        self.contributions
+            .iter()
+            .find_map(|(generation, contributions)| Some((*generation, contributions.find(order)?)))
+    }
+
+    /// The last contribution's place in the order.
+    pub(super) fn last(&self) -> Option<Order> {
+        self.contributions.iter().filter_map(|(_, contributions)| contributions.last()).max()
+    }
+
+    /// Adds a contribution that comes behind all others, to the generation that came last.
+    pub(super) fn push(&mut self, contribution: Contribution) {
+        let (_, contributions) = self.contributions.last_mut().expect("a track has contributions");
+        contributions.put(contribution);
+    }
+
+    /// The generation that came last.
+    pub(super) fn generation(&self) -> Option<Generation> {
+        self.contributions.last().map(|(generation, _)| *generation)
     }
 }
 
@@ -156,7 +188,7 @@ impl Sequence for OccurrenceSequence<'_> {
             let Some(track) = self.tracks.get(class) else { continue };
             // An edit can give the same start another end.
             let Some(times) = history.times_of(version, window) else { continue };
-            for (generation, contributions) in &track.0 {
+            for (generation, contributions) in &track.contributions {
                 let before = counted.len();
                 counted.extend(
                     contributions

@@ -94,6 +94,24 @@ impl FoldState {
         fits.is_some()
     }
 
+    /// How much a sum may grow before it reaches `target`; `None`: it is none.
+    pub(super) fn room(&self, target: Money) -> Option<i64> {
+        let FoldState::Sum(sum) = self else { return None };
+        let left = target.raw() - i128::from(*sum);
+        Some(i64::try_from(left).unwrap_or(i64::MAX).min(i64::MAX - sum))
+    }
+
+    /// See [`Progress::add_all`](super::Progress::add_all).
+    pub(super) fn add_all(&mut self, sum: i64, last: Order) {
+        match self {
+            FoldState::Sum(known) => *known += sum,
+            FoldState::Fold(fold) => {
+                fold.progress += Money::from_raw(i128::from(sum));
+                fold.last = fold.last.max(Some(last));
+            }
+        }
+    }
+
     /// Brings the fold up to date with one change. Answers `false`, and changes nothing, if that takes
     /// folding again.
     pub(super) fn shift(&mut self, counted: &Counted, shift: Shift, mission: &Mission) -> bool {
