@@ -14,6 +14,7 @@ pub mod currency;
 mod event;
 pub mod generator;
 pub mod hash;
+mod identity;
 pub mod mapping;
 pub mod mission;
 mod money;
@@ -23,7 +24,8 @@ pub mod rows;
 pub mod schema;
 pub mod time;
 
-pub use event::{BatchPool, Event, EventBatch, EventName, EventRow, Family, Span, TextField};
+pub use event::{BatchPool, Event, EventBatch, EventName, EventRow, Family, Row, TextField};
+pub use identity::Identity;
 pub use money::{Money, MoneyError};
 pub use origin::{Coordinates, PackedCoordinates, SourceId, TopicId, Topics};
 pub use reason::Reason;

@@ -163,15 +163,9 @@ impl Mapper {
         row.odds = event.odds;
         row.until = event.until;
         row.granted = event.granted;
-        let batch = sink.batch(player_hash(&event.player_id));
-        if !event.player_id.is_empty() {
-            row.set(TextField::PlayerId, batch.write(&event.player_id));
-        }
-        for (field, text) in &event.texts {
-            row.set(*field, batch.write(text));
-        }
-        row.set(TextField::Payload, batch.write(payload));
-        batch.push(row);
+        let texts = event.texts.iter().map(|(field, text)| (*field, text.as_ref()));
+        let texts = texts.chain([(TextField::PlayerId, event.player_id.as_ref())]);
+        sink.batch(player_hash(&event.player_id)).push(&row, texts, payload);
     }
 
     #[cold]

@@ -20,5 +20,6 @@ pub mod outputs;
 pub mod players;
 pub mod progress;
 pub mod rollup;
+mod slab;
 #[cfg(test)]
 mod testing;

@@ -141,8 +141,8 @@ impl Field {
             Field::Text(field) => event.text(*field).map(|text| Scalar::Text(Cow::Borrowed(text))),
             Field::Number(field) => field.value(event).map(|amount| Scalar::Number(amount.into())),
             Field::Time(TimeField::EventTime) => Some(Scalar::Time(event.event_time)),
-            Field::Time(TimeField::Until) => event.until.map(Scalar::Time),
-            Field::Granted => event.granted.map(Scalar::Bool),
+            Field::Time(TimeField::Until) => event.until().map(Scalar::Time),
+            Field::Granted => event.granted().map(Scalar::Bool),
             Field::Attribute(attribute) => attribute.scalar(event),
         }
     }
@@ -152,10 +152,10 @@ impl NumberField {
     /// The field's value in `event`, if it is there.
     pub(crate) fn value(self, event: &Event<'_>) -> Option<Money> {
         match self {
-            NumberField::Amount => event.amount,
-            NumberField::BonusAmount => Some(event.bonus_amount),
-            NumberField::ExchangeRate => event.exchange_rate,
-            NumberField::Odds => event.odds,
+            NumberField::Amount => event.amount(),
+            NumberField::BonusAmount => Some(event.bonus_amount()),
+            NumberField::ExchangeRate => event.exchange_rate(),
+            NumberField::Odds => event.odds(),
         }
     }
 }

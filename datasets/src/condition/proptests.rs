@@ -279,7 +279,7 @@ proptest! {
                         prop_assert!(source.text(event).is_some_and(|text| texts.iter().any(|known| **known == *text)));
                     }
                     if let Some(least) = condition.minimum_amount() {
-                        prop_assert!(event.amount.is_some_and(|amount| amount >= least));
+                        prop_assert!(event.amount().is_some_and(|amount| amount >= least));
                     }
                 }
                 Ok(())

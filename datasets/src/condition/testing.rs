@@ -4,8 +4,9 @@ use crate::{Coordinates, Event, EventBatch, EventName, EventRow, Money, SourceId
 
 /// Builds one event in a batch of its own.
 pub(crate) struct TestEvent {
-    batch: EventBatch,
     row: EventRow,
+    texts: Vec<(TextField, String)>,
+    payload: String,
 }
 
 impl TestEvent {
@@ -13,19 +14,19 @@ impl TestEvent {
         let at = Coordinates { topic: TopicId(0), partition: 0, offset: 0, index: 0 };
         let time = "2026-06-03T10:00:00Z".parse().unwrap();
         let row = EventRow::new(at, SourceId(0), time, time);
-        let mut event = TestEvent { batch: EventBatch::new(0, 0), row };
+        let mut event = TestEvent { row, texts: Vec::new(), payload: String::new() };
         event.row.name = EventName::of(name);
         event.text(TextField::EventName, name).text(TextField::PlayerId, "p1")
     }
 
     pub(crate) fn text(mut self, field: TextField, text: &str) -> Self {
-        let span = self.batch.write(text);
-        self.row.set(field, span);
+        self.texts.push((field, text.to_owned()));
         self
     }
 
-    pub(crate) fn payload(self, json: &str) -> Self {
-        self.text(TextField::Payload, json)
+    pub(crate) fn payload(mut self, json: &str) -> Self {
+        json.clone_into(&mut self.payload);
+        self
     }
 
     pub(crate) fn amount(mut self, digits: &str) -> Self {
@@ -44,8 +45,9 @@ impl TestEvent {
     }
 
     /// Shows the event to `look`.
-    pub(crate) fn see<R>(mut self, look: impl FnOnce(&Event<'_>) -> R) -> R {
-        self.batch.push(self.row);
-        look(&self.batch.get(0))
+    pub(crate) fn see<R>(self, look: impl FnOnce(&Event<'_>) -> R) -> R {
+        let mut batch = EventBatch::new(0, 0);
+        batch.push(&self.row, self.texts.iter().map(|(field, text)| (*field, text.as_str())), &self.payload);
+        look(&batch.get(0))
     }
 }

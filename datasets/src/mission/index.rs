@@ -82,10 +82,10 @@ impl<I: Copy + Ord> StageIndex<I> {
             known => self.known.get(&known),
         };
         let Some(group) = group else { return };
-        group.rest.collect(event.amount, found);
+        group.rest.collect(event.amount(), found);
         for (source, buckets) in &group.by_text {
             if let Some(bucket) = source.text(event).and_then(|text| buckets.get(&*text)) {
-                bucket.collect(event.amount, found);
+                bucket.collect(event.amount(), found);
             }
         }
         // A stage is filed once under each value of one field, and an event has one value.

@@ -51,10 +51,10 @@ impl Measure {
         match self {
             Measure::Count | Measure::Run => Some(Money::ONE),
             Measure::Sum { field, real_money_only, .. } => match field {
-                SumField::Amount if *real_money_only => event.amount.map(|amount| amount - event.bonus_amount),
-                SumField::Amount => event.amount,
-                SumField::BonusAmount => Some(event.bonus_amount),
-                SumField::Odds => event.odds,
+                SumField::Amount if *real_money_only => event.amount().map(|amount| amount - event.bonus_amount()),
+                SumField::Amount => event.amount(),
+                SumField::BonusAmount => Some(event.bonus_amount()),
+                SumField::Odds => event.odds(),
                 SumField::Attribute(attribute) => attribute.amount(event),
             },
         }

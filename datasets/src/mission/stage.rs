@@ -60,7 +60,7 @@ impl Stage {
     /// The event is of a kind in `on`. A win of 0 closes a round but is no win (DOMAIN §5), so it neither
     /// qualifies nor breaks a run.
     fn looks_at(&self, event: &Event<'_>) -> bool {
-        let is_empty_win = event.name == EventName::Win && event.amount.is_some_and(Money::is_zero);
+        let is_empty_win = event.name == EventName::Win && event.amount().is_some_and(Money::is_zero);
         !is_empty_win && self.on.iter().any(|kind| kind.includes(event))
     }
 }

@@ -12,13 +12,13 @@ mod transactions;
 
 use std::sync::Arc;
 
-use datasets::{Coordinates, Event, EventBatch, Family, TextField, Timestamp};
+use datasets::{Coordinates, Event, EventBatch, Family, Identity, TextField, Timestamp};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 pub use reversal::{Reversal, Waiting};
-use transaction::{Assertion, LifeCycle, Moving, Target, Transaction, Version, books, content};
-pub use transaction::{Booking, Market, Order, TransactionKey};
+use transaction::{Assertion, LifeCycle, Moving, Target, Transaction, Version, books};
+pub use transaction::{Booking, Market, Order};
 use transactions::{Plain, Transactions};
 
 /// Settings of `[identity]` and `[ledger]`; durations in microseconds.
@@ -88,9 +88,9 @@ pub struct Ledger {
     transactions: Transactions,
     reversals: reversal::References,
     /// Earlier transactions of a key, oldest first, by the keys under which they are kept now.
-    set_aside: FastMap<TransactionKey, Vec<TransactionKey>>,
+    set_aside: FastMap<Identity, Vec<Identity>>,
     /// Keys by the hour in which they can be forgotten, so that forgetting costs what is forgotten.
-    expiry: std::collections::BTreeMap<i64, Vec<TransactionKey>>,
+    expiry: std::collections::BTreeMap<i64, Vec<Identity>>,
 }
 
 /// Expiry is bucketed by the hour.
@@ -101,7 +101,7 @@ impl Ledger {
     pub fn admit(
         &mut self,
         event: &Event<'_>,
-        key: TransactionKey,
+        key: Identity,
         rules: &LedgerRules,
         markets: &mut Markets,
     ) -> Admission {
@@ -135,7 +135,7 @@ impl Ledger {
 
     /// A new transaction takes the key of one whose identity is forgotten. What the old one asserted
     /// stays, and so does its right to be applied and reversed, under a key that no event has.
-    fn set_aside(&mut self, key: TransactionKey, family: Family, rules: &LedgerRules) {
+    fn set_aside(&mut self, key: Identity, family: Family, rules: &LedgerRules) {
         let Some(old) = self.transactions.remove(key) else { return };
         let Some(first) = old.versions.first() else { return };
         let aside = key.aside(first.order.1);
@@ -153,7 +153,7 @@ impl Ledger {
 
     /// Those who reverse `transaction`, which had `key`, find it under another one, or no longer. A key
     /// that is left behind would name a stranger as soon as its id is used again.
-    fn retarget(&mut self, transaction: &Transaction, key: TransactionKey, to: Option<TransactionKey>) {
+    fn retarget(&mut self, transaction: &Transaction, key: Identity, to: Option<Identity>) {
         for (_, reversal) in &transaction.reversals {
             let reversal = self.transactions.get_mut(*reversal);
             if let Some(reversal) = reversal.filter(|reversal| reversal.target.is_some_and(|target| target.key == key))
@@ -164,7 +164,7 @@ impl Ledger {
     }
 
     /// Forgets one transaction.
-    fn remove(&mut self, key: TransactionKey) {
+    fn remove(&mut self, key: Identity) {
         if let Some(transaction) = self.transactions.remove(key) {
             self.retarget(&transaction, key, None);
         }
@@ -175,7 +175,7 @@ impl Ledger {
     pub fn apply(
         &mut self,
         event: &Event<'_>,
-        key: TransactionKey,
+        key: Identity,
         rules: &LedgerRules,
         effects: &mut Vec<Effect>,
     ) -> u64 {
@@ -192,7 +192,7 @@ impl Ledger {
     }
 
     /// Answers where the transaction is now.
-    fn mark_applied(&mut self, event: &Event<'_>, key: TransactionKey) -> TransactionKey {
+    fn mark_applied(&mut self, event: &Event<'_>, key: Identity) -> Identity {
         for key in [key, key.aside(event.at)] {
             let versions = self.transactions.get_mut(key).map(|transaction| &mut transaction.versions);
             let version = versions.and_then(|versions| versions.iter_mut().find(|version| version.order.1 == event.at));
@@ -205,7 +205,7 @@ impl Ledger {
     }
 
     /// Brings what `key` asserts up to date and tells the difference. `current` is the event being applied.
-    fn refresh(&mut self, key: TransactionKey, current: Option<Coordinates>, effects: &mut Vec<Effect>) {
+    fn refresh(&mut self, key: Identity, current: Option<Coordinates>, effects: &mut Vec<Effect>) {
         let mut next = Some(key);
         // A reversal's standing decides about its target, whose standing may decide about another.
         while let Some(key) = next {
@@ -242,6 +242,11 @@ impl Ledger {
         });
     }
 
+    /// A transaction of this key is known.
+    pub fn is_known(&self, key: Identity) -> bool {
+        self.transactions.contains(key)
+    }
+
     /// How many transactions are known.
     pub fn len(&self) -> usize {
         self.transactions.len()
@@ -255,8 +260,7 @@ impl Ledger {
 
 impl Transaction {
     fn compare(&self, event: &Event<'_>) -> Admission {
-        let content = content(event);
-        if self.versions.iter().any(|version| version.content == content) {
+        if self.versions.iter().any(|version| version.content == event.content) {
             return Admission::Duplicate;
         }
         match self.life_cycle {
@@ -350,8 +354,8 @@ impl LedgerRules {
 fn booking(event: &Event<'_>, markets: &mut Markets) -> Option<Booking> {
     books(event.name).map(|is_bet| Booking {
         is_bet,
-        amount: event.amount.unwrap_or_default(),
-        bonus: event.bonus_amount,
+        amount: event.amount().unwrap_or_default(),
+        bonus: event.bonus_amount(),
         market: markets.intern(event.game_type(), event.currency()),
     })
 }

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use datasets::{Coordinates, Event, Family, TextField, Timestamp};
+use datasets::{Coordinates, Event, Family, Identity, TextField, Timestamp};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::transaction::{Order, Target, TransactionKey};
+use super::transaction::{Order, Target};
 use super::transactions::Transactions;
 use super::{Effect, FastMap, Ledger, LedgerRules};
 
@@ -44,21 +44,21 @@ pub struct Waiting {
     pub reference_id: String,
     /// Its text, for the dead letter.
     pub payload: String,
-    reference: TransactionKey,
+    reference: Identity,
 }
 
 /// Who names whom.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct References {
     /// Reversals by the id they name (as a key of family `Other`, which no reversal can name).
-    by_reference: FastMap<TransactionKey, SmallVec<[Reference; 1]>>,
+    by_reference: FastMap<Identity, SmallVec<[Reference; 1]>>,
     /// Those without a match, by the last instant at which one may be ingested.
-    waiting: BTreeMap<(Timestamp, TransactionKey), Waiting>,
+    waiting: BTreeMap<(Timestamp, Identity), Waiting>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Reference {
-    key: TransactionKey,
+    key: Identity,
     order: Order,
     ingest_time: Timestamp,
     /// The family it names; `None` looks through all in order.
@@ -78,7 +78,7 @@ impl References {
     }
 
     /// The reversal `key` has another key from now on.
-    pub(super) fn rename(&mut self, key: TransactionKey, aside: TransactionKey) {
+    pub(super) fn rename(&mut self, key: Identity, aside: Identity) {
         for reference in self.by_reference.values_mut().flatten().filter(|reference| reference.key == key) {
             reference.key = aside;
         }
@@ -96,7 +96,7 @@ impl Ledger {
     pub fn reverse(
         &mut self,
         event: &Event<'_>,
-        key: TransactionKey,
+        key: Identity,
         rules: &LedgerRules,
         effects: &mut Vec<Effect>,
     ) -> (Reversal, u64) {
@@ -106,7 +106,7 @@ impl Ledger {
         let family = event.text(TextField::ReferenceFamily).and_then(Family::named);
         let order = (event.event_time, event.at);
 
-        let reference = TransactionKey::named(event, Family::Other, reference_id);
+        let reference = Identity::named(event, Family::Other, reference_id);
         let named = Reference { key, order, ingest_time: event.ingest_time, family };
         let Some(target) = self.resolve(event, reference_id, &named, rules) else {
             let deadline = event.ingest_time.plus_micros(rules.orphan_wait);
@@ -153,7 +153,7 @@ impl Ledger {
     /// A reversal has named the id of `event`.
     pub(super) fn is_referenced(&self, event: &Event<'_>) -> bool {
         let by_reference = &self.reversals.by_reference;
-        let reference = || TransactionKey::named(event, Family::Other, event.transaction_id());
+        let reference = || Identity::named(event, Family::Other, event.transaction_id());
         !by_reference.is_empty() && by_reference.contains_key(&reference())
     }
 
@@ -162,7 +162,7 @@ impl Ledger {
     pub(super) fn match_references(
         &mut self,
         event: &Event<'_>,
-        key: TransactionKey,
+        key: Identity,
         rules: &LedgerRules,
         effects: &mut Vec<Effect>,
     ) -> u64 {
@@ -170,7 +170,7 @@ impl Ledger {
             return 0;
         }
         let id = event.transaction_id();
-        let reference = TransactionKey::named(event, Family::Other, id);
+        let reference = Identity::named(event, Family::Other, id);
         let Some(references) = self.reversals.by_reference.get(&reference).cloned() else { return 0 };
         let mut released = 0;
         for named in references {
@@ -194,7 +194,7 @@ impl Ledger {
     fn resolve(&mut self, event: &Event<'_>, id: &str, named: &Reference, rules: &LedgerRules) -> Option<Target> {
         let families = Family::REVERSIBLE.iter().map(|(_, family)| *family);
         families.filter(|family| named.family.is_none_or(|wanted| wanted == *family)).find_map(|family| {
-            let key = self.holder(TransactionKey::named(event, family, id), family, named)?;
+            let key = self.holder(Identity::named(event, family, id), family, named)?;
             let transaction = self.transactions.get_mut(key)?;
             if transaction.ingest_time.micros_since(named.ingest_time) > rules.orphan_wait {
                 return None;
@@ -210,7 +210,7 @@ impl Ledger {
     ///
     /// A reversal can only be reversed by one later in order, so chains end. One that is not earlier is passed
     /// over as if it did not exist: which of the two is applied first must not matter.
-    fn holder(&mut self, key: TransactionKey, family: Family, named: &Reference) -> Option<TransactionKey> {
+    fn holder(&mut self, key: Identity, family: Family, named: &Reference) -> Option<Identity> {
         let older = self.set_aside.get(&key).into_iter().flatten().rev().copied();
         let mut first = None;
         for key in std::iter::once(key).chain(older) {
@@ -234,7 +234,7 @@ impl Ledger {
     }
 
     /// Makes `key` a reversal of `target` and answers what it reversed before.
-    fn link(&mut self, key: TransactionKey, order: Order, target: Target) -> Option<Target> {
+    fn link(&mut self, key: Identity, order: Order, target: Target) -> Option<Target> {
         let reversal = self.transactions.get_mut(key)?;
         let previous = reversal.target.replace(target);
         if let Some(previous) = previous.and_then(|previous| self.transactions.get_mut(previous.key)) {

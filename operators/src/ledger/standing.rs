@@ -2,22 +2,24 @@
 
 use std::collections::BTreeMap;
 
+use datasets::Identity;
+
 use super::Ledger;
-use super::transaction::{Order, TransactionKey};
+use super::transaction::Order;
 
 /// One step of the play.
 enum Step {
     /// A reversal of `target`.
-    Reverse { reversal: TransactionKey, target: TransactionKey },
+    Reverse { reversal: Identity, target: Identity },
     /// A settlement after the first: what reversed `target` before is void.
-    Settle { target: TransactionKey },
+    Settle { target: Identity },
 }
 
 /// A transaction in the play.
 #[derive(Default)]
 struct Part {
     /// A reversal that was accepted: what it reverses.
-    accepted_on: Option<TransactionKey>,
+    accepted_on: Option<Identity>,
     /// How many accepted reversals of it stand.
     reversed_by: usize,
 }
@@ -25,13 +27,13 @@ struct Part {
 impl Ledger {
     /// An accepted reversal of `key` stands. One is accepted when none stood at its own place in the
     /// order; it stands while it is not itself reversed. Costs what hangs below `key`, once.
-    pub(super) fn is_reversed(&self, key: TransactionKey) -> bool {
+    pub(super) fn is_reversed(&self, key: Identity) -> bool {
         if self.transactions.full(key).is_none_or(|transaction| transaction.reversals.is_empty()) {
             return false;
         }
         let mut steps = self.steps(key);
         steps.sort_by_key(|(order, _)| *order);
-        let mut parts: BTreeMap<TransactionKey, Part> = BTreeMap::new();
+        let mut parts: BTreeMap<Identity, Part> = BTreeMap::new();
         for (_, step) in steps {
             match step {
                 Step::Reverse { reversal, target } => {
@@ -52,7 +54,7 @@ impl Ledger {
 
     /// Everything that decides whether `key` is reversed. It ends: a reversal comes after what it
     /// reverses, if that is a reversal too, so there are no rings.
-    fn steps(&self, key: TransactionKey) -> Vec<(Order, Step)> {
+    fn steps(&self, key: Identity) -> Vec<(Order, Step)> {
         let mut steps = Vec::new();
         let mut found = vec![key];
         while let Some(target) = found.pop() {
@@ -71,7 +73,7 @@ impl Ledger {
 }
 
 /// One more reversal of `target` stands. What `target` itself reversed hears of it, and so on up.
-fn stand(parts: &mut BTreeMap<TransactionKey, Part>, target: TransactionKey) {
+fn stand(parts: &mut BTreeMap<Identity, Part>, target: Identity) {
     let (mut next, mut stands) = (Some(target), true);
     while let Some(part) = next.map(|target| parts.entry(target).or_default()) {
         let was_reversed = part.reversed_by > 0;

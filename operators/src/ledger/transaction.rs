@@ -1,75 +1,12 @@
 //! One transaction: its versions, what it asserts now, and who reverses it.
 
-use datasets::hash::{fingerprint, text_hash};
-use datasets::{Coordinates, Event, EventBatch, EventName, Family, Money, SourceId, Timestamp};
+use datasets::hash::text_hash;
+use datasets::{Coordinates, Event, EventBatch, EventName, Identity, Money, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Event time, then coordinates: the order in which accepted events apply.
 pub type Order = (Timestamp, Coordinates);
-
-/// (source, family, player, transaction id) as 128 bits of XXH3: the identity of DOMAIN §2. Two words,
-/// so that an entry of the ledger is aligned to 8 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct TransactionKey(u64, u64);
-
-impl TransactionKey {
-    /// The key of `event` itself.
-    pub fn of(event: &Event<'_>) -> Self {
-        let family = event.name.family();
-        let name = if family == Family::Other { event.event_name() } else { "" };
-        Self::new(event.source, family, name, event.player_id(), event.transaction_id())
-    }
-
-    /// The key of the transaction `id` of the same player and source in a named family.
-    pub fn named(event: &Event<'_>, family: Family, id: &str) -> Self {
-        Self::new(event.source, family, "", event.player_id(), id)
-    }
-
-    /// Where a transaction moves that loses its key: unique by the coordinates of its only version.
-    pub fn aside(self, at: Coordinates) -> Self {
-        let mut bytes = smallvec::SmallVec::<[u8; 40]>::new();
-        bytes.extend_from_slice(&self.0.to_le_bytes());
-        bytes.extend_from_slice(&self.1.to_le_bytes());
-        bytes.extend_from_slice(&at.topic.0.to_le_bytes());
-        bytes.extend_from_slice(&at.partition.to_le_bytes());
-        bytes.extend_from_slice(&at.offset.to_le_bytes());
-        bytes.extend_from_slice(&at.index.to_le_bytes());
-        Self::from_fingerprint(fingerprint(&bytes))
-    }
-
-    fn new(source: SourceId, family: Family, name: &str, player: &str, id: &str) -> Self {
-        let mut bytes = smallvec::SmallVec::<[u8; 256]>::new();
-        bytes.extend_from_slice(&source.0.to_le_bytes());
-        bytes.push(family_tag(family));
-        // Lengths keep ("ab", "c") apart from ("a", "bc").
-        for text in [name, player, id] {
-            bytes.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
-            bytes.extend_from_slice(text.as_bytes());
-        }
-        Self::from_fingerprint(fingerprint(&bytes))
-    }
-
-    fn from_fingerprint(fingerprint: u128) -> Self {
-        let half = |word: u128| u64::try_from(word & u128::from(u64::MAX)).expect("masked to 64 bits");
-        TransactionKey(half(fingerprint >> 64), half(fingerprint))
-    }
-}
-
-/// A byte of the state format: never renumber.
-fn family_tag(family: Family) -> u8 {
-    match family {
-        Family::Bet => 0,
-        Family::Win => 1,
-        Family::Settlement => 2,
-        Family::Deposit => 3,
-        Family::Withdrawal => 4,
-        Family::Bonus => 5,
-        Family::Adjustment => 6,
-        Family::Reversal => 7,
-        Family::Other => 8,
-    }
-}
 
 /// Where a bet or a win is booked; shared by all transactions of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -153,14 +90,8 @@ pub struct Moving {
 impl Version {
     /// A version made of `event`, not applied yet.
     pub fn new(event: &Event<'_>, booking: Option<Booking>, moving: Option<Box<Moving>>) -> Self {
-        Version { order: (event.event_time, event.at), content: content(event), applied: false, booking, moving }
+        Version { order: (event.event_time, event.at), content: event.content, applied: false, booking, moving }
     }
-}
-
-/// Half of the content's fingerprint: it is only compared under one key.
-pub fn content(event: &Event<'_>) -> u64 {
-    let low = event.content & u128::from(u64::MAX);
-    u64::try_from(low).expect("masked to 64 bits")
 }
 
 /// What a transaction asserts: one of its versions, at a time that may be an older version's.
@@ -182,7 +113,7 @@ pub struct Transaction {
     /// Sorted by [`Order`].
     pub versions: smallvec::SmallVec<[Version; 1]>,
     /// Reversals that name this one, sorted by [`Order`].
-    pub reversals: Vec<(Order, TransactionKey)>,
+    pub reversals: Vec<(Order, Identity)>,
     /// What is asserted now.
     pub asserted: Option<Assertion>,
     /// For a reversal: what it resolved to, and how many reversals lie below.
@@ -193,7 +124,7 @@ pub struct Transaction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     /// The transaction.
-    pub key: TransactionKey,
+    pub key: Identity,
     /// 0 for a reversal of money, 1 for a reversal of that …
     pub depth: u8,
 }
@@ -218,7 +149,7 @@ impl Transaction {
     }
 
     /// Adds a reversal at its place in the order.
-    pub fn insert_reversal(&mut self, order: Order, key: TransactionKey) {
+    pub fn insert_reversal(&mut self, order: Order, key: Identity) {
         let index = self.reversals.partition_point(|(other, _)| *other < order);
         self.reversals.insert(index, (order, key));
     }

@@ -5,17 +5,42 @@
 
 use std::sync::Arc;
 
-use datasets::{Coordinates, Event, Money, PackedCoordinates, Timestamp};
+use datasets::{Coordinates, Event, Identity, Money, PackedCoordinates, Timestamp};
+use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
-use super::transaction::{Assertion, Booking, LifeCycle, Market, Transaction, TransactionKey, Version, content};
-use super::{Admission, Effect, EffectKind, FastMap};
+use super::transaction::{Assertion, Booking, LifeCycle, Market, Transaction, Version};
+use super::{Admission, Effect, EffectKind};
+use crate::slab::Slab;
 
-/// Transactions by key; each key is in one of the maps.
+/// Transactions by key.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Entries", into = "Entries")]
 pub(super) struct Transactions {
-    plain: FastMap<TransactionKey, Plain>,
-    full: FastMap<TransactionKey, Transaction>,
+    /// Where each key's transaction is. What is new is known to be new by this alone.
+    index: HashTable<Slot>,
+    plain: Slab<(Identity, Plain)>,
+    full: Slab<(Identity, Transaction)>,
+}
+
+/// A transaction's place, with enough of its key's hash to move in the index without looking there.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    hash: u32,
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Plain(u32),
+    Full(u32),
+}
+
+/// All transactions, as they are encoded.
+#[derive(Serialize, Deserialize)]
+struct Entries {
+    plain: Vec<(Identity, Plain)>,
+    full: Vec<(Identity, Transaction)>,
 }
 
 /// A transaction of a single version that nobody has reversed and that reverses nothing.
@@ -40,7 +65,7 @@ impl Plain {
             ingest_time: event.ingest_time,
             event_time: event.event_time,
             at: PackedCoordinates::pack(event.at)?,
-            content: content(event),
+            content: event.content,
             amount: money(booking.map(|booking| booking.amount))?,
             bonus: money(booking.map(|booking| booking.bonus))?,
             market: booking.map(|booking| booking.market.clone()),
@@ -51,7 +76,7 @@ impl Plain {
 
     /// Identity of one more event under the key.
     pub(super) fn compare(&self, event: &Event<'_>) -> Admission {
-        if self.content == content(event) { Admission::Duplicate } else { Admission::Conflict }
+        if self.content == event.content { Admission::Duplicate } else { Admission::Conflict }
     }
 
     fn booking(&self) -> Option<Booking> {
@@ -81,54 +106,137 @@ impl Plain {
 
 impl Transactions {
     /// The transaction of `key`, if nothing has happened to it yet.
-    pub(super) fn plain(&self, key: TransactionKey) -> Option<&Plain> {
-        self.plain.get(&key)
+    pub(super) fn plain(&self, key: Identity) -> Option<&Plain> {
+        match self.find(key)? {
+            Place::Plain(place) => self.plain.get(place).map(|(_, plain)| plain),
+            Place::Full(_) => None,
+        }
     }
 
     /// Marks the transaction of `key` applied if it is a plain one that came from `at`.
-    pub(super) fn apply_plain(&mut self, key: TransactionKey, at: Coordinates) -> Option<&Plain> {
-        let plain = self.plain.get_mut(&key).filter(|plain| plain.at.unpack() == at)?;
+    pub(super) fn apply_plain(&mut self, key: Identity, at: Coordinates) -> Option<&Plain> {
+        let Place::Plain(place) = self.find(key)? else { return None };
+        let (_, plain) = self.plain.get_mut(place).filter(|(_, plain)| plain.at.unpack() == at)?;
         plain.is_applied = true;
         Some(plain)
     }
 
     /// The transaction of `key`, if something has happened to it.
-    pub(super) fn full(&self, key: TransactionKey) -> Option<&Transaction> {
-        self.full.get(&key)
+    pub(super) fn full(&self, key: Identity) -> Option<&Transaction> {
+        match self.find(key)? {
+            Place::Full(place) => self.full.get(place).map(|(_, transaction)| transaction),
+            Place::Plain(_) => None,
+        }
     }
 
     /// The transaction of `key`, to which something happens.
-    pub(super) fn get_mut(&mut self, key: TransactionKey) -> Option<&mut Transaction> {
-        if let Some(plain) = self.plain.remove(&key) {
-            self.full.insert(key, plain.into_full());
-        }
-        self.full.get_mut(&key)
+    pub(super) fn get_mut(&mut self, key: Identity) -> Option<&mut Transaction> {
+        let place = match self.find(key)? {
+            Place::Full(place) => place,
+            Place::Plain(_) => {
+                let transaction = self.remove(key)?;
+                self.insert(key, transaction)
+            }
+        };
+        self.full.get_mut(place).map(|(_, transaction)| transaction)
     }
 
     /// When the first version of `key` was ingested.
-    pub(super) fn ingest_time(&self, key: TransactionKey) -> Option<Timestamp> {
-        let plain = self.plain.get(&key).map(|plain| plain.ingest_time);
-        plain.or_else(|| self.full.get(&key).map(|transaction| transaction.ingest_time))
+    pub(super) fn ingest_time(&self, key: Identity) -> Option<Timestamp> {
+        match self.find(key)? {
+            Place::Plain(place) => self.plain.get(place).map(|(_, plain)| plain.ingest_time),
+            Place::Full(place) => self.full.get(place).map(|(_, transaction)| transaction.ingest_time),
+        }
     }
 
-    pub(super) fn insert_plain(&mut self, key: TransactionKey, plain: Plain) {
-        self.plain.insert(key, plain);
+    /// `key` is new.
+    pub(super) fn insert_plain(&mut self, key: Identity, plain: Plain) {
+        let place = self.plain.insert((key, plain));
+        self.put(key, Place::Plain(place));
     }
 
-    pub(super) fn insert(&mut self, key: TransactionKey, transaction: Transaction) {
-        self.full.insert(key, transaction);
+    /// `key` is new. Answers the transaction's place.
+    pub(super) fn insert(&mut self, key: Identity, transaction: Transaction) -> u32 {
+        let place = self.full.insert((key, transaction));
+        self.put(key, Place::Full(place));
+        place
     }
 
-    pub(super) fn remove(&mut self, key: TransactionKey) -> Option<Transaction> {
-        self.plain.remove(&key).map(Plain::into_full).or_else(|| self.full.remove(&key))
+    pub(super) fn remove(&mut self, key: Identity) -> Option<Transaction> {
+        let Transactions { index, plain, full } = self;
+        let entry = index.find_entry(hash(key), |slot| slot.is(key, plain, full)).ok()?;
+        let (Slot { place, .. }, _) = entry.remove();
+        match place {
+            Place::Plain(place) => plain.remove(place).map(|(_, plain)| plain.into_full()),
+            Place::Full(place) => full.remove(place).map(|(_, transaction)| transaction),
+        }
     }
 
-    pub(super) fn contains(&self, key: TransactionKey) -> bool {
-        self.plain.contains_key(&key) || self.full.contains_key(&key)
+    pub(super) fn contains(&self, key: Identity) -> bool {
+        self.find(key).is_some()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.plain.len() + self.full.len()
+        self.index.len()
+    }
+
+    fn find(&self, key: Identity) -> Option<Place> {
+        let slot = self.index.find(hash(key), |slot| slot.is(key, &self.plain, &self.full));
+        slot.map(|slot| slot.place)
+    }
+
+    fn put(&mut self, key: Identity, place: Place) {
+        debug_assert!(self.find(key).is_none(), "a key has one transaction");
+        let slot = Slot { hash: short_hash(key), place };
+        self.index.insert_unique(hash(key), slot, |slot| long_hash(slot.hash));
+    }
+}
+
+impl Slot {
+    fn is(
+        &self,
+        key: Identity,
+        plain: &Slab<(Identity, Plain)>,
+        full: &Slab<(Identity, Transaction)>,
+    ) -> bool {
+        let found = || match self.place {
+            Place::Plain(place) => plain.get(place).map(|(found, _)| *found),
+            Place::Full(place) => full.get(place).map(|(found, _)| *found),
+        };
+        self.hash == short_hash(key) && found() == Some(key)
+    }
+}
+
+/// A key is a hash already.
+fn short_hash(key: Identity) -> u32 {
+    let [a, b, c, d, ..] = key.leading_word().to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
+/// The index looks at the lowest bits and at the highest.
+fn long_hash(short: u32) -> u64 {
+    u64::from(short) << 32 | u64::from(short)
+}
+
+fn hash(key: Identity) -> u64 {
+    long_hash(short_hash(key))
+}
+
+impl From<Entries> for Transactions {
+    fn from(entries: Entries) -> Self {
+        let mut transactions = Transactions::default();
+        entries.plain.into_iter().for_each(|(key, plain)| transactions.insert_plain(key, plain));
+        for (key, transaction) in entries.full {
+            transactions.insert(key, transaction);
+        }
+        transactions
+    }
+}
+
+impl From<Transactions> for Entries {
+    fn from(transactions: Transactions) -> Self {
+        let Transactions { plain, full, .. } = transactions;
+        Entries { plain: plain.into_values().collect(), full: full.into_values().collect() }
     }
 }
 
@@ -138,6 +246,7 @@ mod tests {
 
     #[test]
     fn a_plain_one_takes_80_bytes() {
-        assert_eq!(size_of::<(TransactionKey, Plain)>(), 80);
+        assert_eq!(size_of::<Option<(Identity, Plain)>>(), 80);
+        assert_eq!(size_of::<Slot>(), 12);
     }
 }

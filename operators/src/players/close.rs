@@ -2,20 +2,19 @@
 
 use std::sync::Arc;
 
-use datasets::hash::KeyGroup;
+use datasets::hash::{KeyGroup, player_hash};
 use datasets::rows::{DefinitionRow, DispositionKind, Place};
-use datasets::{Event, EventBatch, EventName, Family, Reason, TextField, Timestamp};
-use hashbrown::hash_map::EntryRef;
+use datasets::{Event, EventBatch, EventName, Family, Identity, Reason, TextField, Timestamp};
 
-use super::facts;
+use super::{facts, fetch};
 use super::occurrences::OccurrenceKey;
 use super::report::Message;
 use super::touch::Touch;
 use super::tracks::OccurrenceSequence;
-use super::{Clock, Closing, Group, Player, Players};
+use super::{Clock, Closing, Player, Players};
 use crate::changes::{Changes, Phase, Position};
 use crate::definitions::{Applied, DefinitionRecord, MissionSlot};
-use crate::ledger::{Admission, Effect, EffectKind, Reversal, TransactionKey};
+use crate::ledger::{Admission, Effect, EffectKind, Reversal};
 use crate::progress::Cause;
 
 /// Progress is dropped this long after its window can no longer move, so that records which a slow
@@ -43,18 +42,26 @@ impl Players {
         }
         self.definitions.index();
         // Players do not touch each other: each is settled by itself, while its state is at hand.
-        for player in in_order_of_coordinates(batches).chunk_by_mut(|a, b| a.place == b.place) {
-            for arrival in player.iter_mut() {
-                arrival.is_accepted = self.admit(arrival, &mut changes);
-            }
-            player.sort_unstable_by_key(|arrival| (arrival.event.event_time, arrival.event.at));
-            for arrival in player.iter().filter(|arrival| arrival.is_accepted) {
-                self.apply(&arrival.event, arrival.key, now, &mut changes);
-            }
+        let mut arrivals = in_order_of_coordinates(batches);
+        let mut players: Vec<&mut [Arrival<'_>]> = arrivals.chunk_by_mut(|a, b| a.place == b.place).collect();
+        for block in players.chunks_mut(fetch::BLOCK) {
+            fetch::fetch(&self.groups, block);
+            block.iter_mut().for_each(|player| self.settle(player, now, &mut changes));
         }
         self.fire(now, &mut changes);
         self.sweep(oldest_to_come);
         changes
+    }
+
+    /// Takes the events of one player: they touch nobody else's state.
+    fn settle(&mut self, arrivals: &mut [Arrival<'_>], now: Timestamp, changes: &mut Changes) {
+        for arrival in arrivals.iter_mut() {
+            arrival.is_accepted = self.admit(arrival, changes);
+        }
+        arrivals.sort_unstable_by_key(|arrival| (arrival.event.event_time, arrival.event.at));
+        for arrival in arrivals.iter().filter(|arrival| arrival.is_accepted) {
+            self.apply(&arrival.event, arrival.key, now, changes);
+        }
     }
 
     /// Settles identity. The event is to be applied, or what is wrong with it has been said.
@@ -91,7 +98,7 @@ impl Players {
         event.text(TextField::MissionId).filter(|mission| !self.definitions.is_known(mission))
     }
 
-    fn apply(&mut self, event: &Event<'_>, key: TransactionKey, now: Timestamp, changes: &mut Changes) {
+    fn apply(&mut self, event: &Event<'_>, key: Identity, now: Timestamp, changes: &mut Changes) {
         let group = &mut self.groups[event.key_group().index()];
         let mut effects = std::mem::take(&mut self.effects);
         let released = if event.name.family() == Family::Reversal {
@@ -111,7 +118,9 @@ impl Players {
     }
 
     fn take_effect(&mut self, event: &Event<'_>, effects: &[Effect], now: Timestamp, changes: &mut Changes) {
-        let (id, player) = self.groups[event.key_group().index()].player(event.player_id());
+        let players = &mut self.groups[event.key_group().index()].players;
+        let place = players.enter(event.player_hash, event.player_id());
+        let (id, player) = players.get_mut(place);
         let mut touch = Touch::new(player, &self.definitions, &mut self.scratch, event.ingest_time);
         for effect in effects {
             touch.apply(effect, event);
@@ -141,8 +150,7 @@ impl Players {
             }
         }
         if !moved.is_empty() {
-            let id = id.clone();
-            self.announce(event, &id, moved, now, changes);
+            self.announce(event, place, moved, now, changes);
         }
     }
 
@@ -150,7 +158,7 @@ impl Players {
     fn announce(
         &mut self,
         event: &Event<'_>,
-        id: &Arc<str>,
+        place: u32,
         mut moved: Vec<OccurrenceKey>,
         now: Timestamp,
         changes: &mut Changes,
@@ -158,7 +166,7 @@ impl Players {
         let definitions = &self.definitions;
         moved.sort_by_key(|key| (definitions.mission_id(key.slot), key.window));
         moved.dedup();
-        let player = self.groups[event.key_group().index()].players.get_mut(id).expect("it has just moved");
+        let (id, player) = self.groups[event.key_group().index()].players.get_mut(place);
         player.settle(definitions);
         let mut sequence = 0;
         for key in moved {
@@ -292,7 +300,9 @@ impl Players {
         let later = self.closing.split_off(&hour);
         for closing in std::mem::replace(&mut self.closing, later).into_values().flatten() {
             let Closing { group, player, key } = &closing;
-            let Some(player) = self.groups[group.index()].players.get_mut(player) else { continue };
+            let players = &mut self.groups[group.index()].players;
+            let Some(place) = players.find(player_hash(player), player) else { continue };
+            let (_, player) = players.get_mut(place);
             // An edit may have moved the end since.
             let progress = player.occurrences.get(*key);
             let moves_until = progress.and_then(|progress| progress.moves_until(self.definitions.history(key.slot)));
@@ -311,11 +321,11 @@ fn closing_hour(moves_until: Timestamp) -> i64 {
 }
 
 /// An event on its way through the core.
-struct Arrival<'a> {
+pub(super) struct Arrival<'a> {
     /// Sorts by key group, then player.
     place: u64,
-    event: Event<'a>,
-    key: TransactionKey,
+    pub(super) event: Event<'a>,
+    pub(super) key: Identity,
     is_accepted: bool,
 }
 
@@ -327,18 +337,7 @@ fn in_order_of_coordinates(batches: &[Arc<EventBatch>]) -> Vec<Arrival<'_>> {
     order.sort_unstable_by(|(a, i), (b, j)| a.cmp(b).then_with(|| events[*i].at.cmp(&events[*j].at)));
     let arrivals = order.into_iter().map(|(place, index)| {
         let event = events[index];
-        Arrival { place, event, key: TransactionKey::of(&event), is_accepted: false }
+        Arrival { place, event, key: event.identity, is_accepted: false }
     });
     arrivals.collect()
-}
-
-impl Group {
-    /// The player's state, begun if this is the first that is heard of it.
-    fn player(&mut self, id: &str) -> (&Arc<str>, &mut Player) {
-        let entry = match self.players.entry_ref(id) {
-            EntryRef::Occupied(entry) => entry,
-            EntryRef::Vacant(entry) => entry.insert_entry_with_key(id.into(), Player::default()),
-        };
-        entry.into_entry()
-    }
 }

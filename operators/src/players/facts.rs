@@ -62,7 +62,7 @@ pub(super) fn value(event: &Event<'_>, measure: &Measure) -> Value {
     match currency {
         Some(currency) if currency.as_ref() != event.currency() => {
             // A product beyond the range of money is as good as no rate: held, and seen by people.
-            let converted = event.exchange_rate.and_then(|rate| amount.checked_mul(rate));
+            let converted = event.exchange_rate().and_then(|rate| amount.checked_mul(rate));
             let in_range = converted.filter(|converted| converted.raw().abs() < Money::LIMIT);
             in_range.map_or(Value::NoRate, Value::Of)
         }

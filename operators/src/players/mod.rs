@@ -9,9 +9,11 @@
 
 mod close;
 mod facts;
+mod fetch;
 mod occurrences;
 mod operator;
 mod report;
+mod roster;
 mod tally;
 mod touch;
 mod tracks;
@@ -22,7 +24,6 @@ use std::sync::Arc;
 use datasets::hash::{KEY_GROUPS, KeyGroup};
 use datasets::mission::MissionDefaults;
 use datasets::{Timestamp, Topics};
-use hashbrown::HashMap;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,7 @@ use crate::definitions::Definitions;
 use crate::ledger::{Effect, Ledger, LedgerRules, Markets};
 use occurrences::{OccurrenceKey, Occurrences};
 use report::Reporter;
+use roster::Roster;
 use touch::Scratch;
 use tracks::Tracks;
 
@@ -59,7 +61,7 @@ struct Player {
 /// The state of one key group; encodes by itself.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Group {
-    players: HashMap<Arc<str>, Player, foldhash::fast::FixedState>,
+    players: Roster,
     ledger: Ledger,
 }
 

@@ -16,7 +16,7 @@ impl Players {
     /// Where the players of `group` stand.
     pub(crate) fn standings(&self, group: &Group) -> Vec<(Occurrence, Standing)> {
         let mut standings = Vec::new();
-        for (id, player) in &group.players {
+        for (id, player) in group.players.iter() {
             let mut player = player.clone();
             player.settle(&self.definitions);
             for (OccurrenceKey { slot, window, .. }, progress) in player.occurrences.iter() {

@@ -136,6 +136,16 @@ impl Tracks {
     }
 
     /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Track> {
+        self.tracks.iter()
+    }
+
+    /// The least class that has any.
+    pub(super) fn first(&self) -> Option<ClassId> {
+        self.tracks.first().map(|track| track.class)
+    }
+
+    /// All of them.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Track> {
         self.tracks.iter_mut()
     }

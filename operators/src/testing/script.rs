@@ -98,19 +98,12 @@ impl Input {
             (TextField::Status, self.status),
             (TextField::ReferenceId, self.reference.as_deref()),
             (TextField::ReferenceFamily, self.family),
-            (TextField::Payload, Some("{}")),
         ];
-        for (field, text) in texts {
-            if let Some(text) = text {
-                let span = batch.write(text);
-                row.set(field, span);
-            }
-        }
         row.name = EventName::of(self.name);
         row.amount = self.amount;
         row.bonus_amount = self.bonus;
         row.exchange_rate = self.rate;
-        batch.push(row);
+        batch.push(&row, texts.into_iter().filter_map(|(field, text)| Some((field, text?))), "{}");
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! - `bare-loop`: consumes a topic and parses its payloads, and does nothing else.
 //! - `commits`: follows a pipeline's progress topic until everything is committed, and says when that was.
+//! - `core`: the stages of the core on events in memory, without a broker.
 //! - `prepare`: makes topics and definitions for live play.
 //! - `latency`: sends play at a steady rate, and measures how soon a completion is visible.
 
 mod bare_loop;
 mod commits;
+mod core;
 mod latency;
 mod prepare;
 mod reader;
@@ -34,6 +36,8 @@ enum Helper {
     BareLoop(bare_loop::BareLoop),
     /// Waits until a pipeline has committed a topic.
     Commits(commits::Commits),
+    /// Decodes and settles events in memory, on one thread.
+    Core(core::Core),
     /// Makes topics and definitions for live play.
     Prepare(prepare::Prepare),
     /// Measures event to completion.
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
     let outcome = match helper {
         Helper::BareLoop(helper) => helper.run(&brokers),
         Helper::Commits(helper) => helper.run(&brokers),
+        Helper::Core(helper) => helper.run(),
         Helper::Prepare(helper) => helper.run(&brokers),
         Helper::Latency(helper) => helper.run(&brokers),
     };

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::{Sender, bounded, unbounded};
 use datasets::rows::EpochOutputs;
-use datasets::{Epoch, EventBatch, EventRow, Timestamp};
+use datasets::{Epoch, EventBatch, Timestamp};
 
 use super::lanes::Resume;
 use super::store::Place;
@@ -140,7 +140,7 @@ pub struct LakeHandle {
 impl LakeHandle {
     /// A worker read these events in `epoch`. Never waits.
     pub fn history(&self, worker: usize, epoch: Epoch, batch: Arc<EventBatch>) {
-        self.shared.add(history_bytes(&batch));
+        self.shared.add(batch.size());
         self.send(Message::History { worker, epoch, batch });
     }
 
@@ -203,11 +203,6 @@ impl LakeHandle {
         // A lake that is gone says why by `error`.
         let _ = self.sender.send(message);
     }
-}
-
-/// Memory of a batch, about.
-pub(super) fn history_bytes(batch: &EventBatch) -> usize {
-    batch.text_len() + batch.len() * size_of::<EventRow>()
 }
 
 /// Memory of an epoch's outputs, about.

@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender, select, unbounded};
 use datasets::{Epoch, Timestamp};
 
 use super::assembly::Assembly;
-use super::handle::{Message, Shared, history_bytes, output_bytes};
+use super::handle::{Message, Shared, output_bytes};
 use super::lanes::{CutFiles, Lanes};
 use super::store::Place;
 use super::{CutLimits, CutLog, LakeTotals};
@@ -138,7 +138,7 @@ impl LakeThread {
             self.reached = Some(epoch);
             self.cut_due(epoch, now)?;
             self.shared.set_oldest_open(self.lanes.oldest_open());
-            let queued: usize = whole.history.iter().map(|batch| history_bytes(batch)).sum();
+            let queued: usize = whole.history.iter().map(|batch| batch.size()).sum();
             self.shared.subtract(queued + output_bytes(&whole.outputs));
         }
         self.put_ready();

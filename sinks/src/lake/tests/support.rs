@@ -131,16 +131,12 @@ pub(super) fn event(batch: &mut EventBatch, offset: i64, ingest_time: Timestamp)
     row.amount = Some("9007199254740993.00000001".parse().unwrap());
     row.bonus_amount = Money::ZERO;
     let transaction = format!("t{offset}");
-    for (field, text) in [
+    let texts = [
         (TextField::EventName, "bet_placed"),
         (TextField::PlayerId, "p1"),
         (TextField::TransactionId, transaction.as_str()),
         (TextField::Currency, "EUR"),
         (TextField::Status, ""),
-        (TextField::Payload, "{\"bet_amount\":25.50,\"ö\":1}"),
-    ] {
-        let span = batch.write(text);
-        row.set(field, span);
-    }
-    batch.push(row);
+    ];
+    batch.push(&row, texts, "{\"bet_amount\":25.50,\"ö\":1}");
 }

@@ -1,0 +1,74 @@
+//! What makes two events one (DOMAIN §2, "Identity").
+
+use serde::{Deserialize, Serialize};
+
+use crate::hash::fingerprint;
+use crate::{Coordinates, Event, Family, SourceId};
+
+/// (source, family, player, transaction id) as 128 bits of XXH3. Two words, so that what begins with one is
+/// aligned to 8 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Identity(u64, u64);
+
+impl Identity {
+    /// Of `event` itself.
+    pub(crate) fn of(event: &Event<'_>) -> Self {
+        let family = event.name.family();
+        let name = if family == Family::Other { event.event_name() } else { "" };
+        Self::new(event.source, family, name, event.player_id(), event.transaction_id())
+    }
+
+    /// Of the transaction `id` of the same player and source in a named family.
+    pub fn named(event: &Event<'_>, family: Family, id: &str) -> Self {
+        Self::new(event.source, family, "", event.player_id(), id)
+    }
+
+    /// Where a transaction moves that loses its key: unique by the coordinates of its only version.
+    pub fn aside(self, at: Coordinates) -> Self {
+        let mut bytes = smallvec::SmallVec::<[u8; 40]>::new();
+        bytes.extend_from_slice(&self.0.to_le_bytes());
+        bytes.extend_from_slice(&self.1.to_le_bytes());
+        bytes.extend_from_slice(&at.topic.0.to_le_bytes());
+        bytes.extend_from_slice(&at.partition.to_le_bytes());
+        bytes.extend_from_slice(&at.offset.to_le_bytes());
+        bytes.extend_from_slice(&at.index.to_le_bytes());
+        Self::from_fingerprint(fingerprint(&bytes))
+    }
+
+    fn new(source: SourceId, family: Family, name: &str, player: &str, id: &str) -> Self {
+        let mut bytes = smallvec::SmallVec::<[u8; 256]>::new();
+        bytes.extend_from_slice(&source.0.to_le_bytes());
+        bytes.push(family_tag(family));
+        // Lengths keep ("ab", "c") apart from ("a", "bc").
+        for text in [name, player, id] {
+            bytes.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        Self::from_fingerprint(fingerprint(&bytes))
+    }
+
+    /// Half of it: a hash of 64 bits.
+    pub fn leading_word(self) -> u64 {
+        self.0
+    }
+
+    fn from_fingerprint(fingerprint: u128) -> Self {
+        let half = |word: u128| u64::try_from(word & u128::from(u64::MAX)).expect("masked to 64 bits");
+        Identity(half(fingerprint >> 64), half(fingerprint))
+    }
+}
+
+/// A byte of the state format: never renumber.
+fn family_tag(family: Family) -> u8 {
+    match family {
+        Family::Bet => 0,
+        Family::Win => 1,
+        Family::Settlement => 2,
+        Family::Deposit => 3,
+        Family::Withdrawal => 4,
+        Family::Bonus => 5,
+        Family::Adjustment => 6,
+        Family::Reversal => 7,
+        Family::Other => 8,
+    }
+}

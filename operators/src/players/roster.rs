@@ -1,0 +1,99 @@
+//! The players of a key group, by id.
+
+use std::sync::Arc;
+
+use datasets::hash::player_hash;
+use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
+
+use super::Player;
+use crate::slab::Slab;
+
+/// Every player that was heard of, at a place that stays.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<Member>", into = "Vec<Member>")]
+pub(super) struct Roster {
+    index: HashTable<Slot>,
+    members: Slab<Member>,
+}
+
+/// A player's place, with the hash of the id: who is not here is known by this alone.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    hash: u64,
+    place: u32,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Member {
+    id: Arc<str>,
+    player: Player,
+}
+
+impl Roster {
+    /// The place of the player of `id`, whose [`player_hash`] is `hash`; begun if this is the first that is heard of it.
+    pub(super) fn enter(&mut self, hash: u64, id: &str) -> u32 {
+        if let Some(place) = self.find(hash, id) {
+            return place;
+        }
+        let place = self.members.insert(Member { id: id.into(), player: Player::default() });
+        self.index.insert_unique(spread(hash), Slot { hash, place }, |slot| spread(slot.hash));
+        place
+    }
+
+    /// The place of the player of `id`, whose [`player_hash`] is `hash`.
+    pub(super) fn find(&self, hash: u64, id: &str) -> Option<u32> {
+        let is_same = |slot: &Slot| slot.hash == hash && self.members.get(slot.place).is_some_and(|one| &*one.id == id);
+        self.index.find(spread(hash), is_same).map(|slot| slot.place)
+    }
+
+    /// Where the player of this hash is, unless another one has the same.
+    pub(super) fn guess(&self, hash: u64) -> Option<u32> {
+        self.index.find(spread(hash), |slot| slot.hash == hash).map(|slot| slot.place)
+    }
+
+    /// The player at `place`, with the id.
+    pub(super) fn get(&self, place: u32) -> Option<(&Arc<str>, &Player)> {
+        self.members.get(place).map(|Member { id, player }| (id, player))
+    }
+
+    /// The player at `place`, with the id. Panics where nobody is.
+    pub(super) fn get_mut(&mut self, place: u32) -> (&Arc<str>, &mut Player) {
+        let Member { id, player } = self.members.get_mut(place).expect("players stay where they are");
+        (id, player)
+    }
+
+    /// All players.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&Arc<str>, &mut Player)> {
+        self.members.iter_mut().map(|Member { id, player }| (&*id, player))
+    }
+
+    /// All players.
+    #[cfg(test)]
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Player)> {
+        self.members.iter().map(|Member { id, player }| (id, player))
+    }
+}
+
+/// The players of one group have the low bits of their hashes in common, which an index begins with.
+fn spread(hash: u64) -> u64 {
+    hash.rotate_right(16)
+}
+
+impl From<Vec<Member>> for Roster {
+    fn from(members: Vec<Member>) -> Self {
+        let mut roster = Roster::default();
+        for member in members {
+            let hash = player_hash(&member.id);
+            let place = roster.members.insert(member);
+            roster.index.insert_unique(spread(hash), Slot { hash, place }, |slot| spread(slot.hash));
+        }
+        roster
+    }
+}
+
+impl From<Roster> for Vec<Member> {
+    fn from(roster: Roster) -> Self {
+        roster.members.into_values().collect()
+    }
+}
