@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::hash::fingerprint;
+use crate::hash::{fingerprint, text_hash};
 use crate::{Coordinates, Event, Family, SourceId};
 
 /// (source, family, player, transaction id) as 128 bits of XXH3. Two words, so that what begins with one is
@@ -21,6 +21,13 @@ impl Identity {
     /// Of the transaction `id` of the same player and source in a named family.
     pub fn named(event: &Event<'_>, family: Family, id: &str) -> Self {
         Self::new(event.source, family, "", event.player_id(), id)
+    }
+
+    /// What a reversal names: `id` of the same player and source, in whatever family. Asked for every event, so it is made
+    /// of hashes that are at hand.
+    pub fn reference(event: &Event<'_>, id: &str) -> Self {
+        let source = u64::from(event.source.0).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        Identity(event.player_hash.wrapping_add(source), text_hash(id))
     }
 
     /// Where a transaction moves that loses its key: unique by the coordinates of its only version.

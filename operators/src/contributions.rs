@@ -64,6 +64,15 @@ impl Contributions {
         self.len().checked_sub(1).map(|index| self.get(index).order)
     }
 
+    /// The last one's time.
+    #[inline]
+    pub fn newest(&self) -> Option<Timestamp> {
+        match &self.0 {
+            Form::Packed(all) => all.last().map(|last| last.time),
+            Form::Wide(all) => all.last().map(|last| last.order.0),
+        }
+    }
+
     /// The one of the event of `order`.
     pub fn find(&self, order: Order) -> Option<Contribution> {
         self.position(order).ok().map(|index| self.get(index))

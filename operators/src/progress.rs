@@ -10,6 +10,7 @@ mod fold;
 use datasets::mission::OnReversal;
 use datasets::{Money, Timestamp};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::contributions::Contribution;
 use crate::definitions::MissionHistory;
@@ -42,7 +43,7 @@ impl Counted {
 /// What counts for an occurrence.
 pub trait Sequence {
     /// The live contributions, sorted by (order, stage); with a bound, those after it.
-    fn after(&self, bound: Option<Order>) -> Vec<Counted>;
+    fn after(&self, bound: Option<Order>) -> SmallVec<[Counted; 4]>;
 }
 
 /// One occurrence of a mission for one player.

@@ -127,7 +127,8 @@ impl EventBatch {
         }
         let payload_start = short(held.len() - start);
         for piece in pieces {
-            spans[piece].start = spans[piece].start.checked_add(payload_start).expect("fields leave room for their places");
+            spans[piece].start =
+                spans[piece].start.checked_add(payload_start).expect("fields leave room for their places");
         }
         held.push_str(payload);
         let long = |len: usize| u32::try_from(len).expect("a batch stays below 4 GiB");

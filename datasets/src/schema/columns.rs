@@ -101,19 +101,23 @@ impl<S> Column<S> {
         }
     }
 
-    fn cells(&self) -> Cells {
+    /// Empty cells with room for so many rows, whose texts have so many bytes in all.
+    fn cells(&self, rows: usize, bytes: usize) -> Cells {
         match self.read {
-            Read::Text(_) | Read::Json(_) => Cells::Text(StringBuilder::new()),
+            Read::Text(_) | Read::Json(_) => Cells::Text(StringBuilder::with_capacity(rows, bytes)),
             Read::Texts(_) => Cells::Texts(ListBuilder::new(StringBuilder::new()).with_field(element())),
-            Read::Int(_) => Cells::Int(Int64Builder::new()),
-            Read::Bool(_) => Cells::Bool(BooleanBuilder::new()),
+            Read::Int(_) => Cells::Int(Int64Builder::with_capacity(rows)),
+            Read::Bool(_) => Cells::Bool(BooleanBuilder::with_capacity(rows)),
             Read::Money(_) => Cells::Money(
-                Decimal128Builder::new()
+                Decimal128Builder::with_capacity(rows)
                     .with_precision_and_scale(MONEY_PRECISION, MONEY_SCALE)
                     .expect("38 digits with 8 places are a decimal type"),
             ),
-            Read::Date(_) => Cells::Date(Date32Builder::new()),
-            Read::Time(_) => Cells::Time(TimestampMicrosecondBuilder::new().with_timezone("UTC"), Int64Builder::new()),
+            Read::Date(_) => Cells::Date(Date32Builder::with_capacity(rows)),
+            Read::Time(_) => {
+                let times = TimestampMicrosecondBuilder::with_capacity(rows).with_timezone("UTC");
+                Cells::Time(times, Int64Builder::with_capacity(rows))
+            }
         }
     }
 }
@@ -167,7 +171,7 @@ enum Cells {
     Date(Date32Builder),
 }
 
-/// Collects rows of a [`Layout`] into batches. Its buffers are used again from batch to batch.
+/// Collects rows of a [`Layout`] into batches. Each begins with the memory that the one before it took.
 pub struct Builder<S> {
     layout: Arc<Layout<S>>,
     cells: Vec<Cells>,
@@ -177,7 +181,7 @@ pub struct Builder<S> {
 impl<S> Builder<S> {
     /// A builder without rows.
     pub fn new(layout: Arc<Layout<S>>) -> Self {
-        let cells = layout.columns.iter().map(Column::cells).collect();
+        let cells = layout.columns.iter().map(|column| column.cells(0, 0)).collect();
         Builder { layout, cells, rows: 0 }
     }
 
@@ -204,10 +208,11 @@ impl<S> Builder<S> {
 
     /// The rows appended so far, as a batch; the builder is empty after.
     pub fn finish(&mut self) -> RecordBatch {
-        self.rows = 0;
+        let rows = std::mem::take(&mut self.rows);
         let mut arrays = Vec::with_capacity(self.layout.schema.fields().len());
-        for cells in &mut self.cells {
-            cells.finish(&mut arrays);
+        for (column, cells) in self.layout.columns.iter().zip(&mut self.cells) {
+            let bytes = if let Cells::Text(texts) = &*cells { texts.values_slice().len() } else { 0 };
+            std::mem::replace(cells, column.cells(rows, bytes)).finish(&mut arrays);
         }
         RecordBatch::try_new(self.layout.schema.clone(), arrays).expect("cells are built by the schema's columns")
     }
@@ -249,18 +254,18 @@ impl Cells {
         }
     }
 
-    fn finish(&mut self, arrays: &mut Vec<ArrayRef>) {
+    fn finish(self, arrays: &mut Vec<ArrayRef>) {
         match self {
-            Cells::Text(cells) => arrays.push(Arc::new(cells.finish())),
-            Cells::Texts(cells) => arrays.push(Arc::new(cells.finish())),
-            Cells::Int(cells) => arrays.push(Arc::new(cells.finish())),
-            Cells::Bool(cells) => arrays.push(Arc::new(cells.finish())),
-            Cells::Money(cells) => arrays.push(Arc::new(cells.finish())),
-            Cells::Time(times, micros) => {
+            Cells::Text(mut cells) => arrays.push(Arc::new(cells.finish())),
+            Cells::Texts(mut cells) => arrays.push(Arc::new(cells.finish())),
+            Cells::Int(mut cells) => arrays.push(Arc::new(cells.finish())),
+            Cells::Bool(mut cells) => arrays.push(Arc::new(cells.finish())),
+            Cells::Money(mut cells) => arrays.push(Arc::new(cells.finish())),
+            Cells::Time(mut times, mut micros) => {
                 arrays.push(Arc::new(times.finish()));
                 arrays.push(Arc::new(micros.finish()));
             }
-            Cells::Date(cells) => arrays.push(Arc::new(cells.finish())),
+            Cells::Date(mut cells) => arrays.push(Arc::new(cells.finish())),
         }
     }
 }

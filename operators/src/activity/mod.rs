@@ -10,12 +10,15 @@ mod key;
 mod ngr;
 mod operator;
 
+use std::hint::black_box;
+
 use datasets::hash::KEY_GROUPS;
 use datasets::rows::ActivityRow;
 use datasets::{Money, Timestamp};
 use differential_dataflow::difference::Semigroup;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::changes::Posting;
 use crate::rollup::{GameDay, Takings};
@@ -23,6 +26,9 @@ use crate::rollup::{GameDay, Takings};
 pub use key::RowKey;
 pub use ngr::{ActivityRules, Base, Basis, Deduction, Totals};
 pub use operator::{Activity, daily_activity};
+
+/// Postings whose rows are looked up at once.
+const BLOCK: usize = 64;
 
 /// When rows are reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,29 +82,15 @@ impl DailyActivity {
         DailyActivity { rules, reporting, groups, reported: None }
     }
 
-    /// Adds a posting, or takes it back with a negative `diff`.
-    pub fn update(&mut self, posting: &Posting, diff: isize) {
-        let Rows { rows, touched } = &mut self.groups[posting.group.index()];
-        let (place, row) = match rows.get_full_mut(&posting.key) {
-            Some((place, _, row)) => (place, row),
-            None => {
-                let (place, _) = rows.insert_full(posting.key.clone(), Row::default());
-                (place, &mut rows[place])
+    /// Adds postings, or takes them back with a negative difference.
+    pub fn update<T>(&mut self, updates: &[(Posting, T, isize)]) {
+        for block in updates.chunks(BLOCK) {
+            // Looked up side by side, so that no lookup waits for the one before.
+            let places: SmallVec<[Option<usize>; BLOCK]> =
+                block.iter().map(|(posting, ..)| self.groups[posting.group.index()].find(&posting.key)).collect();
+            for ((posting, _, diff), place) in block.iter().zip(places) {
+                self.groups[posting.group.index()].add(posting, *diff, place);
             }
-        };
-        let count = i64::try_from(diff).expect("a posting is asserted a few times at most");
-        let times = |money: Money| Money::from_raw(money.raw() * i128::from(count));
-        if posting.is_bet {
-            row.totals.bets_count += count;
-            row.totals.stakes += times(posting.amount);
-            row.totals.bonus_bets += times(posting.bonus);
-        } else {
-            row.totals.winnings += times(posting.amount);
-            row.totals.bonus_wins += times(posting.bonus);
-        }
-        if !row.is_touched {
-            row.is_touched = true;
-            touched.push(place);
         }
     }
 
@@ -143,6 +135,38 @@ fn next_phase(group: usize, interval: i64, since: Timestamp) -> Timestamp {
 }
 
 impl Rows {
+    /// Where the row of `key` is.
+    fn find(&self, key: &RowKey) -> Option<usize> {
+        let (place, _, row) = self.rows.get_full(key)?;
+        black_box(row.is_touched);
+        Some(place)
+    }
+
+    /// Adds a posting to its row, which is at `place` unless it is new.
+    fn add(&mut self, posting: &Posting, diff: isize, place: Option<usize>) {
+        let place = place.unwrap_or_else(|| {
+            let entry = self.rows.entry(posting.key.clone());
+            let place = entry.index();
+            entry.or_default();
+            place
+        });
+        let row = &mut self.rows[place];
+        let count = i64::try_from(diff).expect("a posting is asserted a few times at most");
+        let times = |money: Money| Money::from_raw(money.raw() * i128::from(count));
+        if posting.is_bet {
+            row.totals.bets_count += count;
+            row.totals.stakes += times(posting.amount);
+            row.totals.bonus_bets += times(posting.bonus);
+        } else {
+            row.totals.winnings += times(posting.amount);
+            row.totals.bonus_wins += times(posting.bonus);
+        }
+        if !row.is_touched {
+            row.is_touched = true;
+            self.touched.push(place);
+        }
+    }
+
     fn restate(&mut self, rules: &ActivityRules, now: Timestamp, restatements: &mut Restatements) {
         restatements.rows.reserve(self.touched.len());
         for place in self.touched.drain(..) {

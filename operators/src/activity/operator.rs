@@ -16,6 +16,9 @@ use crate::deadline::Deadlines;
 use crate::players::{Clock, is_closed};
 use crate::rollup::{GameDay, Takings};
 
+/// Postings as they arrive.
+type Updates = Vec<(Posting, Epoch, isize)>;
+
 /// What daily activity puts out.
 pub struct Activity<'s> {
     /// The rows of an epoch that changed: the revisions that take the place of those before.
@@ -42,7 +45,7 @@ pub fn daily_activity<'s>(
     let mut takings_output = OutputBuilder::from(takings_output);
 
     builder.build(move |_capabilities| {
-        let mut pending: BTreeMap<Epoch, Vec<Vec<(Posting, Epoch, isize)>>> = BTreeMap::new();
+        let mut pending: BTreeMap<Epoch, Vec<Updates>> = BTreeMap::new();
         let mut clocks = BTreeMap::new();
         move |frontiers| {
             postings.for_each(|capability, updates| {
@@ -61,8 +64,8 @@ pub fn daily_activity<'s>(
                     break;
                 }
                 let (for_rows, for_takings, Clock { now, is_last, .. }) = entry.remove();
-                for (posting, _, diff) in pending.remove(&epoch).unwrap_or_default().into_iter().flatten() {
-                    activity.update(&posting, diff);
+                for updates in pending.remove(&epoch).unwrap_or_default() {
+                    activity.update(&updates);
                 }
                 let Restatements { rows, takings } = activity.report(now, is_last);
                 if !rows.is_empty() {

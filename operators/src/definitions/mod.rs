@@ -95,7 +95,12 @@ impl MissionHistory {
             // It keeps the start it had first, which an edit may have moved since.
             Window::Once => (self.version(0).mission.start == window).then_some((Timestamp::MIN, None)),
             Window::Every { every, zone, .. } => {
-                let (start, end) = datasets::time::window(*every, zone, window);
+                let recent = &self.0[version].recent;
+                let (start, end) = recent.get().filter(|(start, _)| *start == window).unwrap_or_else(|| {
+                    let times = datasets::time::window(*every, zone, window);
+                    recent.set(Some(times));
+                    times
+                });
                 (start == window).then_some((start, Some(end)))
             }
         }

@@ -98,13 +98,7 @@ const HOUR: i64 = 3_600_000_000;
 
 impl Ledger {
     /// Settles the identity of `event`, whose key is `key`. Call in order of coordinates within an epoch.
-    pub fn admit(
-        &mut self,
-        event: &Event<'_>,
-        key: Identity,
-        rules: &LedgerRules,
-        markets: &mut Markets,
-    ) -> Admission {
+    pub fn admit(&mut self, event: &Event<'_>, key: Identity, rules: &LedgerRules, markets: &mut Markets) -> Admission {
         let life_cycle = rules.life_cycle(event);
         if let Some(known) = self.transactions.plain(key) {
             if rules.remembers(LifeCycle::Single, known.ingest_time, event) {
@@ -172,13 +166,7 @@ impl Ledger {
 
     /// Applies an admitted event that is no reversal, in [`Order`] within an epoch. Answers how many
     /// reversals had waited for it.
-    pub fn apply(
-        &mut self,
-        event: &Event<'_>,
-        key: Identity,
-        rules: &LedgerRules,
-        effects: &mut Vec<Effect>,
-    ) -> u64 {
+    pub fn apply(&mut self, event: &Event<'_>, key: Identity, rules: &LedgerRules, effects: &mut Vec<Effect>) -> u64 {
         if !self.is_referenced(event)
             && let Some(plain) = self.transactions.apply_plain(key, event.at)
         {

@@ -106,7 +106,7 @@ impl Ledger {
         let family = event.text(TextField::ReferenceFamily).and_then(Family::named);
         let order = (event.event_time, event.at);
 
-        let reference = Identity::named(event, Family::Other, reference_id);
+        let reference = Identity::reference(event, reference_id);
         let named = Reference { key, order, ingest_time: event.ingest_time, family };
         let Some(target) = self.resolve(event, reference_id, &named, rules) else {
             let deadline = event.ingest_time.plus_micros(rules.orphan_wait);
@@ -153,7 +153,7 @@ impl Ledger {
     /// A reversal has named the id of `event`.
     pub(super) fn is_referenced(&self, event: &Event<'_>) -> bool {
         let by_reference = &self.reversals.by_reference;
-        let reference = || Identity::named(event, Family::Other, event.transaction_id());
+        let reference = || Identity::reference(event, event.transaction_id());
         !by_reference.is_empty() && by_reference.contains_key(&reference())
     }
 
@@ -170,7 +170,7 @@ impl Ledger {
             return 0;
         }
         let id = event.transaction_id();
-        let reference = Identity::named(event, Family::Other, id);
+        let reference = Identity::reference(event, id);
         let Some(references) = self.reversals.by_reference.get(&reference).cloned() else { return 0 };
         let mut released = 0;
         for named in references {

@@ -193,12 +193,7 @@ impl Transactions {
 }
 
 impl Slot {
-    fn is(
-        &self,
-        key: Identity,
-        plain: &Slab<(Identity, Plain)>,
-        full: &Slab<(Identity, Transaction)>,
-    ) -> bool {
+    fn is(&self, key: Identity, plain: &Slab<(Identity, Plain)>, full: &Slab<(Identity, Transaction)>) -> bool {
         let found = || match self.place {
             Place::Plain(place) => plain.get(place).map(|(found, _)| *found),
             Place::Full(place) => full.get(place).map(|(found, _)| *found),

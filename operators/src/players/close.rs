@@ -6,12 +6,12 @@ use datasets::hash::{KeyGroup, player_hash};
 use datasets::rows::{DefinitionRow, DispositionKind, Place};
 use datasets::{Event, EventBatch, EventName, Family, Identity, Reason, TextField, Timestamp};
 
-use super::{facts, fetch};
 use super::occurrences::OccurrenceKey;
 use super::report::Message;
 use super::touch::Touch;
 use super::tracks::OccurrenceSequence;
 use super::{Clock, Closing, Player, Players};
+use super::{facts, fetch};
 use crate::changes::{Changes, Phase, Position};
 use crate::definitions::{Applied, DefinitionRecord, MissionSlot};
 use crate::ledger::{Admission, Effect, EffectKind, Reversal};

@@ -5,8 +5,9 @@
 //! Nothing comes of what is read; whoever needs it next finds it near.
 
 use std::hint::black_box;
+use std::sync::Arc;
 
-use datasets::hash::KeyGroup;
+use smallvec::SmallVec;
 
 use super::close::Arrival;
 use super::{Group, Player};
@@ -15,26 +16,27 @@ use super::{Group, Player};
 /// nearest memory holds.
 pub(super) const BLOCK: usize = 64;
 
-/// Reads what all `arrivals`, which are those of a block of players, need first.
-pub(super) fn fetch(groups: &[Group], players: &[&mut [Arrival<'_>]]) {
-    let mut found: smallvec::SmallVec<[(&Group, u32); BLOCK]> = smallvec::SmallVec::new();
-    for arrivals in players {
-        let Some(first) = arrivals.first() else { continue };
-        let hash = first.event.player_hash;
-        let group = &groups[KeyGroup::of(hash).index()];
-        for arrival in arrivals.iter() {
-            black_box(group.ledger.is_known(arrival.key));
-        }
-        found.extend(group.players.guess(hash).map(|place| (group, place)));
+/// Reads what the arrivals of a block of players need first.
+pub(super) fn fetch(groups: &[Group], block: &[&mut [Arrival<'_>]]) {
+    let arrivals = || block.iter().flat_map(|arrivals| arrivals.iter());
+    for Arrival { event, key, .. } in arrivals() {
+        black_box(groups[event.key_group().index()].ledger.is_known(*key));
+        black_box(event.name);
     }
-    let players: smallvec::SmallVec<[&Player; BLOCK]> =
-        found.iter().filter_map(|(group, place)| group.players.get(*place)).map(|(_, player)| player).collect();
-    for player in &players {
-        black_box(player.tracks.first());
+    let mut found: SmallVec<[(&Group, u32); BLOCK]> = SmallVec::new();
+    for event in block.iter().filter_map(|arrivals| Some(arrivals.first()?.event)) {
+        let group = &groups[event.key_group().index()];
+        found.extend(group.players.guess(event.player_hash).map(|place| (group, place)));
     }
-    for player in &players {
-        for track in player.tracks.iter() {
-            black_box(track.last());
-        }
+    for Arrival { event, .. } in arrivals() {
+        black_box((event.player_id().as_bytes().first(), event.transaction_id().as_bytes().last()));
+    }
+    let players: SmallVec<[(&Arc<str>, &Player); BLOCK]> =
+        found.iter().filter_map(|(group, place)| group.players.get(*place)).collect();
+    for (id, player) in &players {
+        black_box((id.as_bytes().first(), player.tracks.first()));
+    }
+    for track in players.iter().flat_map(|(_, player)| player.tracks.iter()) {
+        black_box(track.newest());
     }
 }

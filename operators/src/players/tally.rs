@@ -81,12 +81,7 @@ impl Track {
     }
 
     /// Tells the occurrences what the tally holds for them. `places` is scratch.
-    pub(super) fn settle(
-        &mut self,
-        occurrences: &mut Occurrences,
-        definitions: &Definitions,
-        places: &mut Vec<Place>,
-    ) {
+    pub(super) fn settle(&mut self, occurrences: &mut Occurrences, definitions: &Definitions, places: &mut Vec<Place>) {
         let Tally { count, generation, sum, .. } = self.tally;
         if count == 0 {
             return;
@@ -96,7 +91,8 @@ impl Track {
         // Where a contribution belongs follows from its generation, whatever has been defined since.
         find_places(definitions, self.class, generation, last.0, places);
         for place in places.iter() {
-            let progress = occurrences.get_mut(place.key).expect("a tally is opened when all its occurrences are there");
+            let progress =
+                occurrences.get_mut(place.key).expect("a tally is opened when all its occurrences are there");
             progress.add_all(sum, last);
         }
     }

@@ -156,9 +156,10 @@ impl<'a> Touch<'a> {
         let only_adds = recent.only_adds && !is_any_late && !self.tracks.has_overrides();
         let is_added = only_adds
             && known.is_none()
-            && self.tracks.get_mut(id).is_some_and(|track| {
-                track.add(&contribution, class.generation, recent, self.definitions)
-            });
+            && self
+                .tracks
+                .get_mut(id)
+                .is_some_and(|track| track.add(&contribution, class.generation, recent, self.definitions));
         if is_added {
             #[cfg(test)]
             self.assert_folded(&recent.places);

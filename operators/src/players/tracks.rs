@@ -169,6 +169,12 @@ impl Track {
         self.contributions.iter().filter_map(|(_, contributions)| contributions.last()).max()
     }
 
+    /// The time of the contribution that came last in the last generation.
+    #[inline]
+    pub(super) fn newest(&self) -> Option<Timestamp> {
+        self.contributions.last()?.1.newest()
+    }
+
     /// Adds a contribution that comes behind all others, to the generation that came last.
     pub(super) fn push(&mut self, contribution: Contribution) {
         let (_, contributions) = self.contributions.last_mut().expect("a track has contributions");
@@ -189,10 +195,10 @@ pub(super) struct OccurrenceSequence<'a> {
 }
 
 impl Sequence for OccurrenceSequence<'_> {
-    fn after(&self, bound: Option<Order>) -> Vec<Counted> {
+    fn after(&self, bound: Option<Order>) -> SmallVec<[Counted; 4]> {
         let OccurrenceKey { slot, window, .. } = self.key;
         let history = self.definitions.history(slot);
-        let mut counted = Vec::new();
+        let mut counted: SmallVec<[Counted; 4]> = SmallVec::new();
         let mut sources = 0;
         for (version, stage, class) in history.classes() {
             let Some(track) = self.tracks.get(class) else { continue };

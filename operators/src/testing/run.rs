@@ -67,7 +67,7 @@ impl Run {
         let clock = Clock { now, newest, is_last: false };
         let changes = self.players.close(clock, &mut definitions, batches);
         for (posting, diff) in &changes.postings {
-            self.activity.update(posting, *diff);
+            self.activity.update(&[(posting.clone(), (), *diff)]);
             *self.postings.entry(posting.clone()).or_default() += diff;
         }
         self.postings.retain(|_, count| *count != 0);

@@ -93,16 +93,15 @@ impl Core {
             close += begun.elapsed();
 
             let begun = Instant::now();
-            for (posting, diff) in &changes.postings {
-                activity.update(posting, *diff);
-            }
+            let postings: Vec<_> = changes.postings.into_iter().map(|(posting, diff)| (posting, (), diff)).collect();
+            activity.update(&postings);
             update += begun.elapsed();
 
             let begun = Instant::now();
             rows += activity.report(now, false).rows.len();
             report += begun.elapsed();
         }
-        let nanos = |time: Duration| (time.as_secs_f64() * 1e9 / records.len() as f64).round();
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).map(|nanos| nanos / self.events.max(1)).ok();
         Ok(json!({
             "events": records.len(),
             "completions": completions,

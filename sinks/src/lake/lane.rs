@@ -7,6 +7,7 @@ use std::sync::Arc;
 use datasets::rows::{ActivityKey, ActivityRow, EpochOutputs};
 use datasets::schema::Layout;
 use datasets::{Epoch, Timestamp};
+use hashbrown::HashMap;
 
 use super::encode::{Object, OpenFile};
 use super::name::object_name;
@@ -110,14 +111,14 @@ impl<S> AnyLane for Lane<S> {
 /// last revision of each, so rows wait here until the cut is decided.
 pub(super) struct ActivityLane {
     lane: Lane<EpochOutputs>,
-    latest: BTreeMap<ActivityKey, (Epoch, ActivityRow)>,
+    latest: HashMap<ActivityKey, (Epoch, ActivityRow), foldhash::fast::FixedState>,
     bytes: usize,
     opened: Option<Timestamp>,
 }
 
 impl ActivityLane {
     pub(super) fn new(lane: Lane<EpochOutputs>) -> Self {
-        ActivityLane { lane, latest: BTreeMap::new(), bytes: 0, opened: None }
+        ActivityLane { lane, latest: HashMap::default(), bytes: 0, opened: None }
     }
 
     /// Takes the rows of a whole epoch, except those whose object is in place.
@@ -130,9 +131,12 @@ impl ActivityLane {
                 continue;
             }
             self.opened.get_or_insert(out.now);
-            let replaced = self.latest.insert(row.key.clone(), (out.epoch, row.clone()));
-            if replaced.is_none() {
-                self.bytes += size_of::<(ActivityKey, Epoch, ActivityRow)>() + row.key.customer_id.len();
+            match self.latest.get_mut(&row.key) {
+                Some(latest) => (latest.0, latest.1) = (out.epoch, row.clone()),
+                None => {
+                    self.latest.insert(row.key.clone(), (out.epoch, row.clone()));
+                    self.bytes += size_of::<(ActivityKey, Epoch, ActivityRow)>() + row.key.customer_id.len();
+                }
             }
         }
     }
@@ -155,7 +159,9 @@ impl AnyLane for ActivityLane {
     fn close(&mut self, cut: &Cut) -> Result<Vec<Object>, SinkError> {
         (self.bytes, self.opened) = (0, None);
         let mut page = EpochOutputs::default();
-        for (_, (epoch, row)) in std::mem::take(&mut self.latest) {
+        let mut latest: Vec<(Epoch, ActivityRow)> = std::mem::take(&mut self.latest).into_values().collect();
+        latest.sort_unstable_by(|(_, a), (_, b)| a.key.cmp(&b.key));
+        for (epoch, row) in latest {
             let day = row.key.date.days();
             (page.epoch, page.activity) = (epoch, vec![row]);
             self.lane.append(page.now, day, &page, 0..1)?;
