@@ -34,6 +34,14 @@ pub(super) struct Tally {
     decided: Timestamp,
 }
 
+#[cfg(test)]
+impl Tally {
+    /// How many contributions it holds.
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+}
+
 impl Track {
     /// Adds `contribution` to the tally, if that is all that it does.
     pub(super) fn add(

@@ -33,6 +33,14 @@ impl Players {
     }
 }
 
+impl Players {
+    /// Contributions that are in tallies.
+    fn tallied(&self) -> u32 {
+        let players = self.groups.iter().flat_map(|group| group.players.iter());
+        players.flat_map(|(_, player)| player.tracks.iter()).map(|track| track.tally.count()).sum()
+    }
+}
+
 const EVENTS: usize = 140;
 
 /// Fails with what differs, and nothing else.
@@ -187,6 +195,68 @@ fn what_enters_again_after_an_edit_counts_once() {
     ]);
     assert_eq!(progress_of(&run), [Money::from_units(60)]);
     assert_eq!(run.messages, []);
+}
+
+/// Bets at these hours, each in an epoch of its own.
+fn bets_at(hours: std::ops::RangeInclusive<i64>) -> Vec<(Vec<DefinitionRecord>, Vec<Input>)> {
+    const IDS: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+    let bet = |hour: i64| vec![Input::new("bet_placed", IDS[usize::try_from(hour).unwrap()], hour, "1")];
+    hours.map(|hour| (vec![], bet(hour))).collect()
+}
+
+fn counting(target: u32, hours: i64) -> DefinitionRecord {
+    let stages = r#""stages":[{"on":["bet_placed"],"measure":{"kind":"count"}"#;
+    defined(&format!(r#"{stages},"target":"{target}"}}]"#), hours)
+}
+
+#[test]
+fn what_only_adds_is_added_to_a_tally() {
+    let mut parts = vec![(vec![counting(9, -240)], vec![])];
+    parts.extend(bets_at(1..=4));
+    let run = epochs(parts);
+    // The first began the occurrence.
+    assert_eq!(run.players.tallied(), 3);
+    assert_eq!(progress_of(&run), [Money::from_units(4)]);
+    assert_eq!(run.messages, []);
+}
+
+#[test]
+fn a_tally_stays_below_every_target() {
+    let mut parts = vec![(vec![counting(4, -240)], vec![])];
+    parts.extend(bets_at(1..=6));
+    let run = epochs(parts);
+    assert_eq!(run.messages.iter().map(|message| message.completed_at).collect::<Vec<_>>(), [at(4)]);
+    assert_eq!(progress_of(&run), [Money::from_units(6)]);
+}
+
+#[test]
+fn a_lower_target_finds_what_a_tally_holds() {
+    let mut parts = vec![(vec![counting(9, -240)], vec![])];
+    parts.extend(bets_at(1..=4));
+    parts.push((vec![counting(3, 5)], vec![]));
+    parts.extend(bets_at(6..=7));
+    let run = epochs(parts);
+    assert_eq!(run.messages.iter().map(|message| message.completed_at).collect::<Vec<_>>(), [at(5)]);
+    assert_eq!(progress_of(&run), [Money::from_units(6)]);
+}
+
+#[test]
+fn a_correction_finds_what_a_tally_holds() {
+    let mut parts = vec![(vec![counting(5, -240)], vec![])];
+    parts.extend(bets_at(1..=4));
+    parts.push((vec![], vec![Input::reversal("r", "b", "bet", 5)]));
+    parts.extend(bets_at(6..=9));
+    // What decided lies behind it: an earlier bet moves the completion.
+    parts.push((vec![], vec![Input { ingest_time: at(10), ..Input::new("bet_placed", "x", 2, "1") }]));
+    parts.push((vec![], vec![Input::reversal("s", "x", "bet", 11)]));
+    parts.push((vec![], vec![Input::reversal("t", "c", "bet", 11), Input::reversal("u", "d", "bet", 11)]));
+    parts.push((vec![], vec![Input::reversal("v", "e", "bet", 11)]));
+    let run = epochs(parts);
+    let told: Vec<_> = run.messages.iter().map(|message| (message.kind, message.completed_at)).collect();
+    use datasets::rows::CompletionKind::{MissionCompleted, MissionRevoked};
+    // Two of the six that were left move it to the fifth of those, then the fourth is not enough.
+    assert_eq!(told, [(MissionCompleted, at(7)), (MissionRevoked, at(9))]);
+    assert_eq!(progress_of(&run), [Money::from_units(4)]);
 }
 
 #[test]
