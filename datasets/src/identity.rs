@@ -24,7 +24,8 @@ impl Identity {
     }
 
     /// What a reversal names: `id` of the same player and source, in whatever family. Asked for every event, so it is made
-    /// of hashes that are at hand.
+    /// of hashes that are at hand; half of it is all that tells players apart, so what is found by it is looked at
+    /// again.
     pub fn reference(event: &Event<'_>, id: &str) -> Self {
         let source = u64::from(event.source.0).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         Identity(event.player_hash.wrapping_add(source), text_hash(id))

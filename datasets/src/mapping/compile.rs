@@ -3,6 +3,7 @@
 use hashbrown::HashMap;
 use jiff::tz::TimeZone;
 
+use super::check::MAX_CHARACTERS;
 use super::config::{AmountPlace, ConfigError, MappingConfig, TimePlace};
 use super::instant;
 use super::names::{Names, Pointer};
@@ -261,6 +262,8 @@ impl Compiler {
         for (from, to) in &config.event_names {
             if from.is_empty() || to.is_empty() {
                 self.error(format!("event_names.{from}"), "an event name is not empty");
+            } else if to.chars().count() > MAX_CHARACTERS {
+                self.error(format!("event_names.{from}"), "an event name has at most 500 characters");
             }
         }
     }

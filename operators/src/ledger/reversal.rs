@@ -50,7 +50,7 @@ pub struct Waiting {
 /// Who names whom.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct References {
-    /// Reversals by the id they name (as a key of family `Other`, which no reversal can name).
+    /// Reversals by the id they name, see [`Identity::reference`].
     by_reference: FastMap<Identity, SmallVec<[Reference; 1]>>,
     /// Those without a match, by the last instant at which one may be ingested.
     waiting: BTreeMap<(Timestamp, Identity), Waiting>,
@@ -59,6 +59,9 @@ pub(super) struct References {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Reference {
     key: Identity,
+    /// The id it names, as a key of family `Other`, which no reversal can name: [`Identity::reference`] is quickly
+    /// asked, and this cannot be mistaken.
+    named: Identity,
     order: Order,
     ingest_time: Timestamp,
     /// The family it names; `None` looks through all in order.
@@ -107,7 +110,8 @@ impl Ledger {
         let order = (event.event_time, event.at);
 
         let reference = Identity::reference(event, reference_id);
-        let named = Reference { key, order, ingest_time: event.ingest_time, family };
+        let exact = Identity::named(event, Family::Other, reference_id);
+        let named = Reference { key, named: exact, order, ingest_time: event.ingest_time, family };
         let Some(target) = self.resolve(event, reference_id, &named, rules) else {
             let deadline = event.ingest_time.plus_micros(rules.orphan_wait);
             let waiting = Waiting {
@@ -172,8 +176,9 @@ impl Ledger {
         let id = event.transaction_id();
         let reference = Identity::reference(event, id);
         let Some(references) = self.reversals.by_reference.get(&reference).cloned() else { return 0 };
+        let exact = Identity::named(event, Family::Other, id);
         let mut released = 0;
-        for named in references {
+        for named in references.into_iter().filter(|reference| reference.named == exact) {
             let target = self.resolve(event, id, &named, rules).filter(|target| target.key == key);
             let Some(target) = target.filter(|target| !self.is_expired(&named, *target, rules)) else { continue };
             let waited = (named.ingest_time.plus_micros(rules.orphan_wait), named.key);

@@ -20,7 +20,8 @@ use crate::definitions::{Definitions, Generation};
 /// What contributions to a class have added to its occurrences, beside what those know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tally {
-    /// Of the definitions that `room` follows from.
+    /// Of the definitions that `room` follows from, in this process: another one counts anew, from 1.
+    #[serde(skip)]
     revision: u64,
     /// How many contributions: the last ones of the track.
     count: u32,

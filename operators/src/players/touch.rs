@@ -162,7 +162,7 @@ impl<'a> Touch<'a> {
                 .is_some_and(|track| track.add(&contribution, class.generation, recent, self.definitions));
         if is_added {
             #[cfg(test)]
-            self.assert_folded(&recent.places);
+            self.assert_folded();
             return;
         }
         self.settle_for(id, &recent.places);
@@ -200,14 +200,13 @@ impl<'a> Touch<'a> {
         }
     }
 
-    /// Fails unless the folds of these occurrences, with their tallies, are those of their whole sequences.
+    /// Fails unless the folds of all occurrences, with their tallies, are those of their whole sequences.
     #[cfg(test)]
-    fn assert_folded(&self, places: &[Place]) {
+    fn assert_folded(&self) {
         let mut player = Player { occurrences: self.occurrences.clone(), tracks: self.tracks.clone() };
         player.settle(self.definitions);
-        for Place { key, .. } in places {
-            let sequence = OccurrenceSequence { tracks: &player.tracks, definitions: self.definitions, key: *key };
-            let progress = player.occurrences.get(*key).expect("it has a tally");
+        for (key, progress) in player.occurrences.iter() {
+            let sequence = OccurrenceSequence { tracks: &player.tracks, definitions: self.definitions, key };
             progress.assert_folded(self.definitions.history(key.slot), &sequence);
         }
     }
