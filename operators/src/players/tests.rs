@@ -260,6 +260,24 @@ fn a_correction_finds_what_a_tally_holds() {
 }
 
 #[test]
+fn a_tally_of_an_older_version_knows_what_a_newer_one_decided() {
+    let stages = r#""stages":[{"on":["bet_placed"],"measure":{"kind":"sum","field":"amount"},"target":"4"}]"#;
+    let late = |id: &str, hours, amount| {
+        (vec![], vec![Input { ingest_time: at(9), ..Input::new("bet_placed", id, hours, amount) }])
+    };
+    let mut parts = vec![(vec![defined(stages, -240)], vec![])];
+    parts.extend(bets_at(1..=2));
+    parts.push((vec![defined(stages, 6)], vec![]));
+    parts.extend(bets_at(7..=8));
+    // Nothing moves the completion at 8, so that there is a tally again; then one moves it to 7, and one to 5.
+    parts.extend([late("x", 3, "0"), late("y", 4, "1"), late("z", 5, "1")]);
+    let run = epochs(parts);
+    let completed: Vec<_> = run.standings().into_values().map(|standing| standing.completed_at).collect();
+    assert_eq!(completed, [Some(at(5))]);
+    assert_eq!(progress_of(&run), [Money::from_units(6)]);
+}
+
+#[test]
 fn an_earlier_stage_reached_earlier_is_seen_behind_a_correction() {
     let stages = r#""stages":[{"on":["bet_placed"],"measure":{"kind":"count"},"target":"1"},
         {"on":["adjustment"],"measure":{"kind":"count"},"target":"1"}]"#;
