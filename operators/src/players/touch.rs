@@ -143,8 +143,7 @@ impl<'a> Touch<'a> {
         }
         let is_any_late = self.ingest_time > recent.moves_until;
         self.late |= is_any_late;
-        let in_time = !is_any_late || recent.places.iter().any(|place| !self.is_late(place));
-        let in_time = in_time && !recent.places.is_empty();
+        let in_time = recent.places.iter().any(|place| !self.is_late(place));
         let Value::Of(value) = value else {
             self.held |= in_time;
             return;
