@@ -299,6 +299,25 @@ fn a_second_instance_fences_the_first() {
     assert_eq!(ids(&committed(&brokers, &config.topics.completions)).len(), 10);
 }
 
+/// Whichever of its ids the first one is using at that moment, and however far it is with it.
+#[test]
+fn an_instance_that_is_fenced_in_mid_commit_knows_why() {
+    let Some(brokers) = brokers() else { return };
+    let config = pipeline(&brokers);
+    for _ in 0..4 {
+        let (mut first, log) = open(&config).unwrap();
+        let commits = std::thread::spawn(move || {
+            (log.upper..).find_map(|epoch| first.commit(&arcs([full(epoch, "p1")])).err()).unwrap()
+        });
+        open(&config).unwrap();
+        let error = commits.join().unwrap();
+        assert!(matches!(error, SinkError::Fenced(..)), "{error:?}");
+    }
+    let (_, log) = open(&config).unwrap();
+    let completions = ids(&committed(&brokers, &config.topics.completions));
+    assert_eq!(completions, (0..log.upper).map(|epoch| format!("c{epoch}")).collect::<Vec<_>>());
+}
+
 #[test]
 fn instances_that_open_at_once_commit_each_epoch_once() {
     let Some(brokers) = brokers() else { return };

@@ -27,6 +27,9 @@ pub(super) struct Message<'a> {
 /// producers take 8 % of a core for nothing.
 const REPORTS_WAIT: Duration = Duration::from_secs(1);
 
+/// How long a process that must end anyway asks for the reason.
+const TAKEN_OVER_WAIT: Duration = Duration::from_secs(5);
+
 /// A producer under one transactional id. Its own thread sleeps on librdkafka's queue and takes
 /// delivery reports the moment they arrive; whoever commits sleeps until the last one is in.
 pub(super) struct TransactionalProducer {
@@ -105,7 +108,7 @@ impl TransactionalProducer {
     }
 
     /// Commits what was acknowledged. Repeated while the broker asks for it; after any other error
-    /// nobody knows here whether it took effect, so it is neither repeated nor aborted.
+    /// nobody knows here whether it took effect, so it is not repeated, and the caller must end.
     pub fn commit(&self) -> Result<(), SinkError> {
         let mut pause = Duration::from_millis(1);
         let mut said = Instant::now();
@@ -119,7 +122,10 @@ impl TransactionalProducer {
                 return Err(SinkError::Fenced(what, error.into()));
             }
             if !matches!(&error, KafkaError::Transaction(error) if error.is_retriable()) {
-                return Err(SinkError::Indeterminate(what, error.into()));
+                return Err(match self.taken_over() {
+                    Some(fenced) => SinkError::Fenced(what, fenced.into()),
+                    None => SinkError::Indeterminate(what, error.into()),
+                });
             }
             if said.elapsed() > Duration::from_secs(5) {
                 said = Instant::now();
@@ -127,6 +133,25 @@ impl TransactionalProducer {
             }
             thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    /// Whether the id belongs to another process by now, asked after a commit without a known outcome.
+    /// A broker that is fencing this id at the moment of the commit answers with any error
+    /// (`TransactionCoordinator.endTransaction` of Kafka 4.1 throws on a pending `PrepareEpochFence`), and
+    /// the operator should read the cause, not the symptom.
+    ///
+    /// The question is an abort. It changes no outcome: the broker refuses it once the commit has taken
+    /// effect, and otherwise does what the next start would do.
+    fn taken_over(&self) -> Option<KafkaError> {
+        let deadline = Instant::now() + TAKEN_OVER_WAIT;
+        loop {
+            match self.producer.abort_transaction(TAKEN_OVER_WAIT) {
+                Ok(()) => return None,
+                Err(error) if self.is_fenced(&error) => return Some(error),
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {}
+                Err(_) => return None,
+            }
         }
     }
 
