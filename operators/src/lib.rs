@@ -6,6 +6,7 @@
 //! - [`activity`]: daily gaming activity with GGR, as restated revisions.
 //! - [`decode`]: from records to events, on the worker that read them.
 //! - [`rollup`]: GGR by date and game type.
+//! - [`snapshot`]: when operators write their state.
 //! - [`outputs`]: everything an epoch put out, in one place and one order.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -21,5 +22,6 @@ pub mod players;
 pub mod progress;
 pub mod rollup;
 mod slab;
+pub mod snapshot;
 #[cfg(test)]
 mod testing;

@@ -9,14 +9,23 @@ const CHUNK: usize = 32;
 /// See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct Slab<T> {
-    chunks: Vec<Vec<Option<T>>>,
+    chunks: Vec<Chunk<T>>,
     /// Places whose values were removed.
     vacant: Vec<u32>,
+    /// Chunks with values that may have changed.
+    changed: Vec<u32>,
+}
+
+#[derive(Clone, Debug)]
+struct Chunk<T> {
+    values: Vec<Option<T>>,
+    /// Which of them may have changed since they were written, a bit each.
+    changed: u32,
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Slab { chunks: Vec::new(), vacant: Vec::new() }
+        Slab { chunks: Vec::new(), vacant: Vec::new(), changed: Vec::new() }
     }
 }
 
@@ -25,50 +34,92 @@ impl<T> Slab<T> {
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         if let Some(place) = self.vacant.pop() {
             let (chunk, index) = parts(place);
-            self.chunks[chunk][index] = Some(value);
+            self.chunks[chunk].values[index] = Some(value);
+            self.mark(chunk, index);
             return place;
         }
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
-            self.chunks.push(Vec::with_capacity(CHUNK));
+        if self.chunks.last().is_none_or(|chunk| chunk.values.len() == CHUNK) {
+            self.chunks.push(Chunk { values: Vec::with_capacity(CHUNK), changed: 0 });
         }
-        let before = (self.chunks.len() - 1) * CHUNK;
-        let chunk = self.chunks.last_mut().expect("there is room");
-        chunk.push(Some(value));
-        u32::try_from(before + chunk.len() - 1).expect("fewer than 2^32 values in one slab")
+        let last = self.chunks.len() - 1;
+        let values = &mut self.chunks[last].values;
+        values.push(Some(value));
+        let index = values.len() - 1;
+        self.mark(last, index);
+        u32::try_from(last * CHUNK + index).expect("fewer than 2^32 values in one slab")
+    }
+
+    /// The value at `index` of `chunk` may have changed.
+    fn mark(&mut self, chunk: usize, index: usize) {
+        let changed = &mut self.chunks[chunk].changed;
+        if *changed == 0 {
+            self.changed.push(u32::try_from(chunk).expect("fewer chunks than values"));
+        }
+        *changed |= 1 << index;
+    }
+
+    /// How many values may have changed since they were last taken, about.
+    pub(crate) fn changed(&self) -> usize {
+        self.changed.len()
+    }
+
+    /// How many chunks there are.
+    pub(crate) fn chunks(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// The values that may have changed since they were last taken, and all those of the chunks `round`.
+    pub(crate) fn take_changed(&mut self, round: std::ops::Range<usize>) -> impl Iterator<Item = &T> {
+        for chunk in round {
+            if self.chunks[chunk].changed == 0 {
+                self.changed.push(u32::try_from(chunk).expect("fewer chunks than values"));
+            }
+            self.chunks[chunk].changed = u32::MAX;
+        }
+        let mut taken = Vec::new();
+        for chunk in self.changed.drain(..) {
+            let chunk = usize::try_from(chunk).expect("usize holds a u32");
+            taken.push((chunk, std::mem::take(&mut self.chunks[chunk].changed)));
+        }
+        taken.into_iter().flat_map(|(chunk, changed)| {
+            let values = self.chunks[chunk].values.iter().enumerate();
+            values.filter(move |(index, _)| changed & 1 << index != 0).filter_map(|(_, value)| value.as_ref())
+        })
     }
 
     /// The value at `place`.
     pub(crate) fn get(&self, place: u32) -> Option<&T> {
         let (chunk, index) = parts(place);
-        self.chunks.get(chunk)?.get(index)?.as_ref()
+        self.chunks.get(chunk)?.values.get(index)?.as_ref()
     }
 
-    /// The value at `place`.
+    /// The value at `place`, which counts as changed.
     pub(crate) fn get_mut(&mut self, place: u32) -> Option<&mut T> {
         let (chunk, index) = parts(place);
-        self.chunks.get_mut(chunk)?.get_mut(index)?.as_mut()
+        self.chunks.get(chunk)?.values.get(index)?.as_ref()?;
+        self.mark(chunk, index);
+        self.chunks[chunk].values[index].as_mut()
     }
 
-    /// All values.
+    /// All values, which count as changed.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.chunks.iter_mut().flatten().flatten()
+        for chunk in 0..self.chunks.len() {
+            for index in 0..self.chunks[chunk].values.len() {
+                self.mark(chunk, index);
+            }
+        }
+        self.chunks.iter_mut().flat_map(|chunk| &mut chunk.values).flatten()
     }
 
     /// All values.
-    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.chunks.iter().flatten().flatten()
-    }
-
-    /// All values.
-    pub(crate) fn into_values(self) -> impl Iterator<Item = T> {
-        self.chunks.into_iter().flatten().flatten()
+        self.chunks.iter().flat_map(|chunk| &chunk.values).flatten()
     }
 
     /// Takes out the value at `place`, which another one may get.
     pub(crate) fn remove(&mut self, place: u32) -> Option<T> {
         let (chunk, index) = parts(place);
-        let value = self.chunks.get_mut(chunk)?.get_mut(index)?.take();
+        let value = self.chunks.get_mut(chunk)?.values.get_mut(index)?.take();
         if value.is_some() {
             self.vacant.push(place);
         }

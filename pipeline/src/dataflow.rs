@@ -51,6 +51,8 @@ pub struct Edges {
     pub takings: Box<ShowTakings>,
     /// Tells when the clock alone has to move the dataflow.
     pub deadlines: Deadlines,
+    /// What operators begin with, and where they write it.
+    pub state: State,
 }
 
 /// Hears of an update of the takings by game type.
@@ -86,9 +88,10 @@ pub fn build(scope: Scope<'_, Epoch>, plan: Plan, edges: Edges) -> Wakers {
     // Views.
     let definitions = decoded.definitions.broadcast();
     let rules = (plan.players, topics);
+    let (deadlines, state) = (edges.deadlines, edges.state);
     let (postings, changes) =
-        players(decoded.events.clone(), definitions, clock.clone(), rules, edges.deadlines.clone());
-    let activity = daily_activity(postings, clock.clone(), plan.activity, plan.reporting, edges.deadlines);
+        players(decoded.events.clone(), definitions, clock.clone(), rules, deadlines.clone(), state.clone());
+    let activity = daily_activity(postings, clock.clone(), plan.activity, plan.reporting, deadlines, state);
     let takings = takings_by_game_type(activity.takings);
 
     // Sinks.

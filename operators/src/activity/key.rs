@@ -8,6 +8,7 @@ use datasets::rows::ActivityKey;
 use datasets::time::Date;
 use serde::{Deserialize, Serialize};
 
+use super::snapshot::Shared;
 use crate::ledger::Market;
 use crate::rollup::GameDay;
 
@@ -27,6 +28,12 @@ impl RowKey {
         let day = u64::from(date.days().cast_unsigned());
         let hash = event.player_hash ^ market.hash() ^ day.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         RowKey { hash, date, market: market.clone(), customer_id: customer_id.clone() }
+    }
+
+    /// The same key, with texts that others have too.
+    pub(super) fn sharing(self, shared: &mut Shared) -> Self {
+        let RowKey { hash, date, market, customer_id } = self;
+        RowKey { hash, date, market: shared.market(market), customer_id: shared.customer(customer_id) }
     }
 
     /// The key as it leaves.

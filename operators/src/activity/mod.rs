@@ -9,6 +9,7 @@
 mod key;
 mod ngr;
 mod operator;
+mod snapshot;
 
 use std::hint::black_box;
 
@@ -22,6 +23,7 @@ use smallvec::SmallVec;
 
 use crate::changes::Posting;
 use crate::rollup::{GameDay, Takings};
+use crate::snapshot::Round;
 
 pub use key::RowKey;
 pub use ngr::{ActivityRules, Base, Basis, Deduction, Totals};
@@ -46,14 +48,19 @@ pub struct DailyActivity {
     groups: Vec<Rows>,
     /// The clock up to which rows were reported.
     reported: Option<Timestamp>,
+    restored: snapshot::Restored,
 }
 
-/// The rows of one key group; encodes by itself.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Rows {
+/// The rows of one key group.
+#[derive(Clone, Debug, Default)]
+struct Rows {
     rows: IndexMap<RowKey, Row, foldhash::fast::FixedState>,
     /// Places of the rows that a posting touched since their last report.
     touched: Vec<usize>,
+    /// Places of the rows that have changed since they were written.
+    changed: Vec<usize>,
+    /// Where writing them goes on.
+    round: Round,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -64,6 +71,8 @@ struct Row {
     /// How many revisions were emitted.
     revision: u64,
     is_touched: bool,
+    #[serde(skip)]
+    is_changed: bool,
 }
 
 /// Rows that changed.
@@ -79,7 +88,7 @@ impl DailyActivity {
     /// No rows yet.
     pub fn new(rules: ActivityRules, reporting: Reporting) -> Self {
         let groups = (0..KEY_GROUPS).map(|_| Rows::default()).collect();
-        DailyActivity { rules, reporting, groups, reported: None }
+        DailyActivity { rules, reporting, groups, reported: None, restored: snapshot::Restored::default() }
     }
 
     /// Adds postings, or takes them back with a negative difference.
@@ -165,6 +174,7 @@ impl Rows {
             row.is_touched = true;
             self.touched.push(place);
         }
+        row.mark(place, &mut self.changed);
     }
 
     fn restate(&mut self, rules: &ActivityRules, now: Timestamp, restatements: &mut Restatements) {
@@ -172,6 +182,7 @@ impl Rows {
         for place in self.touched.drain(..) {
             let (key, row) = self.rows.get_index_mut(place).expect("rows are not removed");
             row.is_touched = false;
+            row.mark(place, &mut self.changed);
             // Every column follows from the sums, and every sum shows in some column, whatever the basis.
             if row.revision > 0 && row.emitted == row.totals {
                 continue;
@@ -210,6 +221,13 @@ impl ActivityRules {
 }
 
 impl Row {
+    /// The row, which is at `place`, may have changed.
+    fn mark(&mut self, place: usize, changed: &mut Vec<usize>) {
+        if !std::mem::replace(&mut self.is_changed, true) {
+            changed.push(place);
+        }
+    }
+
     fn restated(&self, key: &RowKey, rules: &ActivityRules, now: Timestamp) -> ActivityRow {
         let totals = &self.totals;
         let (total_bets, wins) = rules.bets_and_wins(totals);

@@ -15,6 +15,7 @@ use crate::changes::Posting;
 use crate::deadline::Deadlines;
 use crate::players::{Clock, is_closed};
 use crate::rollup::{GameDay, Takings};
+use crate::snapshot::State;
 
 /// Postings as they arrive.
 type Updates = Vec<(Posting, Epoch, isize)>;
@@ -34,9 +35,13 @@ pub fn daily_activity<'s>(
     rules: ActivityRules,
     reporting: Reporting,
     deadlines: Deadlines,
+    state: State,
 ) -> Activity<'s> {
+    let scope = clock.scope();
+    let (worker, workers) = (scope.index(), scope.peers());
     let mut activity = DailyActivity::new(rules, reporting);
-    let mut builder = OperatorBuilder::new("DailyActivity".to_owned(), clock.scope());
+    activity.restore(&state.restored);
+    let mut builder = OperatorBuilder::new("DailyActivity".to_owned(), scope);
     let mut postings = builder.new_input(postings.inner, Pipeline);
     let mut clock = builder.new_input(clock, Pipeline);
     let (rows_output, rows) = builder.new_output::<Vec<Vec<ActivityRow>>>();
@@ -64,6 +69,7 @@ pub fn daily_activity<'s>(
                     break;
                 }
                 let (for_rows, for_takings, Clock { now, is_last, .. }) = entry.remove();
+                activity.wake(epoch);
                 for updates in pending.remove(&epoch).unwrap_or_default() {
                     activity.update(&updates);
                 }
@@ -74,6 +80,7 @@ pub fn daily_activity<'s>(
                     rows_output.session(&for_rows).give(rows);
                 }
                 deadlines.activity(activity.next_report());
+                state.write(epoch, (worker, workers), |group| activity.write(group, epoch));
             }
         }
     });

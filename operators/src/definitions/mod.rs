@@ -197,6 +197,13 @@ impl MissionHistory {
         let lateness = self.version(self.newest()).mission.lateness_micros;
         self.window_end(recurring_end).map(|end| end.plus_micros(lateness))
     }
+
+    /// The same of the windows that start at `window`: the last one's, where versions give them different ends.
+    pub fn moves_until_of(&self, window: Timestamp) -> Option<Timestamp> {
+        let times = (0..self.0.len()).filter_map(|version| self.times_of(version, window));
+        let until = times.map(|(_, end)| self.moves_until(end));
+        until.max_by_key(|until| until.unwrap_or(Timestamp::MAX)).flatten()
+    }
 }
 
 /// Times `from..to` with one answer.

@@ -6,6 +6,7 @@
 //! its versions and reversals alone, never of the order in which they arrived.
 
 mod reversal;
+mod snapshot;
 mod standing;
 mod transaction;
 mod transactions;
@@ -14,9 +15,9 @@ use std::sync::Arc;
 
 use datasets::{Coordinates, Event, EventBatch, Family, Identity, TextField, Timestamp};
 use hashbrown::HashMap;
-use serde::{Deserialize, Serialize};
 
 pub use reversal::{Reversal, Waiting};
+pub(crate) use snapshot::{LedgerSection, WrittenLedger};
 use transaction::{Assertion, LifeCycle, Moving, Target, Transaction, Version, books};
 pub use transaction::{Booking, Market, Order};
 use transactions::{Plain, Transactions};
@@ -83,7 +84,7 @@ pub enum EffectKind {
 type FastMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
 
 /// The transactions of one key group.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Ledger {
     transactions: Transactions,
     reversals: reversal::References,
@@ -209,7 +210,11 @@ impl Ledger {
 
     /// Forgets transactions that can neither recur nor be reversed by a record ingested at `newest` or later.
     pub fn forget(&mut self, newest: Timestamp, rules: &LedgerRules) {
-        let hour = newest.micros().div_euclid(HOUR);
+        self.forget_due(newest.micros().div_euclid(HOUR), rules);
+    }
+
+    /// Forgets what could be forgotten before `hour`.
+    fn forget_due(&mut self, hour: i64, rules: &LedgerRules) {
         let later = self.expiry.split_off(&hour);
         let due = std::mem::replace(&mut self.expiry, later);
         if due.is_empty() {

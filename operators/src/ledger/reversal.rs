@@ -48,16 +48,33 @@ pub struct Waiting {
 }
 
 /// Who names whom.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct References {
     /// Reversals by the id they name, see [`Identity::reference`].
-    by_reference: FastMap<Identity, SmallVec<[Reference; 1]>>,
+    pub(super) by_reference: FastMap<Identity, SmallVec<[Reference; 1]>>,
     /// Those without a match, by the last instant at which one may be ingested.
-    waiting: BTreeMap<(Timestamp, Identity), Waiting>,
+    pub(super) waiting: BTreeMap<(Timestamp, Identity), Waiting>,
+    /// Ids whose reversals have changed since they were written.
+    pub(super) changed: Changed,
+}
+
+/// See [`References::changed`].
+#[derive(Clone, Debug)]
+pub(super) enum Changed {
+    /// These, some of them more than once.
+    Some(Vec<Identity>),
+    /// Any.
+    All,
+}
+
+impl Default for Changed {
+    fn default() -> Self {
+        Changed::Some(Vec::new())
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Reference {
+pub(super) struct Reference {
     key: Identity,
     /// The id it names, as a key of family `Other`, which no reversal can name: [`Identity::reference`] is quickly
     /// asked, and this cannot be mistaken.
@@ -69,6 +86,17 @@ struct Reference {
 }
 
 impl References {
+    fn mark(&mut self, reference: Identity) {
+        if let Changed::Some(changed) = &mut self.changed {
+            changed.push(reference);
+        }
+    }
+
+    fn insert(&mut self, reference: Identity, named: Reference) {
+        self.mark(reference);
+        self.by_reference.entry(reference).or_default().push(named);
+    }
+
     /// Drops references of reversals that the ledger has forgotten.
     pub(super) fn forget(&mut self, transactions: &Transactions) {
         if self.by_reference.is_empty() {
@@ -82,6 +110,7 @@ impl References {
 
     /// The reversal `key` has another key from now on.
     pub(super) fn rename(&mut self, key: Identity, aside: Identity) {
+        self.changed = Changed::All;
         for reference in self.by_reference.values_mut().flatten().filter(|reference| reference.key == key) {
             reference.key = aside;
         }
@@ -124,13 +153,13 @@ impl Ledger {
                 reference,
             };
             self.reversals.waiting.insert((deadline, key), waiting);
-            self.reversals.by_reference.entry(reference).or_default().push(named);
+            self.reversals.insert(reference, named);
             return (Reversal::Waits, released);
         };
         if self.is_expired(&named, target, rules) {
             return (Reversal::Expired, released);
         }
-        self.reversals.by_reference.entry(reference).or_default().push(named);
+        self.reversals.insert(reference, named);
         let outcome = if self.is_reversed(target.key) { Reversal::AlreadyReversed } else { Reversal::Accepted };
         self.link(key, order, target);
         self.refresh(target.key, None, effects);
@@ -146,6 +175,7 @@ impl Ledger {
                 break;
             }
             let ((_, key), orphan) = entry.remove_entry();
+            self.reversals.mark(orphan.reference);
             if let Some(references) = self.reversals.by_reference.get_mut(&orphan.reference) {
                 references.retain(|reference| reference.key != key);
             }

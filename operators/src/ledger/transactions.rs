@@ -14,13 +14,12 @@ use super::{Admission, Effect, EffectKind};
 use crate::slab::Slab;
 
 /// Transactions by key.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(from = "Entries", into = "Entries")]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Transactions {
     /// Where each key's transaction is. What is new is known to be new by this alone.
     index: HashTable<Slot>,
-    plain: Slab<(Identity, Plain)>,
-    full: Slab<(Identity, Transaction)>,
+    pub(super) plain: Slab<(Identity, Plain)>,
+    pub(super) full: Slab<(Identity, Transaction)>,
 }
 
 /// A transaction's place, with enough of its key's hash to move in the index without looking there.
@@ -36,13 +35,6 @@ enum Place {
     Full(u32),
 }
 
-/// All transactions, as they are encoded.
-#[derive(Serialize, Deserialize)]
-struct Entries {
-    plain: Vec<(Identity, Plain)>,
-    full: Vec<(Identity, Transaction)>,
-}
-
 /// A transaction of a single version that nobody has reversed and that reverses nothing.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Plain {
@@ -52,7 +44,7 @@ pub(super) struct Plain {
     content: u64,
     amount: i64,
     bonus: i64,
-    market: Option<Arc<Market>>,
+    pub(super) market: Option<Arc<Market>>,
     is_bet: bool,
     is_applied: bool,
 }
@@ -155,6 +147,12 @@ impl Transactions {
         self.put(key, Place::Plain(place));
     }
 
+    /// When each transaction was first ingested.
+    pub(super) fn ingest_times(&self) -> impl Iterator<Item = (Identity, Timestamp)> {
+        let plain = self.plain.iter().map(|(key, plain)| (*key, plain.ingest_time));
+        plain.chain(self.full.iter().map(|(key, transaction)| (*key, transaction.ingest_time)))
+    }
+
     /// `key` is new. Answers the transaction's place.
     pub(super) fn insert(&mut self, key: Identity, transaction: Transaction) -> u32 {
         let place = self.full.insert((key, transaction));
@@ -215,24 +213,6 @@ fn long_hash(short: u32) -> u64 {
 
 fn hash(key: Identity) -> u64 {
     long_hash(short_hash(key))
-}
-
-impl From<Entries> for Transactions {
-    fn from(entries: Entries) -> Self {
-        let mut transactions = Transactions::default();
-        entries.plain.into_iter().for_each(|(key, plain)| transactions.insert_plain(key, plain));
-        for (key, transaction) in entries.full {
-            transactions.insert(key, transaction);
-        }
-        transactions
-    }
-}
-
-impl From<Transactions> for Entries {
-    fn from(transactions: Transactions) -> Self {
-        let Transactions { plain, full, .. } = transactions;
-        Entries { plain: plain.into_values().collect(), full: full.into_values().collect() }
-    }
 }
 
 #[cfg(test)]

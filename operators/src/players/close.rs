@@ -8,6 +8,7 @@ use datasets::{Event, EventBatch, EventName, Family, Identity, Reason, TextField
 
 use super::occurrences::OccurrenceKey;
 use super::report::Message;
+use super::snapshot::Restored;
 use super::touch::Touch;
 use super::tracks::OccurrenceSequence;
 use super::{Clock, Closing, Player, Players};
@@ -42,7 +43,7 @@ impl Players {
         }
         self.definitions.index();
         // Players do not touch each other: each is settled by itself, while its state is at hand.
-        let mut arrivals = in_order_of_coordinates(batches);
+        let mut arrivals = in_order_of_coordinates(batches, &self.restored);
         let mut players: Vec<&mut [Arrival<'_>]> = arrivals.chunk_by_mut(|a, b| a.place == b.place).collect();
         for block in players.chunks_mut(fetch::BLOCK) {
             fetch::fetch(&self.groups, block);
@@ -316,7 +317,7 @@ impl Players {
 }
 
 /// The hour after which progress can be dropped that moves until then.
-fn closing_hour(moves_until: Timestamp) -> i64 {
+pub(super) fn closing_hour(moves_until: Timestamp) -> i64 {
     moves_until.plus_micros(GRACE).micros().div_euclid(HOUR)
 }
 
@@ -329,9 +330,10 @@ pub(super) struct Arrival<'a> {
     is_accepted: bool,
 }
 
-/// All events of an epoch, by player in [`Arrival::place`]'s order, each player's in that of coordinates.
-fn in_order_of_coordinates(batches: &[Arc<EventBatch>]) -> Vec<Arrival<'_>> {
-    let events: Vec<Event<'_>> = batches.iter().flat_map(|batch| batch.iter()).collect();
+/// All events of an epoch that are new, by player in [`Arrival::place`]'s order, each player's in that of coordinates.
+fn in_order_of_coordinates<'a>(batches: &'a [Arc<EventBatch>], restored: &Restored) -> Vec<Arrival<'a>> {
+    let events = batches.iter().flat_map(|batch| batch.iter());
+    let events: Vec<Event<'_>> = events.filter(|event| !restored.is_asleep(event.key_group())).collect();
     let places = events.iter().map(|event| event.player_hash.rotate_right(KeyGroup::BITS));
     let mut order: Vec<(u64, usize)> = places.zip(0..).collect();
     order.sort_unstable_by(|(a, i), (b, j)| a.cmp(b).then_with(|| events[*i].at.cmp(&events[*j].at)));

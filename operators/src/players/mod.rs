@@ -14,6 +14,7 @@ mod occurrences;
 mod operator;
 mod report;
 mod roster;
+mod snapshot;
 mod tally;
 mod touch;
 mod tracks;
@@ -29,9 +30,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::definitions::Definitions;
 use crate::ledger::{Effect, Ledger, LedgerRules, Markets};
+use crate::snapshot::Round;
 use occurrences::{OccurrenceKey, Occurrences};
 use report::Reporter;
 use roster::Roster;
+use snapshot::Restored;
 use touch::Scratch;
 use tracks::Tracks;
 
@@ -58,11 +61,13 @@ struct Player {
     tracks: Tracks,
 }
 
-/// The state of one key group; encodes by itself.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// The state of one key group.
+#[derive(Clone, Debug, Default)]
 pub struct Group {
     players: Roster,
     ledger: Ledger,
+    /// Where writing it goes on.
+    round: Round,
 }
 
 /// Progress that nothing can move any more from some hour on.
@@ -79,6 +84,7 @@ pub struct Players {
     reporter: Reporter,
     definitions: Definitions,
     groups: Vec<Group>,
+    restored: Restored,
     markets: Markets,
     days: facts::Days,
     /// When reversals stop waiting.
@@ -102,6 +108,7 @@ impl Players {
             reporter: Reporter { topics, pipeline: rules.pipeline.clone() },
             definitions: Definitions::new(rules.missions.clone()),
             groups: (0..KEY_GROUPS).map(|_| Group::default()).collect(),
+            restored: Restored::default(),
             markets: Markets::default(),
             days: facts::Days::new(rules.activity_zone.clone()),
             deadlines: BTreeSet::new(),
@@ -119,8 +126,9 @@ impl Players {
         self.deadlines.first().map(|(deadline, _)| deadline.plus_micros(1))
     }
 
-    /// A key group's state, for checkpoints.
-    pub fn group(&self, group: KeyGroup) -> &Group {
+    /// A key group's state.
+    #[cfg(test)]
+    pub(crate) fn group(&self, group: KeyGroup) -> &Group {
         &self.groups[group.index()]
     }
 }

@@ -63,6 +63,11 @@ impl Occurrences {
         &mut self.progress[index]
     }
 
+    /// The keys of all, in order.
+    pub(super) fn keys(&self) -> impl Iterator<Item = OccurrenceKey> {
+        self.keys.iter().copied()
+    }
+
     /// Forgets an occurrence.
     pub(super) fn remove(&mut self, key: OccurrenceKey) {
         if let Ok(index) = self.keys.binary_search(&key) {

@@ -16,6 +16,7 @@ use super::{Players, Rules};
 use crate::changes::{Changes, Posting};
 use crate::deadline::Deadlines;
 use crate::definitions::DefinitionRecord;
+use crate::snapshot::State;
 
 /// An epoch's reading of the clock. Every worker gets one for every epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,9 +46,12 @@ pub fn players<'s>(
     clock: StreamVec<'s, Epoch, Clock>,
     (rules, topics): (Rules, Arc<Topics>),
     deadlines: Deadlines,
+    state: State,
 ) -> (VecCollection<'s, Epoch, Posting>, StreamVec<'s, Epoch, Changes>) {
     let scope = events.scope();
-    let mut core = Players::new(rules, topics, scope.index() == 0);
+    let (worker, workers) = (scope.index(), scope.peers());
+    let mut core = Players::new(rules, topics, worker == 0);
+    core.restore(&state.restored);
 
     let mut builder = OperatorBuilder::new("Players".to_owned(), scope);
     let by_owner = Exchange::new(|batch: &Arc<EventBatch>| u64::try_from(batch.worker).expect("a worker's index"));
@@ -83,10 +87,12 @@ pub fn players<'s>(
                 }
                 let (for_postings, for_changes, clock) = entry.remove();
                 let Open { batches, mut definitions } = open.remove(&epoch).unwrap_or_default();
+                core.wake(epoch);
                 let mut changes = core.close(clock, &mut definitions, &batches);
                 let updates = changes.postings.drain(..).map(|(posting, diff)| (posting, epoch, diff));
                 postings_output.session(&for_postings).give_iterator(updates);
                 changes_output.session(&for_changes).give(changes);
+                state.write(epoch, (worker, workers), |group| core.write(group, epoch));
                 deadlines.players(core.next_deadline());
             }
         }

@@ -10,11 +10,10 @@ use super::Player;
 use crate::slab::Slab;
 
 /// Every player that was heard of, at a place that stays.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(from = "Vec<Member>", into = "Vec<Member>")]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Roster {
     index: HashTable<Slot>,
-    members: Slab<Member>,
+    pub(super) members: Slab<Member>,
 }
 
 /// A player's place, with the hash of the id: who is not here is known by this alone.
@@ -24,8 +23,9 @@ struct Slot {
     place: u32,
 }
 
+/// A player with the id.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Member {
+pub(super) struct Member {
     id: Arc<str>,
     player: Player,
 }
@@ -68,8 +68,19 @@ impl Roster {
         self.members.iter_mut().map(|Member { id, player }| (&*id, player))
     }
 
+    /// Takes a player as it was written, in the place of what is known.
+    pub(super) fn restore(&mut self, Member { id, player }: Member) {
+        let hash = player_hash(&id);
+        match self.find(hash, &id) {
+            Some(place) => *self.get_mut(place).1 = player,
+            None => {
+                let place = self.members.insert(Member { id, player });
+                self.index.insert_unique(spread(hash), Slot { hash, place }, |slot| spread(slot.hash));
+            }
+        }
+    }
+
     /// All players.
-    #[cfg(test)]
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Player)> {
         self.members.iter().map(|Member { id, player }| (id, player))
     }
@@ -78,22 +89,4 @@ impl Roster {
 /// The players of one group have the low bits of their hashes in common, which an index begins with.
 fn spread(hash: u64) -> u64 {
     hash.rotate_right(16)
-}
-
-impl From<Vec<Member>> for Roster {
-    fn from(members: Vec<Member>) -> Self {
-        let mut roster = Roster::default();
-        for member in members {
-            let hash = player_hash(&member.id);
-            let place = roster.members.insert(member);
-            roster.index.insert_unique(spread(hash), Slot { hash, place }, |slot| spread(slot.hash));
-        }
-        roster
-    }
-}
-
-impl From<Roster> for Vec<Member> {
-    fn from(roster: Roster) -> Self {
-        roster.members.into_values().collect()
-    }
 }

@@ -86,6 +86,11 @@ impl Tracks {
         self.overrides.is_some()
     }
 
+    /// Occurrences for which something is otherwise, some of them more than once.
+    pub(super) fn overridden(&self) -> impl Iterator<Item = OccurrenceKey> {
+        self.overrides.iter().flat_map(|overrides| overrides.keys()).map(|(_, _, key)| *key)
+    }
+
     /// What the contribution of `order` is for one occurrence, if that is not what it says.
     pub(super) fn get_override(&self, class: ClassId, order: Order, key: OccurrenceKey) -> Option<Override> {
         self.overrides.as_ref()?.get(&(order, class, key)).copied()

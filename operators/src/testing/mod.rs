@@ -4,12 +4,14 @@
 //! nothing of the operators but their settings.
 
 mod activity;
+mod crash;
 mod ledger;
 mod missions;
 mod run;
 mod script;
 
 pub(crate) use activity::{sums, sums_of_postings, value_rows};
+pub(crate) use crash::{Archived, Cluster, EpochInput, Out, groups};
 pub(crate) use ledger::{Fact, LedgerOracle};
 pub(crate) use missions::{MissionOracle, Occurrence, Standing, definitions};
 pub(crate) use run::Run;

@@ -175,7 +175,7 @@ impl Rng {
 }
 
 pub(crate) const PARTITIONS: i32 = 3;
-const PLAYERS: [&str; 3] = ["p", "q", "r"];
+pub(crate) const PLAYERS: [&str; 3] = ["p", "q", "r"];
 const STATUSES: [&str; 4] = ["requested", "approved", "settled", "reversed"];
 
 /// `len` events of about a month, in the order in which brokers took them: few ids and coarse times, so

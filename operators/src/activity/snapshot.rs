@@ -1,0 +1,81 @@
+//! Rows of activity in sections, and back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datasets::Epoch;
+use datasets::hash::KeyGroup;
+use datasets::state::{Keeper, Part, Section};
+use hashbrown::HashSet;
+
+use super::{DailyActivity, Row, RowKey, Rows};
+use crate::ledger::Market;
+use crate::snapshot;
+
+/// Rows that go round together.
+const CHUNK: usize = 32;
+
+/// Key groups that were read from a checkpoint and have not been reached yet, with the epochs that they know.
+#[derive(Default)]
+pub(super) struct Restored(BTreeMap<KeyGroup, (Epoch, Rows)>);
+
+impl DailyActivity {
+    /// What is new in `group` after `epoch`, and a little of the rest. Nothing of a group that has yet to wake up.
+    pub fn write(&mut self, group: KeyGroup, epoch: Epoch) -> Option<Section> {
+        if self.restored.0.contains_key(&group) {
+            return None;
+        }
+        let Rows { rows, changed, round, .. } = &mut self.groups[group.index()];
+        let ([chunks], begins_cycle) = round.next([rows.len().div_ceil(CHUNK)], changed.len().div_ceil(CHUNK));
+        for place in chunks.start * CHUNK..rows.len().min(chunks.end * CHUNK) {
+            rows[place].mark(place, changed);
+        }
+        for place in changed.iter() {
+            rows[*place].is_changed = false;
+        }
+        let written: Vec<(&RowKey, &Row)> =
+            changed.drain(..).map(|place| rows.get_index(place).expect("rows are not removed")).collect();
+        let bytes = postcard::to_allocvec(&written).expect("rows have only types that postcard writes");
+        Some(Section { part: Part { keeper: Keeper::Activity, group }, epoch, begins_cycle, bytes })
+    }
+
+    /// Takes what was written. Each group wakes up behind the epoch that was written last.
+    pub fn restore(&mut self, state: &snapshot::Restored) {
+        let mut shared = Shared::default();
+        for (group, kept) in state.of(Keeper::Activity) {
+            let mut restored = Rows::default();
+            for bytes in &kept.sections {
+                let rows: Vec<(RowKey, Row)> = postcard::from_bytes(bytes).expect(snapshot::READABLE);
+                restored.rows.extend(rows.into_iter().map(|(key, row)| (key.sharing(&mut shared), row)));
+            }
+            let touched = restored.rows.values().enumerate().filter(|(_, row)| row.is_touched);
+            restored.touched = touched.map(|(place, _)| place).collect();
+            self.restored.0.insert(group, (kept.epoch, restored));
+        }
+        self.reported = state.now;
+    }
+
+    /// Before `epoch` is closed: groups that do not know it yet begin to live.
+    pub fn wake(&mut self, epoch: Epoch) {
+        for (group, (_, rows)) in self.restored.0.extract_if(.., |_, (known, _)| *known < epoch) {
+            self.groups[group.index()] = rows;
+        }
+    }
+}
+
+/// Texts that rows have in common, while they are read again.
+#[derive(Default)]
+pub(super) struct Shared {
+    markets: BTreeMap<Arc<Market>, Arc<Market>>,
+    customers: HashSet<Arc<str>, foldhash::fast::FixedState>,
+}
+
+impl Shared {
+    pub(super) fn market(&mut self, market: Arc<Market>) -> Arc<Market> {
+        self.markets.entry(market.clone()).or_insert(market).clone()
+    }
+
+    pub(super) fn customer(&mut self, id: Arc<str>) -> Arc<str> {
+        self.customers.get_or_insert(id).clone()
+    }
+}

@@ -1,0 +1,119 @@
+//! The players operator's state in sections, and back.
+
+use std::collections::BTreeMap;
+
+use datasets::Epoch;
+use datasets::hash::KeyGroup;
+use datasets::state::{Keeper, Part, Section};
+use serde::{Deserialize, Serialize};
+
+use super::close::closing_hour;
+use super::roster::Member;
+use super::{Closing, Group, Players};
+use crate::ledger::{LedgerSection, WrittenLedger};
+use crate::snapshot;
+
+/// What a section says of a key group. The fields of [`GroupSection`], borrowed.
+#[derive(Serialize)]
+struct WrittenGroup<'a> {
+    swept: i64,
+    members: Vec<&'a Member>,
+    ledger: WrittenLedger<'a>,
+}
+
+/// What a section says of a key group, as it is read again.
+#[derive(Deserialize)]
+struct GroupSection {
+    /// The hour up to which state had been swept.
+    swept: i64,
+    members: Vec<Member>,
+    ledger: LedgerSection,
+}
+
+/// A key group as it was after an epoch. Until that epoch has passed again, it is asleep: events pass it by,
+/// since it knows them.
+struct Asleep {
+    epoch: Epoch,
+    group: Group,
+}
+
+/// Key groups that were read from a checkpoint and have not been reached yet.
+#[derive(Default)]
+pub(super) struct Restored(BTreeMap<KeyGroup, Asleep>);
+
+impl Restored {
+    /// The group knows the events of this epoch already.
+    pub(super) fn is_asleep(&self, group: KeyGroup) -> bool {
+        !self.0.is_empty() && self.0.contains_key(&group)
+    }
+
+    /// Takes out the groups that begin to live in `epoch`.
+    fn take(&mut self, epoch: Epoch) -> impl Iterator<Item = (KeyGroup, Group)> {
+        self.0.extract_if(.., move |_, asleep| asleep.epoch < epoch).map(|(group, asleep)| (group, asleep.group))
+    }
+}
+
+impl Players {
+    /// What is new in `group` after `epoch`, and a little of the rest. Nothing of a group that has yet to wake up.
+    pub fn write(&mut self, group: KeyGroup, epoch: Epoch) -> Option<Section> {
+        if self.restored.is_asleep(group) {
+            return None;
+        }
+        let swept = self.swept;
+        let Group { players, ledger, round } = &mut self.groups[group.index()];
+        let [plain, full] = ledger.chunks();
+        let changed = players.members.changed() + ledger.changed();
+        let ([members, plain, full], begins_cycle) = round.next([players.members.chunks(), plain, full], changed);
+        let written = WrittenGroup {
+            swept,
+            members: players.members.take_changed(members).collect(),
+            ledger: ledger.write([plain, full], begins_cycle),
+        };
+        let bytes = postcard::to_allocvec(&written).expect("state has only types that postcard writes");
+        Some(Section { part: Part { keeper: Keeper::Players, group }, epoch, begins_cycle, bytes })
+    }
+
+    /// Takes what was written. Each group wakes up behind the epoch that was written last.
+    pub fn restore(&mut self, state: &snapshot::Restored) {
+        for epoch in state.definitions.chunk_by(|(a, _), (b, _)| a == b) {
+            epoch.iter().for_each(|(_, record)| drop(self.definitions.apply(record)));
+            // What is defined in one epoch can share classes, so the numbers of classes depend on it.
+            self.definitions.index();
+        }
+        for (group, kept) in state.of(Keeper::Players) {
+            let mut restored = Group::default();
+            let mut swept = i64::MIN;
+            for bytes in &kept.sections {
+                let section: GroupSection = postcard::from_bytes(bytes).expect(snapshot::READABLE);
+                swept = section.swept;
+                section.members.into_iter().for_each(|member| restored.players.restore(member));
+                restored.ledger.read(section.ledger, &mut self.markets);
+            }
+            restored.ledger.complete(swept, &self.rules.ledger);
+            self.restored.0.insert(group, Asleep { epoch: kept.epoch, group: restored });
+        }
+    }
+
+    /// Before `epoch` is closed: groups that do not know it yet begin to live. Until then the definitions have
+    /// come as far as the groups had when they were written.
+    pub fn wake(&mut self, epoch: Epoch) {
+        let awake: Vec<_> = self.restored.take(epoch).collect();
+        for (number, group) in awake {
+            self.deadlines.extend(group.ledger.deadlines().map(|deadline| (deadline, number)));
+            for (id, player) in group.players.iter() {
+                for key in player.occurrences.keys().chain(player.tracks.overridden()) {
+                    let history = self.definitions.history(key.slot);
+                    let until = match player.occurrences.get(key) {
+                        Some(progress) => progress.moves_until(history),
+                        None => history.moves_until_of(key.window),
+                    };
+                    if let Some(until) = until {
+                        let closing = Closing { group: number, player: id.clone(), key };
+                        self.closing.entry(closing_hour(until)).or_default().push(closing);
+                    }
+                }
+            }
+            self.groups[number.index()] = group;
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! When operators write their state, and how far each has gone round in it.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::rc::Rc;
+
+use datasets::hash::KeyGroup;
+use datasets::state::{Keeper, Kept, Section};
+use datasets::{Epoch, Timestamp};
+
+use crate::definitions::DefinitionRecord;
+
+/// Changes with every change of what sections hold: one that is written in another format cannot be read.
+pub const FORMAT: u32 = 1;
+
+/// Takes one worker's sections, and says when they are due. An operator does not read a clock, and need not:
+/// state is the same whenever it is written.
+pub trait Archive {
+    /// Key groups whose state is written as it is after `epoch`; all of a worker's operators get the same answer,
+    /// so that nothing which one has sent to the other is between two sections.
+    fn due(&mut self, epoch: Epoch) -> Range<u16>;
+
+    /// Takes a section.
+    fn keep(&mut self, section: Section);
+}
+
+/// What a worker's operators begin with, and where they write it again.
+#[derive(Clone, Default)]
+pub struct State {
+    /// Takes sections; absent where nothing is kept.
+    pub archive: Option<Rc<RefCell<dyn Archive>>>,
+    /// What an earlier run has written.
+    pub restored: Rc<Restored>,
+}
+
+/// What is known before the first epoch that is closed.
+#[derive(Default)]
+pub struct Restored {
+    /// Definitions with their epochs, as they were applied.
+    pub definitions: Vec<(Epoch, DefinitionRecord)>,
+    /// The last reading of the clock.
+    pub now: Option<Timestamp>,
+    /// The worker's parts.
+    pub parts: Vec<(Keeper, KeyGroup, Kept)>,
+}
+
+impl Restored {
+    /// The parts of one operator.
+    pub(crate) fn of(&self, keeper: Keeper) -> impl Iterator<Item = (KeyGroup, &Kept)> {
+        self.parts.iter().filter(move |part| part.0 == keeper).map(|(_, group, kept)| (*group, kept))
+    }
+}
+
+/// Why [`Restored::parts`] can always be read.
+pub(crate) const READABLE: &str = "whoever reads a checkpoint looks at its format and checksums";
+
+impl State {
+    /// Writes the groups that are due after `epoch`.
+    pub(crate) fn write(
+        &self,
+        epoch: Epoch,
+        (worker, workers): (usize, usize),
+        mut write: impl FnMut(KeyGroup) -> Option<Section>,
+    ) {
+        let Some(archive) = &self.archive else { return };
+        let due = archive.borrow_mut().due(epoch);
+        for group in due.map(KeyGroup).filter(|group| group.worker(workers) == worker) {
+            if let Some(section) = write(group) {
+                archive.borrow_mut().keep(section);
+            }
+        }
+    }
+}
+
+/// At least one in so many chunks is written each time, changed or not: so long does a cycle last at most.
+const SLOWEST: usize = 256;
+
+/// How far writing has come in the chunks of a part's tables, one table behind the other.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Round {
+    table: usize,
+    chunk: usize,
+}
+
+impl Round {
+    /// The chunks that are written next, of tables of `sizes`, when so many have `changed`: as many again, so
+    /// that what is written follows what changes. Answers whether a cycle begins.
+    pub(crate) fn next<const TABLES: usize>(
+        &mut self,
+        sizes: [usize; TABLES],
+        changed: usize,
+    ) -> ([Range<usize>; TABLES], bool) {
+        let begins_cycle = self.table == 0 && self.chunk == 0;
+        let total: usize = sizes.iter().sum();
+        let mut left = changed.max(total.div_ceil(SLOWEST)).max(1);
+        let mut ranges = [const { 0..0 }; TABLES];
+        while left > 0 && self.table < TABLES {
+            let end = sizes[self.table].min(self.chunk + left);
+            ranges[self.table] = self.chunk..end;
+            left -= end - self.chunk;
+            self.chunk = end;
+            if end == sizes[self.table] {
+                *self = Round { table: self.table + 1, chunk: 0 };
+            }
+        }
+        if self.table == TABLES {
+            *self = Round::default();
+        }
+        (ranges, begins_cycle)
+    }
+}
+
+#[cfg(test)]
+mod crashes;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cycle_writes_every_chunk_once() {
+        let mut round = Round::default();
+        let mut written = [vec![], vec![], vec![]];
+        for turn in 0.. {
+            let (ranges, begins_cycle) = round.next([7, 0, 3], 4);
+            assert_eq!(begins_cycle, turn == 0 || turn == 3);
+            if turn == 3 {
+                break;
+            }
+            written.iter_mut().zip(ranges).for_each(|(written, range)| written.extend(range));
+        }
+        assert_eq!(written, [(0..7).collect(), vec![], (0..3).collect::<Vec<_>>()]);
+    }
+
+    #[test]
+    fn without_changes_it_goes_on_slowly() {
+        let mut round = Round::default();
+        assert_eq!(round.next([1000], 0), ([0..4], true));
+        assert_eq!(round.next([1000], 1), ([4..8], false));
+        assert_eq!(Round::default().next([0, 0], 0), ([0..0, 0..0], true));
+    }
+}

@@ -1,0 +1,91 @@
+//! State that is written as it goes, and read again after a crash, is the state.
+
+use datasets::hash::KeyGroup;
+
+use crate::testing::{
+    Archived, Arrival, Cluster, EpochInput, Out, Rng, cut, definitions, groups, interleave, random_script,
+};
+
+/// `arrivals` as epochs, with each definition before the first event of its time.
+fn epochs(arrivals: Vec<Arrival>, lateness_days: i64) -> Vec<EpochInput> {
+    let mut waiting = definitions(lateness_days);
+    let epochs = arrivals.into_iter().map(|arrival| {
+        let latest = arrival.inputs.iter().map(|input| input.event_time).max();
+        let due = waiting.iter().take_while(|record| Some(record.ingest_time) <= latest).count();
+        EpochInput { definitions: waiting.drain(..due).collect(), arrival }
+    });
+    epochs.collect()
+}
+
+/// What `log` puts out when nothing happens to it.
+fn straight(log: &[EpochInput]) -> Vec<Out> {
+    let mut cluster = Cluster::restore(1, &Archived::new(), &[]);
+    log.iter().map(|epoch| cluster.close(epoch)).collect()
+}
+
+/// Runs `log` with crashes, and compares what every epoch puts out that no restored state knows. Answers how
+/// many lives went on from what was written.
+fn compare(rng: &mut Rng, log: &[EpochInput], expected: &[Out], name: &str) -> usize {
+    let mut archived = Archived::new();
+    let mut lives = 0;
+    let mut reached = 0;
+    while reached < log.len() {
+        let workers = rng.pick(&[1, 2, 4]);
+        let mut cluster = Cluster::restore(workers, &archived, log);
+        lives += usize::from(cluster.next() > 0);
+        let known = archived.values().filter_map(|sections| sections.last()).map(|section| section.epoch).max();
+        let known = known.filter(|_| cluster.next() > 0);
+        // Some of what was written is lost with the life that wrote it: it was in no manifest.
+        let lost = rng.one_in(3);
+        let before = archived.clone();
+        loop {
+            let Some(number) = usize::try_from(cluster.next()).ok().filter(|next| *next < log.len()) else {
+                reached = log.len();
+                break;
+            };
+            let out = cluster.close(&log[number]);
+            if known.is_none_or(|known| u64::try_from(number).unwrap() > known) {
+                out.assert_is(&expected[number], &format!("epoch {number} of {name}"));
+            }
+            reached = reached.max(number + 1);
+            // Nothing is written before the log has been followed to its end.
+            let is_new = number + 1 == reached;
+            for group in groups().into_iter().filter(|_| is_new) {
+                if rng.one_in(3) {
+                    cluster.write(group, &mut archived);
+                }
+            }
+            if is_new && rng.one_in(12) {
+                break;
+            }
+        }
+        if lost {
+            archived = before;
+        }
+    }
+    lives
+}
+
+#[test]
+fn a_crash_changes_nothing() {
+    let mut lives = 0;
+    for seed in 0..150 {
+        let mut rng = Rng(7_000 + seed);
+        let script = random_script(&mut rng, 140);
+        let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
+        let longest = rng.pick(&[1, 4, 12]);
+        let lateness_days = rng.pick(&[1, 60]);
+        let log = epochs(cut(&mut rng, &script, longest), lateness_days);
+        let expected = straight(&log);
+        lives += compare(&mut rng, &log, &expected, &format!("seed {seed}"));
+    }
+    assert!(lives > 300, "only {lives} lives went on from what was written");
+}
+
+#[test]
+fn groups_have_one_player_each() {
+    let mut all: Vec<KeyGroup> = groups();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), groups().len(), "tests write them one by one");
+}

@@ -1,0 +1,162 @@
+//! Players and daily activity that write their state as they go, die, and come back on another number of
+//! workers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datasets::hash::{KeyGroup, player_hash};
+use datasets::rows::{ActivityRow, CompletionRow, DeadLetterRow, DispositionRow};
+use datasets::state::{Keeper, Kept, Section};
+use datasets::{Epoch, Topics};
+
+use super::script::{PLAYERS, batches};
+use super::{Arrival, rules};
+use crate::activity::{ActivityRules, DailyActivity, Reporting};
+use crate::definitions::DefinitionRecord;
+use crate::players::{Clock, Players, Rules};
+use crate::snapshot::Restored;
+
+/// What one epoch reads.
+#[derive(Clone)]
+pub(crate) struct EpochInput {
+    pub definitions: Vec<DefinitionRecord>,
+    pub arrival: Arrival,
+}
+
+/// Everything that one epoch puts out, in an order that no number of workers changes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Out {
+    completions: Vec<CompletionRow>,
+    dead_letters: Vec<DeadLetterRow>,
+    dispositions: Vec<DispositionRow>,
+    rows: Vec<ActivityRow>,
+}
+
+impl Out {
+    /// Fails with the first rows that differ, kind by kind.
+    pub(crate) fn assert_is(&self, expected: &Out, what: &str) {
+        assert_same(&self.completions, &expected.completions, what);
+        assert_same(&self.dead_letters, &expected.dead_letters, what);
+        assert_same(&self.dispositions, &expected.dispositions, what);
+        assert_same(&self.rows, &expected.rows, what);
+    }
+}
+
+fn assert_same<T: PartialEq + std::fmt::Debug>(left: &[T], right: &[T], what: &str) {
+    let first = (0..left.len().max(right.len())).find(|place| left.get(*place) != right.get(*place));
+    if let Some(place) = first {
+        assert_eq!(left.get(place), right.get(place), "{what}");
+    }
+}
+
+/// Sections by keeper and group, as they were written.
+pub(crate) type Archived = BTreeMap<(Keeper, KeyGroup), Vec<Section>>;
+
+struct Worker {
+    players: Players,
+    activity: DailyActivity,
+}
+
+/// All workers.
+pub(crate) struct Cluster {
+    workers: Vec<Worker>,
+    next: Epoch,
+}
+
+/// The groups that anybody is in.
+pub(crate) fn groups() -> Vec<KeyGroup> {
+    PLAYERS.iter().map(|player| KeyGroup::of(player_hash(player))).collect()
+}
+
+impl Cluster {
+    /// What an earlier one has written of the epochs of `log`, on `workers` workers. Begins with the first epoch that
+    /// somebody does not know.
+    pub(crate) fn restore(workers: usize, archived: &Archived, log: &[EpochInput]) -> Self {
+        let groups = groups();
+        let parts: Vec<(Keeper, KeyGroup, Kept)> =
+            archived.iter().map(|((keeper, group), sections)| (*keeper, *group, kept(sections))).collect();
+        let is_whole = groups.iter().all(|group| archived.contains_key(&(Keeper::Players, *group)));
+        let known = parts.iter().map(|(_, _, kept)| kept.epoch + 1).min();
+        let next = known.filter(|_| is_whole).unwrap_or(0);
+        let before = &log[..usize::try_from(next).unwrap()];
+        let definitions = (0..).zip(before).flat_map(|(epoch, input)| {
+            let mut records = input.definitions.clone();
+            records.sort_by_key(|record| record.at);
+            records.into_iter().map(move |record| (epoch, record))
+        });
+        let definitions: Vec<(Epoch, DefinitionRecord)> = definitions.collect();
+        let workers = (0..workers).map(|worker| {
+            let mine = parts.iter().filter(|(_, group, _)| is_whole && group.worker(workers) == worker);
+            let state = Restored {
+                definitions: definitions.clone(),
+                now: before.last().map(|epoch| epoch.arrival.now),
+                parts: mine.cloned().collect(),
+            };
+            let mut worker = Worker::new(rules(), worker == 0);
+            worker.players.restore(&state);
+            worker.activity.restore(&state);
+            worker
+        });
+        Cluster { workers: workers.collect(), next }
+    }
+
+    /// The next epoch.
+    pub(crate) fn next(&self) -> Epoch {
+        self.next
+    }
+
+    /// Closes the next epoch.
+    pub(crate) fn close(&mut self, EpochInput { definitions, arrival }: &EpochInput) -> Out {
+        let epoch = self.next;
+        self.next += 1;
+        let clock = Clock { now: arrival.now, newest: arrival.newest, is_last: false };
+        let (mut out, mut completions) = (Out::default(), Vec::new());
+        let batches = batches(&arrival.inputs, self.workers.len());
+        for (number, worker) in self.workers.iter_mut().enumerate() {
+            let mine: Vec<_> = batches.iter().filter(|batch| batch.worker == number).cloned().collect();
+            worker.players.wake(epoch);
+            worker.activity.wake(epoch);
+            let changes = worker.players.close(clock, &mut definitions.clone(), &mine);
+            let postings: Vec<_> = changes.postings.into_iter().map(|(posting, diff)| (posting, (), diff)).collect();
+            worker.activity.update(&postings);
+            out.rows.extend(worker.activity.report(arrival.now, false).rows);
+            completions.extend(changes.completions);
+            out.dead_letters.extend(changes.dead_letters.into_iter().map(|(_, row)| row));
+            out.dispositions.extend(changes.dispositions.into_iter().map(|(_, row)| row));
+        }
+        completions.sort_by(|(a, _), (b, _)| a.cmp(b));
+        out.completions = completions.into_iter().map(|(_, row)| row).collect();
+        out.dead_letters.sort_by(|a, b| (&a.place, a.index).cmp(&(&b.place, b.index)));
+        out.dispositions.sort();
+        out.rows.sort_by(|a, b| a.key.cmp(&b.key));
+        out
+    }
+
+    /// Writes one group as it is now.
+    pub(crate) fn write(&mut self, group: KeyGroup, archived: &mut Archived) {
+        let owner = group.worker(self.workers.len());
+        let Worker { players, activity } = &mut self.workers[owner];
+        let epoch = self.next - 1;
+        archived.entry((Keeper::Players, group)).or_default().extend(players.write(group, epoch));
+        archived.entry((Keeper::Activity, group)).or_default().extend(activity.write(group, epoch));
+    }
+}
+
+impl Worker {
+    fn new(rules: Rules, speaks: bool) -> Self {
+        let topics = Arc::new(Topics::new(["events", "missions"]));
+        Worker {
+            players: Players::new(rules, topics, speaks),
+            activity: DailyActivity::new(ActivityRules::default(), Reporting::EveryEpoch),
+        }
+    }
+}
+
+/// What a checkpoint keeps of a part: from the last cycle on that is complete.
+fn kept(sections: &[Section]) -> Kept {
+    let mut begins = sections.iter().enumerate().rev().filter(|(_, section)| section.begins_cycle);
+    let last = begins.next().expect("the first section begins a cycle").0;
+    let from = begins.next().map_or(last, |(before, _)| before);
+    let epoch = sections.last().expect("there is one").epoch;
+    Kept { epoch, sections: sections[from..].iter().map(|section| section.bytes.clone()).collect() }
+}
