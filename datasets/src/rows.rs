@@ -300,6 +300,8 @@ pub struct EpochOutputs {
     pub epoch: crate::Epoch,
     /// The recorded reading of the clock.
     pub now: Timestamp,
+    /// The highest ingest time so far.
+    pub newest: Timestamp,
     /// Partitions whose upper moved, sorted.
     pub bindings: Vec<Binding>,
     /// Completions and revocations in the order in which their causes apply.

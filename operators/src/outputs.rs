@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use datasets::rows::{ActivityRow, Binding, EpochOutputs};
 use datasets::time::Date;
-use datasets::{Coordinates, Epoch, Timestamp};
+use datasets::{Coordinates, Epoch};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
@@ -14,12 +14,13 @@ use timely::dataflow::operators::Operator;
 
 use crate::changes::{Changes, Position};
 use crate::decode::Read;
+use crate::players::Clock;
 
 /// A worker's part of an epoch's outputs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Part {
     /// The epoch exists, and this is its reading of the clock. Exactly one an epoch.
-    Clock(Timestamp),
+    Clock(Clock),
     /// How far partitions were read.
     Bindings(Vec<Binding>),
     /// What decoding told.
@@ -60,7 +61,7 @@ struct Gathering {
 impl Gathering {
     fn add(&mut self, part: Part) {
         match part {
-            Part::Clock(now) => self.outputs.now = now,
+            Part::Clock(Clock { now, newest, .. }) => (self.outputs.now, self.outputs.newest) = (now, newest),
             Part::Bindings(bindings) => self.outputs.bindings.extend(bindings),
             Part::Read(read) => {
                 self.outputs.counters.add(&read.counters);

@@ -58,7 +58,13 @@ impl<T> Slab<T> {
         *changed |= 1 << index;
     }
 
-    /// How many values may have changed since they were last taken, about.
+    /// No value counts as changed.
+    pub(crate) fn settle(&mut self) {
+        self.changed.clear();
+        self.chunks.iter_mut().for_each(|chunk| chunk.changed = 0);
+    }
+
+    /// How many chunks have values that may have changed since they were last taken.
     pub(crate) fn changed(&self) -> usize {
         self.changed.len()
     }

@@ -10,6 +10,7 @@ use operators::decode::{DecodeRules, decode};
 use operators::outputs::{Part, outputs};
 use operators::players::{Rules, players};
 use operators::rollup::{GameDay, Takings, takings_by_game_type};
+use operators::snapshot::State;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::vec::{Broadcast, Map};
@@ -33,8 +34,19 @@ pub struct Plan {
     pub reporting: Reporting,
     /// Where the clock comes from.
     pub clock: ClockSource,
-    /// Its first reading.
-    pub start: Timestamp,
+    /// Where it all begins.
+    pub begin: Begin,
+}
+
+/// The first epoch, and the clock before it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Begin {
+    /// The first epoch that is opened.
+    pub first: Epoch,
+    /// The last reading of the clock.
+    pub now: Timestamp,
+    /// The highest ingest time.
+    pub newest: Timestamp,
 }
 
 /// One worker's connections to the world.
@@ -79,11 +91,11 @@ pub fn build(scope: Scope<'_, Epoch>, plan: Plan, edges: Edges) -> Wakers {
     let topics: Arc<Topics> = plan.decode.topics.clone();
 
     // Sources. The timestamp is the epoch; event time stays in the data.
-    let (ticks, wake_epochs) = ticks(scope, edges.pacer);
+    let (ticks, wake_epochs) = ticks(scope, edges.pacer, plan.begin.first);
     let records = read(ticks, edges.source);
     let decoded = decode(records.records, plan.decode);
     let newest = decoded.read.clone().map(|read| Report { newest: read.newest, ..Report::default() });
-    let clock = clock(scope.concatenate([records.reports, newest]), plan.clock, plan.start);
+    let clock = clock(scope.concatenate([records.reports, newest]), plan.clock, plan.begin);
 
     // Views.
     let definitions = decoded.definitions.broadcast();
@@ -100,7 +112,7 @@ pub fn build(scope: Scope<'_, Epoch>, plan: Plan, edges: Edges) -> Wakers {
     takings.inner.inspect(move |((day, takings), _, diff)| show(day, takings, *diff));
     let is_first = scope.index() == 0;
     let parts = [
-        clock.flat_map(move |clock| is_first.then_some(Part::Clock(clock.now))),
+        clock.flat_map(move |clock| is_first.then_some(Part::Clock(clock))),
         records.bindings.map(Part::Bindings),
         decoded.read.map(Part::Read),
         changes.map(Part::Changes),

@@ -17,6 +17,8 @@ use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::{Scope, StreamVec};
 use timely::scheduling::Activator;
 
+use crate::dataflow::Begin;
+
 /// Opens an epoch: read what is there, or exactly what was read before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tick {
@@ -79,13 +81,17 @@ pub enum ClockSource {
     Input,
 }
 
-/// Ticks, one an epoch, on every worker. The activator asks the pacer again.
-pub fn ticks<'s>(scope: Scope<'s, Epoch>, pacer: Option<Box<dyn Pacer>>) -> (StreamVec<'s, Epoch, Tick>, Activator) {
+/// Ticks, one an epoch from `first` on, on every worker. The activator asks the pacer again.
+pub fn ticks<'s>(
+    scope: Scope<'s, Epoch>,
+    pacer: Option<Box<dyn Pacer>>,
+    first: Epoch,
+) -> (StreamVec<'s, Epoch, Tick>, Activator) {
     let mut activator = None;
     let opened = source(scope, "OpenEpochs", |capability, info| {
         activator = Some(scope.activator_for(info.address.clone()));
         let again = scope.activator_for(info.address);
-        let mut state = pacer.map(|pacer| (capability, pacer));
+        let mut state = pacer.map(|pacer| (capability.delayed(&first), pacer));
         move |output| {
             let Some((capability, pacer)) = &mut state else { return };
             let epoch = *capability.time();
@@ -107,9 +113,9 @@ pub fn ticks<'s>(scope: Scope<'s, Epoch>, pacer: Option<Box<dyn Pacer>>) -> (Str
 pub fn clock<'s>(
     reports: StreamVec<'s, Epoch, Report>,
     from: ClockSource,
-    start: Timestamp,
+    begin: Begin,
 ) -> StreamVec<'s, Epoch, Clock> {
-    let (mut now, mut newest) = (start, start);
+    let Begin { mut now, mut newest, .. } = begin;
     let mut open = std::collections::BTreeMap::new();
     let to_first = Exchange::new(|_: &Report| 0);
     let clock = reports.unary_frontier(to_first, "Clock", move |_, _| {

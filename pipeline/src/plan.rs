@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use datasets::mission::MissionDefaults;
 use datasets::schema::EventNames;
-use datasets::{Family, SourceId, Timestamp, TopicId, Topics};
+use datasets::{Family, SourceId, TopicId, Topics};
 use operators::activity::{ActivityRules, Base, Basis, Deduction, Reporting};
 use operators::decode::{DecodeRules, TopicRole};
 use operators::ledger::LedgerRules;
 use operators::players::Rules;
 
 use crate::config::{self, Config};
-use crate::dataflow::Plan;
+use crate::dataflow::{Begin, Plan};
 use crate::epochs::ClockSource;
 use crate::replay::line::CLOCK;
 
@@ -79,7 +79,7 @@ pub fn prepare(config: &Config, workers: usize, purpose: Purpose) -> Result<Prep
         activity: activity_rules(config),
         reporting,
         clock,
-        start: Timestamp::default(),
+        begin: Begin::default(),
     };
     let mut sources: Vec<(SourceId, Arc<str>)> =
         config.source_ids().into_iter().zip(config.sources.iter().map(|source| source.name.as_str().into())).collect();

@@ -175,6 +175,7 @@ fn outputs(epoch: Epoch) -> EpochOutputs {
     EpochOutputs {
         epoch,
         now,
+        newest: now,
         bindings: Vec::new(),
         completions: (0..rows).map(|row| completion_row(place(row), now)).collect(),
         activity: (0..rows).map(|row| activity_row(epoch, row, now)).collect(),

@@ -37,9 +37,11 @@ use datasets::Epoch;
 use datasets::schema::EventNames;
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::LaneState;
 use crate::cut::{Cut, Table};
 
 pub use handle::{Lake, LakeHandle};
+pub(crate) use handle::{output_bytes, runtime};
 pub use store::{Place, S3Options};
 pub use writer::LakeWriter;
 
@@ -96,6 +98,8 @@ pub struct LakeStart {
     pub resume: Vec<Cut>,
     /// Rows of epochs below this are durable or not wanted: they are dropped. Never inside a cut.
     pub durable_below: Epoch,
+    /// How far lanes are durable by themselves, by a checkpoint; those that are not here by `durable_below`.
+    pub durable: Vec<LaneState>,
     /// Epochs below this come from a replay: they are cut along `resume` and nowhere else.
     pub replay_upper: Epoch,
     /// Where decided cuts are recorded.

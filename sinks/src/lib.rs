@@ -3,10 +3,12 @@
 //! - [`EpochWriter`]: the trait, with one contract suite that every writer passes.
 //! - [`kafka`]: the committer; outputs and progress record of an epoch in one transaction.
 //! - [`lake`]: Parquet on object storage, in named cuts.
+//! - [`checkpoint`]: the state of the operators on object storage.
 //! - [`files`]: JSON lines, for replays.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod checkpoint;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod cut;
@@ -16,3 +18,9 @@ pub mod kafka;
 pub mod lake;
 
 pub use epoch_writer::{EpochWriter, SinkError};
+
+/// An error with its causes, for people.
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(error.source(), |cause| cause.source())
+        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

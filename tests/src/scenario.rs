@@ -81,6 +81,7 @@ impl Scenario {
 [pipeline]
 name = "{name}"
 reporting_interval = "500ms"
+checkpoint_interval = "300ms"
 [kafka]
 brokers = "{brokers}"
 startup_timeout = "30s"

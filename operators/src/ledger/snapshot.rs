@@ -104,6 +104,8 @@ impl Ledger {
         }
         self.forget_due(swept, rules);
         self.reversals.forget(&self.transactions);
+        self.transactions.plain.settle();
+        self.transactions.full.settle();
     }
 
     /// When waits end.

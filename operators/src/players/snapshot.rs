@@ -89,6 +89,7 @@ impl Players {
                 section.members.into_iter().for_each(|member| restored.players.restore(member));
                 restored.ledger.read(section.ledger, &mut self.markets);
             }
+            restored.players.members.settle();
             restored.ledger.complete(swept, &self.rules.ledger);
             self.restored.0.insert(group, Asleep { epoch: kept.epoch, group: restored });
         }

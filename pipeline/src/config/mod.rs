@@ -18,9 +18,9 @@ mod tests;
 
 pub use errors::{ConfigError, ConfigErrors, Place};
 pub use settings::{
-    ActivityConfig, Attribution, Basis, Clamp, Config, DeadLettersConfig, DefaultsConfig, IdentityConfig, KafkaConfig,
-    LakeConfig, LedgerConfig, LimitsConfig, MissionsConfig, NgrBase, NgrConfig, PipelineConfig, S3Config, SourceConfig,
-    TopicsConfig,
+    ActivityConfig, Attribution, Basis, CheckpointConfig, Clamp, Config, DeadLettersConfig, DefaultsConfig,
+    IdentityConfig, KafkaConfig, LakeConfig, LedgerConfig, LimitsConfig, MissionsConfig, NgrBase, NgrConfig,
+    PipelineConfig, S3Config, SourceConfig, TopicsConfig,
 };
 pub use values::{Duration, Percent, Properties, Secret, Zone};
 

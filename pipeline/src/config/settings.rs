@@ -29,6 +29,8 @@ pub struct Config {
     pub activity: ActivityConfig,
     /// Parquet on object storage. Absent: none is written.
     pub lake: Option<LakeConfig>,
+    /// The state, for quick starts.
+    pub checkpoint: CheckpointConfig,
     /// Refused inputs.
     pub dead_letters: DeadLettersConfig,
     /// Bounds on what is in flight.
@@ -50,11 +52,18 @@ pub struct PipelineConfig {
     pub workers: usize,
     /// How often changed rows of activity are reported. Absent: 10 s in a run, every epoch in a replay.
     pub reporting_interval: Option<Duration>,
+    /// How often the state is written: a start follows about two such intervals of the log. Default 30 s.
+    pub checkpoint_interval: Duration,
 }
 
 impl Default for PipelineConfig {
     fn default() -> Self {
-        PipelineConfig { name: "questline".to_owned(), workers: 1, reporting_interval: None }
+        PipelineConfig {
+            name: "questline".to_owned(),
+            workers: 1,
+            reporting_interval: None,
+            checkpoint_interval: Duration::seconds(30),
+        }
     }
 }
 
@@ -329,6 +338,15 @@ pub struct S3Config {
     pub secret_access_key: Option<Secret>,
     /// Only by `QUESTLINE__LAKE__S3__SESSION_TOKEN` or `session_token_file`.
     pub session_token: Option<Secret>,
+}
+
+/// `[checkpoint]`
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CheckpointConfig {
+    /// `file:///path` or `s3://bucket/prefix`, for this pipeline alone; S3 is reached as `[lake.s3]` says. Absent:
+    /// the folder `_checkpoint` of the lake; without a lake, a start follows the log from its beginning.
+    pub url: Option<String>,
 }
 
 /// `[dead_letters]`

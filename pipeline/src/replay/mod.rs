@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, unbounded};
 use datasets::rows::{Counters, EpochOutputs};
 use operators::deadline::Deadlines;
 use operators::rollup::{GameDay, Takings};
+use operators::snapshot::State;
 use sinks::files::FilesWriter;
 use sinks::lake::{LakeTotals, LakeWriter};
 use sinks::{EpochWriter, SinkError};
@@ -102,6 +103,7 @@ impl Replay {
                     show(&mut shown, day, takings, diff);
                 }),
                 deadlines: Deadlines::default(),
+                state: State::default(),
             }
         })?;
         let written = writer.join().map_err(|_| "the thread that writes outputs panicked".to_owned())?;

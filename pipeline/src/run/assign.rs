@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use datasets::{TopicId, Topics};
+use datasets::rows::Binding;
+use datasets::{Epoch, TopicId, Topics};
 use operators::deadline::Deadlines;
 use operators::decode::owner;
 use sinks::kafka::{Connection, RecoveredLog};
@@ -44,7 +45,7 @@ impl Assignment {
         prepared: &Prepared,
         connection: &Connection,
         pipeline: &str,
-        log: &RecoveredLog,
+        Logged { first, last }: Logged,
         workers: usize,
     ) -> Result<Self, SourceError> {
         let consumer = ConsumerConfig::new(pipeline);
@@ -54,7 +55,6 @@ impl Assignment {
         let share = |found| Share { logged: Vec::new(), definitions_end: BTreeMap::new(), found };
         let mut shares: Vec<Share> = receivers.into_iter().map(share).collect();
 
-        let (first, last) = logged(log, &topics);
         for position in first {
             shares[owner(position.topic, position.partition, workers)].logged.push(position);
         }
@@ -125,18 +125,27 @@ impl Assignment {
 
 type Uppers = BTreeMap<(TopicId, i32), i64>;
 
-/// Where the log begins and ends to read each partition. The first binding of a partition is where it
-/// begins: nothing of it is read before that is bound.
-fn logged(log: &RecoveredLog, topics: &Topics) -> (Vec<Position>, Uppers) {
-    let (mut first, mut last) = (Uppers::new(), Uppers::new());
-    for binding in log.records.iter().flat_map(|record| &record.bindings) {
-        // A topic that is not configured any more is not read any more.
-        let Some(topic) = topics.id(&binding.topic) else { continue };
-        first.entry((topic, binding.partition)).or_insert(binding.upper);
-        last.insert((topic, binding.partition), binding.upper);
+/// Where each partition is read from, and how far the log has read it.
+pub struct Logged {
+    first: Vec<Position>,
+    last: Uppers,
+}
+
+impl Logged {
+    /// What `log` says from the epoch `from` on, `before` which partitions were read so far. The first binding of any
+    /// other partition is where it begins: nothing of it is read before that is bound.
+    pub fn new(log: &RecoveredLog, before: &[Binding], from: Epoch, topics: &Topics) -> Self {
+        let (mut first, mut last) = (Uppers::new(), Uppers::new());
+        let followed = log.records.iter().filter(|record| record.epoch >= from);
+        for binding in before.iter().chain(followed.flat_map(|record| &record.bindings)) {
+            // A topic that is not configured any more is not read any more.
+            let Some(topic) = topics.id(&binding.topic) else { continue };
+            first.entry((topic, binding.partition)).or_insert(binding.upper);
+            last.insert((topic, binding.partition), binding.upper);
+        }
+        let position = |((topic, partition), offset)| Position { topic, partition, offset };
+        Logged { first: first.into_iter().map(position).collect(), last }
     }
-    let position = |((topic, partition), offset)| Position { topic, partition, offset };
-    (first.into_iter().map(position).collect(), last)
 }
 
 fn existing(cluster: &KafkaCluster, topic: &str) -> Result<Vec<i32>, SourceError> {

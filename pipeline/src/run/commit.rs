@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
 use datasets::rows::EpochOutputs;
 use sinks::SinkError;
+use sinks::checkpoint::CheckpointHandle;
 use sinks::cut::Cut;
 use sinks::kafka::KafkaCommitter;
 use sinks::lake::LakeHandle;
@@ -37,6 +38,8 @@ pub struct CommitLoop {
     pub wake: Wake,
     /// Told what was committed.
     pub committed: Sender<Arc<[Arc<EpochOutputs>]>>,
+    /// Told what a checkpoint may know.
+    pub checkpoint: Option<CheckpointHandle>,
 }
 
 impl CommitLoop {
@@ -102,7 +105,10 @@ impl CommitLoop {
     }
 
     fn commit(&mut self, batch: &[Arc<EpochOutputs>], cuts: Vec<Cut>) -> Result<(), SinkError> {
-        self.committer.commit_with(batch, cuts.clone())?;
+        let chains = self.committer.commit_with(batch, cuts.clone())?;
+        if let Some(checkpoint) = &self.checkpoint {
+            checkpoint.committed(chains);
+        }
         if let Some(lake) = self.lake.as_ref().filter(|_| !cuts.is_empty()) {
             lake.cut_recorded(&cuts);
         }

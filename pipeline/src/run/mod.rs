@@ -1,12 +1,14 @@
 //! `questline run`: on Kafka, exactly once.
 //!
 //! ```text
-//! recover: fence, read the log ── follow the log, outputs suppressed ── read freely
-//! workers ── closed epochs ──┬── committer's thread ── one transaction after the other
-//!                            └── lake's thread ── cuts, recorded by the committer, then put
+//! recover: fence, read the log ── read a checkpoint ── follow the rest of the log, outputs suppressed ── read freely
+//! workers ─┬─ closed epochs ──┬── committer's thread ── one transaction after the other
+//!          │                  ├── lake's thread ── cuts, recorded by the committer, then put
+//!          └─ state ──────────┴── checkpoint's thread ── segments and manifests, of what is committed
 //! ```
 
 mod assign;
+mod checkpoint;
 mod chunk;
 mod commit;
 mod monitor;
@@ -20,6 +22,7 @@ use crossbeam_channel::{Sender, unbounded};
 use datasets::rows::EpochOutputs;
 use operators::deadline::Deadlines;
 use sinks::SinkError;
+use sinks::checkpoint::LaneState;
 use sinks::cut::Cut;
 use sinks::kafka::{CommitterConfig, Connection, KafkaCommitter, OutputTopics, RecoveredLog};
 use sinks::lake::{CutLog, Lake, LakeHandle, LakeStart};
@@ -30,7 +33,8 @@ use crate::engine::{self, Halt, Wake};
 use crate::epochs::Pacer;
 use crate::plan::{Prepared, Purpose, lake_config, prepare};
 use crate::reading::{Nothing, Source};
-use assign::Assignment;
+use assign::{Assignment, Logged};
+use checkpoint::{Keeping, Start};
 use commit::CommitLoop;
 use monitor::Monitor;
 use pacer::{Flow, Hint, Limits, LivePacer};
@@ -42,16 +46,24 @@ use pacer::{Flow, Hint, Limits, LivePacer};
 /// What failed, for people.
 pub fn run(config: &Config, workers: usize, (wake, halt): (Wake, Halt)) -> Result<(), String> {
     let kafka = config.kafka.as_ref().ok_or("[kafka] is missing: `run` needs brokers, `replay` does not")?;
-    let prepared = prepare(config, workers, Purpose::Run)?;
+    let mut prepared = prepare(config, workers, Purpose::Run)?;
     let connection = connection(kafka);
-    let (committer, log) = open_log(config, kafka, &connection).map_err(|error| crate::chain(&error))?;
+    let run_id = format!("{}-{}", std::process::id(), pacer::wall_time());
+    let (committer, log) = open_log(config, kafka, &connection, &run_id).map_err(|error| crate::chain(&error))?;
+    let start = Start::find(config, &run_id, &log).map_err(|error| crate::chain(&error))?;
+    prepared.plan.begin = start.begin();
+    let first = prepared.plan.begin.first;
     let (record_cut, cuts) = unbounded();
-    let lake = open_lake(config, workers, &prepared, &log, record_cut.clone()).map_err(|error| crate::chain(&error))?;
+    let opening = Opening { workers, prepared: &prepared, log: &log, durable: start.lanes() };
+    let lake = open_lake(config, opening, record_cut.clone()).map_err(|error| crate::chain(&error))?;
     let hint = Hint::new(wake.clone());
-    let assignment = Assignment::new(&prepared, &connection, &config.pipeline.name, &log, workers);
+    let logged = Logged::new(&log, start.uppers(), first, &prepared.plan.decode.topics);
+    let assignment = Assignment::new(&prepared, &connection, &config.pipeline.name, logged, workers);
     let assignment = assignment.map_err(|error| crate::chain(&error))?;
+    let keeping = start.go_on(&prepared.plan.decode.topics, workers, lake.clone(), log.upper);
+    let (checkpoints, keeping) = keeping.map_err(|error| crate::chain(&error))?;
 
-    let flow = Flow::resuming(log.upper);
+    let flow = Flow::resuming(first, log.upper);
     let (publish, epochs) = unbounded();
     let (committed, counts) = unbounded();
     let discovery = assignment.discovery(&hint);
@@ -65,6 +77,7 @@ pub fn run(config: &Config, workers: usize, (wake, halt): (Wake, Halt)) -> Resul
         hint: hint.clone(),
         wake: wake.clone(),
         committed,
+        checkpoint: keeping.handle().cloned(),
     };
     let committing = std::thread::Builder::new().name("committer".to_owned()).spawn({
         let halt = halt.clone();
@@ -74,18 +87,21 @@ pub fn run(config: &Config, workers: usize, (wake, halt): (Wake, Halt)) -> Resul
 
     let deadlines: Vec<Deadlines> = (0..workers).map(|_| Deadlines::default()).collect();
     let pacing = LivePacer {
-        log: log.records.into(),
+        log: log.records.into_iter().filter(|record| record.epoch >= first).collect(),
         hint: hint.clone(),
         deadlines: deadlines.clone(),
         flow: flow.clone(),
         limits: Limits::of(config),
         lake: lake.clone(),
+        checkpoint: keeping.handle().cloned(),
         halt: halt.clone(),
         opened: Instant::now(),
         is_following: true,
     };
     let pacing = Mutex::new(Some(pacing));
-    let makers = Makers { assignment, pacing, lake: lake.clone(), publish, flow, hint, halt: halt.clone(), deadlines };
+    let keeping = Arc::new(keeping);
+    let makers =
+        Makers { assignment, pacing, lake: lake.clone(), publish, flow, hint, halt: halt.clone(), deadlines, keeping };
     if let Err(error) = engine::run(workers, &prepared.plan, &wake, move |worker| makers.edges(worker)) {
         halt.fail(error);
     }
@@ -103,6 +119,9 @@ pub fn run(config: &Config, workers: usize, (wake, halt): (Wake, Halt)) -> Resul
     finished.map_err(|error| crate::chain(&error))?;
     let committed = committing.join().map_err(|_| "the committer's thread panicked".to_owned())?;
     monitor.join();
+    if let Some(checkpoints) = checkpoints {
+        checkpoints.join();
+    }
     committed.map_err(|error| crate::chain(&error))
 }
 
@@ -117,9 +136,9 @@ fn open_log(
     config: &Config,
     kafka: &KafkaConfig,
     connection: &Connection,
+    run_id: &str,
 ) -> Result<(KafkaCommitter, RecoveredLog), SinkError> {
     let pipeline = &config.pipeline.name;
-    let run_id = format!("{}-{}", std::process::id(), pacer::wall_time());
     let mut committer = CommitterConfig::new(connection.clone(), pipeline, run_id);
     committer.topics = OutputTopics {
         completions: kafka.topics.completions.clone(),
@@ -132,11 +151,17 @@ fn open_log(
     sinks::kafka::open(&committer)
 }
 
+/// What a lake begins with.
+struct Opening<'a> {
+    workers: usize,
+    prepared: &'a Prepared,
+    log: &'a RecoveredLog,
+    durable: Vec<LaneState>,
+}
+
 fn open_lake(
     config: &Config,
-    workers: usize,
-    prepared: &Prepared,
-    log: &RecoveredLog,
+    Opening { workers, prepared, log, durable }: Opening<'_>,
     record_cut: Sender<Cut>,
 ) -> Result<Option<LakeHandle>, SinkError> {
     let Some(lake) = &config.lake else { return Ok(None) };
@@ -150,6 +175,7 @@ fn open_lake(
         names: prepared.names.clone(),
         resume: log.cuts.clone(),
         durable_below: 0,
+        durable,
         replay_upper: log.upper,
         log: CutLog::Recorded(Box::new(record)),
     };
@@ -166,6 +192,7 @@ struct Makers {
     hint: Hint,
     halt: Halt,
     deadlines: Vec<Deadlines>,
+    keeping: Arc<Keeping>,
 }
 
 impl Makers {
@@ -185,11 +212,13 @@ impl Makers {
         let history = crate::history::history(worker, self.lake.clone());
         let (publish, lake, flow, hint) =
             (self.publish.clone(), self.lake.clone(), self.flow.clone(), self.hint.clone());
+        let keeping = self.keeping.clone();
         Edges {
             pacer,
             source,
             history,
             publish: Box::new(move |outputs| {
+                let outputs = keeping.publish(outputs);
                 if let Some(lake) = &lake {
                     lake.sealed(outputs.clone());
                 }
@@ -201,6 +230,7 @@ impl Makers {
             }),
             takings: Box::new(|_, _, _| ()),
             deadlines: self.deadlines[worker].clone(),
+            state: self.keeping.state(worker),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use datasets::{Epoch, Timestamp};
 use operators::deadline::Deadlines;
+use sinks::checkpoint::CheckpointHandle;
 use sinks::kafka::ProgressRecord;
 use sinks::lake::LakeHandle;
 
@@ -54,9 +55,10 @@ struct FlowState {
 }
 
 impl Flow {
-    /// Everything below `upper` was committed by an earlier run.
-    pub fn resuming(upper: Epoch) -> Self {
+    /// Everything below `upper` was committed by an earlier run; `first` is the first epoch that is followed.
+    pub fn resuming(first: Epoch, upper: Epoch) -> Self {
         let flow = Flow::default();
+        flow.publish(first);
         flow.commit(upper);
         flow
     }
@@ -126,6 +128,8 @@ pub struct LivePacer {
     pub limits: Limits,
     /// Whose backlog is bounded.
     pub lake: Option<LakeHandle>,
+    /// Whose backlog is bounded too.
+    pub checkpoint: Option<CheckpointHandle>,
     /// Ends the pipeline.
     pub halt: Halt,
     /// When the last epoch was opened.
@@ -136,9 +140,11 @@ pub struct LivePacer {
 
 impl LivePacer {
     fn has_room(&self, epoch: Epoch) -> bool {
+        let bytes = self.lake.as_ref().map_or(0, LakeHandle::bytes_in_flight)
+            + self.checkpoint.as_ref().map_or(0, CheckpointHandle::bytes_waiting);
         epoch.saturating_sub(self.flow.published()) < self.limits.epochs_in_flight
             && self.flow.published().saturating_sub(self.flow.committed()) < self.limits.epochs_uncommitted
-            && self.lake.as_ref().map_or(0, LakeHandle::bytes_in_flight) < self.limits.bytes_in_flight
+            && bytes < self.limits.bytes_in_flight
     }
 
     fn is_deadline(&self, now: Timestamp) -> bool {

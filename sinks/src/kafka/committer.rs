@@ -131,12 +131,17 @@ fn millis(duration: Duration) -> u64 {
 
 impl KafkaCommitter {
     /// Commits `epochs`, which are consecutive, in one transaction. `cuts` go into the record of the
-    /// last one. Epochs below [`EpochWriter::resume_upper`] are ignored.
+    /// last one. Epochs below [`EpochWriter::resume_upper`] are ignored. Answers the log's hash chain after each of
+    /// the others.
     ///
     /// # Errors
     /// See [`SinkError`]; after [`SinkError::Indeterminate`] and [`SinkError::Fenced`] this committer
     /// commits nothing more.
-    pub fn commit_with(&mut self, epochs: &[Arc<EpochOutputs>], cuts: Vec<Cut>) -> Result<(), SinkError> {
+    pub fn commit_with(
+        &mut self,
+        epochs: &[Arc<EpochOutputs>],
+        cuts: Vec<Cut>,
+    ) -> Result<Vec<(Epoch, Chain)>, SinkError> {
         if self.lost {
             let cause = "an earlier commit had no known outcome";
             return Err(SinkError::Indeterminate("cannot commit".into(), cause.into()));
@@ -144,46 +149,50 @@ impl KafkaCommitter {
         let fresh = &epochs[epochs.partition_point(|outputs| outputs.epoch < self.position.upper)..];
         let Some(last) = fresh.last() else {
             let lost_cuts = || SinkError::Conflict(format!("no epoch is left to record {} cuts in", cuts.len()));
-            return if cuts.is_empty() { Ok(()) } else { Err(lost_cuts()) };
+            return if cuts.is_empty() { Ok(Vec::new()) } else { Err(lost_cuts()) };
         };
         self.position.check(fresh)?;
         tracing::debug!(first = self.position.upper, last = last.epoch, "kafka: committing");
 
         let producer = &self.producers[self.next];
         producer.begin()?;
-        let sent = self.send(producer, fresh, cuts).and_then(|chain| producer.settle().map(|()| chain));
+        let sent = self.send(producer, fresh, cuts).and_then(|chains| producer.settle().map(|()| chains));
         let committed = match sent {
-            Ok(chain) => producer.commit().map(|()| chain),
+            Ok(chains) => producer.commit().map(|()| chains),
             Err(error) => Err(producer.abort(error)),
         };
         // Also after a failure: an id whose markers are still being written is slow to begin again.
         self.next = (self.next + 1) % TRANSACTIONAL_IDS;
         self.lost = matches!(committed, Err(SinkError::Indeterminate(..) | SinkError::Fenced(..)));
-        self.position = Position { upper: last.epoch + 1, now: Some(last.now), chain: committed? };
-        Ok(())
+        let chains = committed?;
+        let chain = chains.last().map_or(self.position.chain, |(_, chain)| *chain);
+        self.position = Position { upper: last.epoch + 1, now: Some(last.now), chain };
+        Ok(chains)
     }
 
-    /// Sends everything and returns the chain after the last record.
+    /// Sends everything and returns the chain after each record.
     fn send(
         &self,
         producer: &TransactionalProducer,
         epochs: &[Arc<EpochOutputs>],
         mut cuts: Vec<Cut>,
-    ) -> Result<Chain, SinkError> {
+    ) -> Result<Vec<(Epoch, Chain)>, SinkError> {
         let mut chain = self.position.chain;
+        let mut chains = Vec::with_capacity(epochs.len());
         for (index, outputs) in epochs.iter().enumerate() {
             self.send_rows(producer, outputs)?;
             let is_last = index + 1 == epochs.len();
             let cuts = if is_last { std::mem::take(&mut cuts) } else { Vec::new() };
             let record = encode(&self.run_id, outputs, cuts, chain);
             chain = record.chain;
+            chains.push((outputs.epoch, chain));
             let key = outputs.epoch.to_string();
             for payload in record.messages(self.message_limit - key.len()) {
                 let topic = &self.topics.progress;
                 producer.send(Message { topic, key: Some(key.as_bytes()), payload: &payload })?;
             }
         }
-        Ok(chain)
+        Ok(chains)
     }
 
     fn send_rows(&self, producer: &TransactionalProducer, outputs: &EpochOutputs) -> Result<(), SinkError> {
@@ -233,7 +242,7 @@ impl EpochWriter for KafkaCommitter {
     }
 
     fn commit(&mut self, epochs: &[Arc<EpochOutputs>]) -> Result<(), SinkError> {
-        self.commit_with(epochs, Vec::new())
+        self.commit_with(epochs, Vec::new()).map(drop)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crossbeam_channel::{Sender, bounded, unbounded};
 use datasets::rows::EpochOutputs;
@@ -12,8 +12,9 @@ use super::lanes::Resume;
 use super::store::Place;
 use super::thread::LakeThread;
 use super::{CutLimits, LakeConfig, LakeStart, LakeTotals};
-use crate::SinkError;
+use crate::checkpoint::LaneState;
 use crate::cut::Cut;
+use crate::{SinkError, chain};
 
 /// Starts the lake.
 pub struct Lake;
@@ -40,7 +41,7 @@ impl Lake {
 }
 
 /// The store's runtime: one thread waits for the network, the lake's own thread encodes.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, SinkError> {
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, SinkError> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.worker_threads(1).thread_name("lake-store").enable_all().build();
     runtime.map_err(|error| SinkError::Rejected("lake: starting the store's thread".to_owned(), error.into()))
@@ -56,12 +57,18 @@ pub(super) fn spawn(
 ) -> Result<(LakeHandle, std::thread::JoinHandle<()>), SinkError> {
     let (sender, messages) = unbounded();
     let shared = Arc::new(Shared::new(start.durable_below));
-    let resume = Resume { cuts: &start.resume, durable_below: start.durable_below, replay_upper: start.replay_upper };
+    let resume = Resume {
+        cuts: &start.resume,
+        durable_below: start.durable_below,
+        durable: &start.durable,
+        replay_upper: start.replay_upper,
+    };
     // Only names along recorded cuts are asked for: the lake's past does not stay in memory.
     let replayed: HashSet<&Cut> = start.resume.iter().collect();
     let is_replayed = |name: &String| super::name::cut_of(name).is_some_and(|cut| replayed.contains(&cut));
     let present = objects.into_iter().filter(is_replayed).collect();
-    let lanes = super::lanes::Lanes::new(start.lanes, start.names, &resume, present)?;
+    let mut lanes = super::lanes::Lanes::new(start.lanes, start.names, &resume, present)?;
+    shared.set_lanes(lanes.states(0).collect());
     let thread = LakeThread::new(place, runtime, limits.clone(), lanes, start.workers, start.log, shared.clone());
     let spawned = std::thread::Builder::new().name("lake".to_owned()).spawn(move || thread.run(&messages));
     let join = spawned.map_err(|error| SinkError::Rejected("lake: starting its thread".to_owned(), error.into()))?;
@@ -91,6 +98,7 @@ pub(super) struct Shared {
     in_flight: AtomicUsize,
     oldest_open: AtomicI64,
     durable_upper: AtomicU64,
+    lanes: Mutex<Vec<LaneState>>,
     failure: OnceLock<SinkError>,
 }
 
@@ -102,6 +110,7 @@ impl Shared {
             in_flight: AtomicUsize::new(0),
             oldest_open: AtomicI64::new(Self::NOTHING_OPEN),
             durable_upper: AtomicU64::new(durable_upper),
+            lanes: Mutex::default(),
             failure: OnceLock::new(),
         }
     }
@@ -120,6 +129,10 @@ impl Shared {
 
     pub(super) fn set_durable_upper(&self, upper: Epoch) {
         self.durable_upper.fetch_max(upper, Ordering::Release);
+    }
+
+    pub(super) fn set_lanes(&self, lanes: Vec<LaneState>) {
+        *self.lanes.lock().expect("no panic while assigning") = lanes;
     }
 
     /// Keeps the first error: later ones follow from it.
@@ -178,6 +191,11 @@ impl LakeHandle {
         self.shared.durable_upper.load(Ordering::Acquire)
     }
 
+    /// How far each lane is durable.
+    pub fn lanes(&self) -> Vec<LaneState> {
+        self.shared.lanes.lock().expect("no panic while assigning").clone()
+    }
+
     /// Why the lake stopped, if it did. Everything given to it after is dropped, so ask regularly.
     pub fn error(&self) -> Option<SinkError> {
         self.shared.failure.get().map(again)
@@ -206,7 +224,7 @@ impl LakeHandle {
 }
 
 /// Memory of an epoch's outputs, about.
-pub(super) fn output_bytes(out: &EpochOutputs) -> usize {
+pub(crate) fn output_bytes(out: &EpochOutputs) -> usize {
     let raw = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     size_of_val(out)
         + size_of_val(out.completions.as_slice())
@@ -229,9 +247,4 @@ fn again(error: &SinkError) -> SinkError {
         SinkError::Fenced(what, cause) => SinkError::Fenced(what.clone(), chain(cause.as_ref()).into()),
         SinkError::Conflict(what) => SinkError::Conflict(what.clone()),
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(error.source(), |cause| cause.source())
-        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -23,8 +23,8 @@ pub(super) trait AnyLane {
     fn plan(&mut self) -> &mut Plan;
     /// Parquet bytes in open files, about.
     fn size(&self) -> usize;
-    /// The clock at the oldest open row.
-    fn opened(&self) -> Option<Timestamp>;
+    /// The oldest open row's epoch, and its clock.
+    fn opened(&self) -> Option<(Epoch, Timestamp)>;
     /// Ends the open files as the objects of `cut`.
     fn close(&mut self, cut: &Cut) -> Result<Vec<Object>, SinkError>;
 }
@@ -34,7 +34,7 @@ pub(super) struct Lane<S> {
     layout: Arc<Layout<S>>,
     plan: Plan,
     open: BTreeMap<i32, OpenFile<S>>,
-    opened: Option<Timestamp>,
+    opened: Option<(Epoch, Timestamp)>,
 }
 
 impl<S> Lane<S> {
@@ -56,7 +56,7 @@ impl<S> Lane<S> {
         let mut rows = 0..(self.layout.len)(source);
         while let Some((day, run)) = self.next_run(source, &mut rows) {
             if !self.is_present(epoch, day, present) {
-                self.append(now, day, source, run)?;
+                self.append((epoch, now), day, source, run)?;
             }
         }
         Ok(())
@@ -77,8 +77,8 @@ impl<S> Lane<S> {
         recorded.is_some_and(|cut| present.contains(&object_name(cut, self.layout.partition, day)))
     }
 
-    fn append(&mut self, now: Timestamp, day: i32, source: &S, rows: Range<usize>) -> Result<(), SinkError> {
-        self.opened.get_or_insert(now);
+    fn append(&mut self, at: (Epoch, Timestamp), day: i32, source: &S, rows: Range<usize>) -> Result<(), SinkError> {
+        self.opened.get_or_insert(at);
         let file = match self.open.entry(day) {
             std::collections::btree_map::Entry::Occupied(open) => open.into_mut(),
             std::collections::btree_map::Entry::Vacant(vacant) => vacant.insert(OpenFile::new(&self.layout)?),
@@ -96,7 +96,7 @@ impl<S> AnyLane for Lane<S> {
         self.open.values().map(OpenFile::size).sum()
     }
 
-    fn opened(&self) -> Option<Timestamp> {
+    fn opened(&self) -> Option<(Epoch, Timestamp)> {
         self.opened
     }
 
@@ -113,7 +113,7 @@ pub(super) struct ActivityLane {
     lane: Lane<EpochOutputs>,
     latest: HashMap<ActivityKey, (Epoch, ActivityRow), foldhash::fast::FixedState>,
     bytes: usize,
-    opened: Option<Timestamp>,
+    opened: Option<(Epoch, Timestamp)>,
 }
 
 impl ActivityLane {
@@ -130,7 +130,7 @@ impl ActivityLane {
             if self.lane.is_present(out.epoch, row.key.date.days(), present) {
                 continue;
             }
-            self.opened.get_or_insert(out.now);
+            self.opened.get_or_insert((out.epoch, out.now));
             match self.latest.get_mut(&row.key) {
                 Some(latest) => (latest.0, latest.1) = (out.epoch, row.clone()),
                 None => {
@@ -152,7 +152,7 @@ impl AnyLane for ActivityLane {
         self.bytes
     }
 
-    fn opened(&self) -> Option<Timestamp> {
+    fn opened(&self) -> Option<(Epoch, Timestamp)> {
         self.opened
     }
 
@@ -164,7 +164,7 @@ impl AnyLane for ActivityLane {
         for (epoch, row) in latest {
             let day = row.key.date.days();
             (page.epoch, page.activity) = (epoch, vec![row]);
-            self.lane.append(page.now, day, &page, 0..1)?;
+            self.lane.append((epoch, page.now), day, &page, 0..1)?;
         }
         self.lane.close(cut)
     }

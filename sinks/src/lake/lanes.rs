@@ -12,11 +12,14 @@ use super::encode::{Object, layout_of};
 use super::lane::{ActivityLane, AnyLane, Lane, Present};
 use super::plan::Plan;
 use crate::SinkError;
+use crate::checkpoint::LaneState;
 use crate::cut::{Cut, Table};
 
 /// A cut and its objects.
 pub(super) struct CutFiles {
     pub(super) cut: Cut,
+    /// The first epoch that it has rows of.
+    pub(super) rows_from: Epoch,
     pub(super) objects: Vec<Object>,
 }
 
@@ -30,6 +33,7 @@ impl CutFiles {
 pub(super) struct Resume<'a> {
     pub(super) cuts: &'a [Cut],
     pub(super) durable_below: Epoch,
+    pub(super) durable: &'a [LaneState],
     pub(super) replay_upper: Epoch,
 }
 
@@ -51,7 +55,12 @@ impl Lanes {
         resume: &Resume<'_>,
         present: Present,
     ) -> Result<Self, SinkError> {
-        let plan = |table, lane| Plan::new((table, lane), resume.cuts, resume.durable_below, resume.replay_upper);
+        let plan = |table, lane| {
+            let known = resume.durable.iter().find(|known| (known.table, known.lane) == (table, lane));
+            let below = resume.durable_below;
+            let durable = known.map_or((below, below), |known| (known.covered, known.rows_from));
+            Plan::new((table, lane), resume.cuts, durable, resume.replay_upper)
+        };
         let output = |table: Table, layout: Layout<EpochOutputs>| -> Result<_, SinkError> {
             Ok(Lane::new(layout_of(table, layout), plan(table, 0)?))
         };
@@ -102,8 +111,7 @@ impl Lanes {
         let mut files = Vec::new();
         for lane in self.all() {
             if let Some(cut) = lane.plan().complete(epoch) {
-                let objects = lane.close(&cut)?;
-                files.push(CutFiles { cut, objects });
+                files.push(close(lane, cut)?);
             }
         }
         files.retain(|files| !files.objects.is_empty());
@@ -147,8 +155,7 @@ impl Lanes {
                 continue;
             }
             if let Some(cut) = lane.plan().decide(epoch) {
-                let objects = lane.close(&cut)?;
-                files.push(CutFiles { cut, objects });
+                files.push(close(lane, cut)?);
             }
         }
         Ok(files)
@@ -156,11 +163,26 @@ impl Lanes {
 
     /// The clock at the oldest row in an open file.
     pub(super) fn oldest_open(&mut self) -> Option<Timestamp> {
-        self.all().filter_map(|lane| lane.opened()).min()
+        self.all().filter_map(|lane| lane.opened()).map(|(_, opened)| opened).min()
     }
+
+    /// How far each lane is durable but for the cuts that are decided, when epochs below `upper` were taken.
+    pub(super) fn states(&mut self, upper: Epoch) -> impl Iterator<Item = LaneState> {
+        self.all().map(move |lane| {
+            let (table, number) = lane.plan().of();
+            let rows_from = lane.opened().map_or(upper.max(lane.plan().rows_from()), |(epoch, _)| epoch);
+            LaneState { table, lane: number, covered: lane.plan().next(), rows_from }
+        })
+    }
+}
+
+fn close(lane: &mut dyn AnyLane, cut: Cut) -> Result<CutFiles, SinkError> {
+    let rows_from = lane.opened().map_or(cut.last + 1, |(epoch, _)| epoch);
+    let objects = lane.close(&cut)?;
+    Ok(CutFiles { cut, rows_from, objects })
 }
 
 fn is_due(lane: &dyn AnyLane, now: Timestamp, limits: &CutLimits) -> bool {
     let max_age = i64::try_from(limits.max_file_age.as_micros()).unwrap_or(i64::MAX);
-    lane.opened().is_some_and(|opened| now.micros_since(opened) >= max_age || lane.size() >= limits.max_file_bytes)
+    lane.opened().is_some_and(|(_, opened)| now.micros_since(opened) >= max_age || lane.size() >= limits.max_file_bytes)
 }

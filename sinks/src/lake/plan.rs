@@ -13,7 +13,8 @@ use crate::cut::{Cut, Table};
 pub(super) struct Plan {
     pub(super) table: Table,
     pub(super) lane: u16,
-    durable_below: Epoch,
+    /// Rows of epochs below this are in objects, or there are none.
+    rows_from: Epoch,
     /// Recorded cuts that the replay has not passed yet.
     recorded: VecDeque<Cut>,
     /// First epoch of the next new cut.
@@ -21,7 +22,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Takes this lane's cuts out of `resume`.
+    /// Takes this lane's cuts out of `resume`. All of epochs below `covered` are in place; the next begins there, and
+    /// has no rows below `rows_from`.
     ///
     /// # Errors
     /// [`SinkError::Conflict`] if they leave a gap, overlap, reach into epochs that were never
@@ -29,13 +31,13 @@ impl Plan {
     pub(super) fn new(
         (table, lane): (Table, u16),
         resume: &[Cut],
-        durable_below: Epoch,
+        (covered, rows_from): (Epoch, Epoch),
         replay_upper: Epoch,
     ) -> Result<Self, SinkError> {
-        let ours = |cut: &&Cut| (cut.table, cut.lane) == (table, lane) && cut.last >= durable_below;
+        let ours = |cut: &&Cut| (cut.table, cut.lane) == (table, lane) && cut.last >= covered;
         let mut recorded: Vec<Cut> = resume.iter().filter(ours).cloned().collect();
         recorded.sort_unstable();
-        let mut next = durable_below;
+        let mut next = covered;
         for cut in &recorded {
             let fault = if cut.first != next {
                 format!("it should begin at epoch {next}")
@@ -51,12 +53,27 @@ impl Plan {
             };
             return Err(SinkError::Conflict(format!("the log's {cut:?} cannot be followed: {fault}")));
         }
-        Ok(Plan { table, lane, durable_below, recorded: recorded.into(), next })
+        Ok(Plan { table, lane, rows_from, recorded: recorded.into(), next })
     }
 
     /// Rows of `epoch` are in objects already, by what the start says.
     pub(super) fn is_durable(&self, epoch: Epoch) -> bool {
-        epoch < self.durable_below
+        epoch < self.rows_from
+    }
+
+    /// The table and lane.
+    pub(super) fn of(&self) -> (Table, u16) {
+        (self.table, self.lane)
+    }
+
+    /// Rows of epochs below this are in objects, or there are none.
+    pub(super) fn rows_from(&self) -> Epoch {
+        self.rows_from
+    }
+
+    /// Where the next cut begins, a recorded one or a new one.
+    pub(super) fn next(&self) -> Epoch {
+        self.recorded.front().map_or(self.next, |cut| cut.first)
     }
 
     /// The recorded cut that holds `epoch`.
@@ -88,7 +105,7 @@ mod tests {
     }
 
     fn plan(resume: &[Cut], durable_below: Epoch, replay_upper: Epoch) -> Result<Plan, SinkError> {
-        Plan::new((Table::Events, 0), resume, durable_below, replay_upper)
+        Plan::new((Table::Events, 0), resume, (durable_below, durable_below), replay_upper)
     }
 
     #[test]

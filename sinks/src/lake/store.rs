@@ -9,7 +9,7 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::client::ClientConfigKey;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStore, PutMode, PutPayload};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use parquet::file::metadata::{FooterTail, ParquetMetaDataReader};
 
 use super::LakeConfig;
@@ -23,6 +23,8 @@ const MAX_BACKOFF: Duration = Duration::from_secs(10);
 const LOG_PERIOD: Duration = Duration::from_secs(10);
 /// What is read of an object's end at first; nearly every footer is smaller.
 const FOOTER_GUESS: u64 = 64 << 10;
+/// An object that a start needs is asked for this long.
+const GET_TIMEOUT: Duration = Duration::from_secs(60);
 /// A whole file travels in one request, which the client's default of 30 s may cut off.
 const REQUEST_TIMEOUT: &str = "300 seconds";
 
@@ -82,23 +84,28 @@ impl Place {
     /// Names, under the root, of all objects of all tables. A store that does not answer is tried
     /// again until `timeout`.
     pub(super) async fn list(&self, timeout: Duration) -> Result<Vec<String>, SinkError> {
+        self.names(&Table::ALL.map(Table::name), timeout).await
+    }
+
+    /// The same of these folders.
+    pub(crate) async fn names(&self, folders: &[&str], timeout: Duration) -> Result<Vec<String>, SinkError> {
         let started = Instant::now();
         let mut retry = Retry::new(format!("listing {}", self.name));
         loop {
-            match self.try_list().await {
+            match self.try_names(folders).await {
                 Ok(names) => return Ok(names),
                 Err(error) if is_permanent(&error) || started.elapsed() >= timeout => {
-                    return Err(SinkError::Rejected(format!("lake: listing {}", self.name), error.into()));
+                    return Err(SinkError::Rejected(format!("listing {}", self.name), error.into()));
                 }
                 Err(error) => retry.wait(&error).await,
             }
         }
     }
 
-    async fn try_list(&self) -> object_store::Result<Vec<String>> {
+    async fn try_names(&self, folders: &[&str]) -> object_store::Result<Vec<String>> {
         let mut names = Vec::new();
-        for table in Table::ALL {
-            let folder = self.path(table.name());
+        for folder in folders {
+            let folder = self.path(folder);
             let mut objects = self.store.list(Some(&folder));
             while let Some(object) = objects.try_next().await? {
                 let name = object.location.prefix_match(&self.root).map(|parts| Path::from_iter(parts).to_string());
@@ -135,6 +142,65 @@ impl Place {
             };
             retry.wait(&error).await;
         }
+    }
+
+    /// Puts bytes under a name that nobody else uses, however often it takes.
+    ///
+    /// # Errors
+    /// [`SinkError::Conflict`] if other bytes have the name, [`SinkError::Rejected`] if the store can never take it.
+    pub(crate) async fn put_new(&self, name: &str, bytes: bytes::Bytes) -> Result<(), SinkError> {
+        let path = self.path(name);
+        let payload = PutPayload::from(bytes.clone());
+        let mut retry = Retry::new(format!("putting {path} to {}", self.name));
+        loop {
+            let error = match self.store.put_opts(&path, payload.clone(), PutMode::Create.into()).await {
+                Ok(_) => return Ok(()),
+                // A put whose answer was lost has put the same bytes.
+                Err(object_store::Error::AlreadyExists { .. }) => match self.read(&path).await {
+                    Ok(found) if found == bytes => return Ok(()),
+                    Ok(_) => return Err(SinkError::Conflict(format!("{path} exists in {} and differs", self.name))),
+                    Err(error) => error,
+                },
+                Err(error) if is_permanent(&error) => {
+                    return Err(SinkError::Rejected(format!("putting {path}"), error.into()));
+                }
+                Err(error) => error,
+            };
+            retry.wait(&error).await;
+        }
+    }
+
+    /// An object's bytes; `None` if it is not there.
+    pub(crate) async fn get(&self, name: &str) -> Result<Option<bytes::Bytes>, SinkError> {
+        let path = self.path(name);
+        let mut retry = Retry::new(format!("reading {path} in {}", self.name));
+        let started = Instant::now();
+        loop {
+            match self.read(&path).await {
+                Ok(bytes) => return Ok(Some(bytes)),
+                Err(object_store::Error::NotFound { .. }) => return Ok(None),
+                Err(error) if is_permanent(&error) || started.elapsed() >= GET_TIMEOUT => {
+                    return Err(SinkError::Rejected(format!("reading {path}"), error.into()));
+                }
+                Err(error) => retry.wait(&error).await,
+            }
+        }
+    }
+
+    async fn read(&self, path: &Path) -> object_store::Result<bytes::Bytes> {
+        self.store.get(path).await?.bytes().await
+    }
+
+    /// Removes objects; those that are gone already are no error.
+    pub(crate) async fn remove(&self, names: impl Iterator<Item = String>) -> Result<(), SinkError> {
+        for name in names {
+            let path = self.path(&name);
+            match self.store.delete(&path).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(SinkError::Rejected(format!("removing {path}"), error.into())),
+            }
+        }
+        Ok(())
     }
 
     /// What an object says about itself; `None` if it is not one of ours.

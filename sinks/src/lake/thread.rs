@@ -1,6 +1,6 @@
 //! The lake's thread: encodes epochs as they become whole, decides cuts, and puts those recorded.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, select, unbounded};
@@ -12,6 +12,7 @@ use super::lanes::{CutFiles, Lanes};
 use super::store::Place;
 use super::{CutLimits, CutLog, LakeTotals};
 use crate::SinkError;
+use crate::checkpoint::LaneState;
 use crate::cut::{Cut, Table};
 
 /// Cuts that are put at the same time when their order does not matter: one connection rarely
@@ -32,6 +33,8 @@ pub(super) struct LakeThread {
     /// Recorded, not yet put; in order.
     ready: VecDeque<CutFiles>,
     putting: usize,
+    /// Cuts that are not in place yet: where each begins, and the first epoch that it has rows of.
+    outstanding: BTreeMap<(Table, u16, Epoch), Epoch>,
     stored: (Sender<Stored>, Receiver<Stored>),
     totals: LakeTotals,
     finishing: Option<Sender<LakeTotals>>,
@@ -72,6 +75,7 @@ impl LakeThread {
             decided: HashMap::new(),
             ready: VecDeque::new(),
             putting: 0,
+            outstanding: BTreeMap::new(),
             stored: unbounded(),
             totals: LakeTotals::default(),
             finishing: None,
@@ -133,6 +137,7 @@ impl LakeThread {
             let (epoch, now) = (whole.outputs.epoch, whole.outputs.now);
             for files in self.lanes.take(&whole)? {
                 self.shared.add(files.bytes());
+                self.owe(&files);
                 self.ready.push_back(files);
             }
             self.reached = Some(epoch);
@@ -142,7 +147,29 @@ impl LakeThread {
             self.shared.subtract(queued + output_bytes(&whole.outputs));
         }
         self.put_ready();
+        self.tell_lanes();
         Ok(())
+    }
+
+    fn owe(&mut self, CutFiles { cut: Cut { table, lane, first, .. }, rows_from, .. }: &CutFiles) {
+        self.outstanding.insert((*table, *lane, *first), *rows_from);
+    }
+
+    /// Tells how far each lane is durable, for checkpoints.
+    fn tell_lanes(&mut self) {
+        let outstanding = &self.outstanding;
+        let states = self.lanes.states(self.reached.map_or(0, |reached| reached + 1)).map(|state| {
+            let LaneState { table, lane, covered, rows_from } = state;
+            let mut ours = outstanding.range((table, lane, 0)..=(table, lane, Epoch::MAX));
+            let first = ours.clone().next().map(|((.., first), _)| *first);
+            let rows = ours.by_ref().map(|(_, rows)| *rows).min();
+            LaneState {
+                covered: first.unwrap_or(covered).min(covered),
+                rows_from: rows.unwrap_or(rows_from).min(rows_from),
+                ..state
+            }
+        });
+        self.shared.set_lanes(states.collect());
     }
 
     fn cut_due(&mut self, epoch: Epoch, now: Timestamp) -> Result<(), SinkError> {
@@ -169,6 +196,7 @@ impl LakeThread {
     fn decide(&mut self, files: Vec<CutFiles>) {
         for files in files {
             self.shared.add(files.bytes());
+            self.owe(&files);
             match &self.log {
                 CutLog::Listing => self.ready.push_back(files),
                 CutLog::Recorded(record) => {
@@ -214,6 +242,8 @@ impl LakeThread {
             total.bytes += u64::try_from(object.bytes.len()).expect("a length fits in 64 bits");
         }
         let Cut { table, lane, first, last, .. } = files.cut;
+        self.outstanding.remove(&(table, lane, first));
+        self.tell_lanes();
         tracing::debug!(table = table.name(), lane, first, last, objects = files.objects.len(), "cut put");
         self.put_ready();
         Ok(self.finish_if_done())

@@ -53,7 +53,16 @@ impl LakeWriter {
         let durable_below = complete.max().unwrap_or(0);
         let resume = interrupted(&cuts, durable_below, lanes);
         let replay_upper = resume.iter().map(|cut| cut.last + 1).max().unwrap_or(durable_below);
-        let start = LakeStart { workers, lanes, names, resume, durable_below, replay_upper, log: CutLog::Listing };
+        let start = LakeStart {
+            workers,
+            lanes,
+            names,
+            resume,
+            durable_below,
+            durable: Vec::new(),
+            replay_upper,
+            log: CutLog::Listing,
+        };
         let (handle, thread) = spawn(place, runtime, objects, &config.limits, start)?;
         Ok(LakeWriter { handle, thread: Some(thread), next: durable_below })
     }

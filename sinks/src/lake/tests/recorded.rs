@@ -32,6 +32,7 @@ fn start(store: &Arc<dyn ObjectStore>, limits: CutLimits, log: &Log) -> (LakeHan
         names: names(),
         resume: log.cuts.clone(),
         durable_below: 0,
+        durable: Vec::new(),
         replay_upper: log.committed,
         log: CutLog::Recorded(Box::new(move |cut| decided.send(cut).unwrap_or_default())),
     };
@@ -164,6 +165,7 @@ fn a_cut_ahead_of_its_epochs_is_refused() {
             names: names(),
             resume: vec![cut.clone()],
             durable_below: 0,
+            durable: Vec::new(),
             replay_upper,
             log: CutLog::Listing,
         };

@@ -1,0 +1,234 @@
+//! Where a run begins: with a checkpoint if there is one, and writes the next ones.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use datasets::hash::KEY_GROUPS;
+use datasets::rows::{Binding, DefinitionRow, EpochOutputs};
+use datasets::state::Section;
+use datasets::{Coordinates, Epoch, Topics};
+use operators::definitions::DefinitionRecord;
+use operators::snapshot::{Archive, Restored, State};
+use sinks::SinkError;
+use sinks::checkpoint::{CheckpointConfig, CheckpointHandle, Checkpoints, Found, LaneState, Recovered, find, recover};
+use sinks::kafka::RecoveredLog;
+use sinks::lake::LakeHandle;
+
+use crate::config::Config;
+use crate::dataflow::Begin;
+
+/// What a worker writes behind one epoch, about, so that none waits long for it: a few milliseconds.
+const BYTES_PER_EPOCH: usize = 1 << 20;
+
+/// What is known at start.
+pub struct Start {
+    config: Option<(CheckpointConfig, Found)>,
+    recovered: Option<Recovered>,
+}
+
+/// How checkpoints are reached; `None` where there is no place for them.
+pub fn checkpoint_config(config: &Config, run_id: &str) -> Option<CheckpointConfig> {
+    let lake = config.lake.as_ref();
+    let beside_lake = || lake.map(|lake| format!("{}/_checkpoint", lake.url.trim_end_matches('/')));
+    let url = config.checkpoint.url.clone().or_else(beside_lake)?;
+    let s3 = lake.map(|lake| crate::plan::lake_config(lake).s3).unwrap_or_default();
+    let timeout = config.kafka.as_ref().map_or(Duration::from_secs(60), |kafka| kafka.startup_timeout.into());
+    Some(CheckpointConfig {
+        url,
+        s3,
+        interval: config.pipeline.checkpoint_interval.into(),
+        start_timeout: timeout,
+        pipeline: config.pipeline.name.clone(),
+        run_id: run_id.to_owned(),
+        state_format: operators::snapshot::FORMAT,
+    })
+}
+
+impl Start {
+    /// Looks for the newest checkpoint of `log`.
+    ///
+    /// # Errors
+    /// A store that does not answer in time.
+    pub fn find(config: &Config, run_id: &str, log: &RecoveredLog) -> Result<Self, SinkError> {
+        let Some(config) = checkpoint_config(config, run_id) else {
+            return Ok(Start { config: None, recovered: None });
+        };
+        let began = Instant::now();
+        let found = find(&config)?;
+        let recovered = recover(&config, &found, log)?;
+        if let Some(Recovered { manifest, .. }) = &recovered {
+            let load_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let (checkpoint, first, reached) = (manifest.seq, manifest.first, manifest.reached);
+            tracing::info!(checkpoint, first, reached, upper = log.upper, load_ms, "checkpoint read");
+        }
+        Ok(Start { config: Some((config, found)), recovered })
+    }
+
+    /// The first epoch that is followed, and the clock before it.
+    pub fn begin(&self) -> Begin {
+        let manifest = self.recovered.as_ref().map(|recovered| &recovered.manifest);
+        manifest.map_or_else(Begin::default, |manifest| Begin {
+            first: manifest.first,
+            now: manifest.before.now,
+            newest: manifest.before.newest,
+        })
+    }
+
+    /// How far partitions were read before that.
+    pub fn uppers(&self) -> &[Binding] {
+        self.recovered.as_ref().map_or(&[], |recovered| &recovered.manifest.before.uppers)
+    }
+
+    /// How far the lake was durable.
+    pub fn lanes(&self) -> Vec<LaneState> {
+        self.recovered.as_ref().map_or_else(Vec::new, |recovered| recovered.manifest.lanes.clone())
+    }
+
+    /// Starts to write the next checkpoints, and divides what was read among `workers`.
+    ///
+    /// # Errors
+    /// A thread that cannot be started.
+    pub fn go_on(
+        self,
+        topics: &Topics,
+        workers: usize,
+        lake: Option<LakeHandle>,
+        free_from: Epoch,
+    ) -> Result<(Option<Checkpoints>, Keeping), SinkError> {
+        let Start { config, recovered } = self;
+        let mut checkpoints = None;
+        let mut keeping = Keeping { archive: None, workers: Vec::new(), outputs: Mutex::default() };
+        if let Some((config, found)) = config {
+            let (thread, handle) = Checkpoints::start(&config, found, recovered.as_ref(), lake)?;
+            keeping.archive = Some((handle, config.interval, free_from));
+            checkpoints = Some(thread);
+        }
+        let mut shares: Vec<Restored> = (0..workers).map(|_| Restored::default()).collect();
+        if let Some(Recovered { manifest, parts, outputs }) = recovered {
+            let before = &manifest.before.definitions;
+            let records: Vec<_> = before.iter().filter_map(|(at, row)| Some((*at, record(row, topics)?))).collect();
+            for share in &mut shares {
+                share.definitions.clone_from(&records);
+                share.now = (manifest.first > 0).then_some(manifest.before.now);
+            }
+            for (part, kept) in parts {
+                shares[part.group.worker(workers)].parts.push((part.keeper, part.group, kept));
+            }
+            keeping.outputs = Mutex::new(outputs);
+        }
+        keeping.workers = shares.into_iter().map(|share| Mutex::new(Some(share))).collect();
+        Ok((checkpoints, keeping))
+    }
+}
+
+/// A definition as it was read, of a topic that is still configured.
+fn record(row: &DefinitionRow, topics: &Topics) -> Option<DefinitionRecord> {
+    let topic = topics.id(&row.place.topic)?;
+    Some(DefinitionRecord {
+        at: Coordinates { topic, partition: row.place.partition, offset: row.place.offset, index: 0 },
+        ingest_time: row.ingest_time,
+        key: row.mission_id.clone(),
+        text: row.definition.clone(),
+    })
+}
+
+/// What a running dataflow needs of checkpoints.
+pub struct Keeping {
+    archive: Option<(CheckpointHandle, Duration, Epoch)>,
+    workers: Vec<Mutex<Option<Restored>>>,
+    /// Of epochs that some parts know: what is computed of them now is not all.
+    outputs: Mutex<BTreeMap<Epoch, EpochOutputs>>,
+}
+
+impl Keeping {
+    /// The state of a worker, made on its own thread, once.
+    pub fn state(&self, worker: usize) -> State {
+        let restored = self.workers[worker].lock().expect("no panic while starting").take().unwrap_or_default();
+        let archive = self.archive.clone().map(|(handle, interval, free_from)| -> Rc<RefCell<dyn Archive>> {
+            Rc::new(RefCell::new(Turns::new(handle, interval, free_from)))
+        });
+        State { archive, restored: Rc::new(restored) }
+    }
+
+    /// What `outputs` of an epoch really were, told to the checkpoint too.
+    pub fn publish(&self, outputs: Arc<EpochOutputs>) -> Arc<EpochOutputs> {
+        let known = self.outputs.lock().expect("no panic while publishing").remove(&outputs.epoch);
+        let outputs = known.map_or(outputs, Arc::new);
+        if let Some((handle, ..)) = &self.archive {
+            handle.published(outputs.clone());
+        }
+        outputs
+    }
+
+    /// The thread that writes, if there is one.
+    pub fn handle(&self) -> Option<&CheckpointHandle> {
+        self.archive.as_ref().map(|(handle, ..)| handle)
+    }
+}
+
+/// Gives one worker's key groups their turns: each once in a round, evenly over the interval, and a round after the
+/// other. Nothing before the log has been followed to its end.
+struct Turns {
+    handle: CheckpointHandle,
+    interval: Duration,
+    free_from: Epoch,
+    /// Rounds that this worker has done.
+    rounds: u64,
+    /// The next group of this round.
+    next: u16,
+    /// Most groups behind one epoch, as large as groups have been lately.
+    at_once: u16,
+    /// What was written behind the last epoch.
+    written: usize,
+    began: Instant,
+    /// By epoch: both operators of the worker ask, and get the same answer.
+    answered: BTreeMap<Epoch, Range<u16>>,
+}
+
+impl Turns {
+    fn new(handle: CheckpointHandle, interval: Duration, free_from: Epoch) -> Self {
+        let (began, answered) = (Instant::now(), BTreeMap::new());
+        Turns { handle, interval, free_from, rounds: 0, next: 0, at_once: 1, written: 0, began, answered }
+    }
+
+    fn decide(&mut self, epoch: Epoch) -> Range<u16> {
+        if epoch < self.free_from || self.handle.rounds() < self.rounds {
+            self.began = Instant::now();
+            return 0..0;
+        }
+        let written = std::mem::take(&mut self.written);
+        self.at_once = if written > BYTES_PER_EPOCH { self.at_once / 2 } else { self.at_once * 2 };
+        self.at_once = self.at_once.clamp(1, KEY_GROUPS);
+        let elapsed = self.began.elapsed().as_secs_f64() / self.interval.as_secs_f64().max(f64::MIN_POSITIVE);
+        let due = (1..=self.at_once)
+            .map(|more| self.next + more)
+            .take_while(|group| *group <= KEY_GROUPS && f64::from(*group) <= elapsed * f64::from(KEY_GROUPS));
+        let first = self.next;
+        self.next = due.last().unwrap_or(first);
+        let range = first..self.next;
+        if self.next == KEY_GROUPS {
+            (self.rounds, self.next) = (self.rounds + 1, 0);
+        }
+        range
+    }
+}
+
+impl Archive for Turns {
+    fn due(&mut self, epoch: Epoch) -> Range<u16> {
+        if let Some(answered) = self.answered.remove(&epoch) {
+            return answered;
+        }
+        let due = self.decide(epoch);
+        self.answered.insert(epoch, due.clone());
+        due
+    }
+
+    fn keep(&mut self, section: Section) {
+        self.written += section.bytes.len();
+        self.handle.section(section);
+    }
+}

@@ -1,0 +1,147 @@
+//! A manifest: everything that a start has to know beside the log of epochs.
+
+use datasets::rows::{Binding, DefinitionRow};
+use datasets::state::PARTS;
+use datasets::{Epoch, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::cut::Table;
+use crate::kafka::Chain;
+
+/// The format that is written. Older ones stay readable.
+pub(super) const FORMAT: u32 = 1;
+
+/// What a checkpoint is made of, as JSON in `manifest/{seq}-{run}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Format of this.
+    pub format: u32,
+    /// Format of sections.
+    pub state_format: u32,
+    /// The pipeline.
+    pub pipeline: String,
+    /// Counts on from manifest to manifest.
+    pub seq: u64,
+    /// The run that put it.
+    pub run_id: String,
+    /// The first epoch that a start follows.
+    pub first: Epoch,
+    /// Everything before `first` that the log would have told.
+    pub before: Before,
+    /// The last epoch that any part knows.
+    pub reached: Epoch,
+    /// The log's hash chain after `reached`.
+    pub chain: ChainText,
+    /// By [`Part::index`](datasets::state::Part::index).
+    pub parts: Vec<PartState>,
+    /// Segments that are needed, oldest first.
+    pub segments: Vec<SegmentRef>,
+    /// Of the lake, if there is one.
+    pub lanes: Vec<LaneState>,
+}
+
+/// What the epochs below some epoch have led to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Before {
+    /// The last reading of the clock.
+    pub now: Timestamp,
+    /// The highest ingest time.
+    pub newest: Timestamp,
+    /// How far each partition was read.
+    pub uppers: Vec<Binding>,
+    /// Definition records with their epochs, in the order in which they applied.
+    pub definitions: Vec<(Epoch, DefinitionRow)>,
+}
+
+/// A part, as the segments hold it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartState {
+    /// It was written last after this epoch.
+    pub epoch: Epoch,
+    /// The number of the first segment that is needed for it.
+    pub from: u64,
+}
+
+/// A segment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentRef {
+    /// Its number: segments and manifests count together.
+    pub seq: u64,
+    /// Its object, under the checkpoint's folder.
+    pub name: String,
+    /// Bytes.
+    pub bytes: u64,
+    /// The last epoch whose outputs it holds.
+    pub outputs_to: Option<Epoch>,
+}
+
+/// How far a lane of the lake is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneState {
+    /// Table.
+    pub table: Table,
+    /// Lane of it.
+    pub lane: u16,
+    /// All cuts of epochs below this are in place; the next one begins here.
+    pub covered: Epoch,
+    /// The first epoch from `covered` on that may have rows.
+    pub rows_from: Epoch,
+}
+
+/// A [`Chain`] in hexadecimal: JSON has no numbers of 128 bits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainText(String);
+
+impl From<Chain> for ChainText {
+    fn from(chain: Chain) -> Self {
+        ChainText(format!("{:032x}", chain.0))
+    }
+}
+
+impl Manifest {
+    /// Its object, under the checkpoint's folder.
+    pub fn name(&self) -> String {
+        name(self.seq, &self.run_id)
+    }
+
+    /// Reads one, as far as this version can.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people.
+    pub(super) fn parse(bytes: &[u8], pipeline: &str, state_format: u32) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Head {
+            format: u32,
+            state_format: u32,
+            pipeline: String,
+        }
+        let head: Head = serde_json::from_slice(bytes).map_err(|error| format!("it is no manifest: {error}"))?;
+        if head.pipeline != pipeline {
+            return Err(format!("it belongs to the pipeline {:?}", head.pipeline));
+        }
+        if (head.format, head.state_format) != (FORMAT, state_format) {
+            let Head { format, state_format: found, .. } = head;
+            return Err(format!("it has format {format}.{found}, and this version reads {FORMAT}.{state_format}"));
+        }
+        let manifest: Manifest = serde_json::from_slice(bytes).map_err(|error| format!("it is damaged: {error}"))?;
+        if manifest.parts.len() != PARTS {
+            return Err(format!("it has {} parts instead of {PARTS}", manifest.parts.len()));
+        }
+        Ok(manifest)
+    }
+}
+
+fn name(seq: u64, run_id: &str) -> String {
+    format!("manifest/{seq:016}-{run_id}.json")
+}
+
+/// The name of a segment.
+pub(super) fn segment_name(seq: u64, run_id: &str) -> String {
+    format!("segment/{seq:016}-{run_id}")
+}
+
+/// The number in the name of a segment or manifest.
+pub(super) fn seq_of(name: &str) -> Option<u64> {
+    let (_, file) = name.split_once('/')?;
+    file.split_once('-')?.0.parse().ok()
+}

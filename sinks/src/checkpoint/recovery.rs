@@ -1,0 +1,124 @@
+//! Finds the checkpoint that a start can go on from.
+
+use std::collections::BTreeMap;
+
+use datasets::rows::EpochOutputs;
+use datasets::state::{Kept, PARTS, Part};
+
+use super::CheckpointConfig;
+use super::manifest::{ChainText, Manifest, seq_of};
+use super::segment::Segment;
+use crate::SinkError;
+use crate::kafka::RecoveredLog;
+use crate::lake::Place;
+
+/// What lies in a checkpoint's folder.
+pub struct Found {
+    pub(super) place: Place,
+    pub(super) runtime: tokio::runtime::Runtime,
+    /// Names of manifests, the newest first.
+    pub manifests: Vec<String>,
+    /// Beyond every number in a name.
+    pub(super) next_seq: u64,
+}
+
+/// A checkpoint that was read.
+pub struct Recovered {
+    /// What it is made of.
+    pub manifest: Manifest,
+    /// All parts.
+    pub parts: Vec<(Part, Kept)>,
+    /// Of the epochs that some part knows and others do not, and of those before that the lake has open.
+    pub outputs: BTreeMap<datasets::Epoch, EpochOutputs>,
+}
+
+/// Opens the folder and looks at what is there.
+///
+/// # Errors
+/// [`SinkError::Rejected`] if the store is not usable or not reachable within the start timeout.
+pub fn find(config: &CheckpointConfig) -> Result<Found, SinkError> {
+    let mut lake = crate::lake::LakeConfig::new(&config.url);
+    lake.s3.clone_from(&config.s3);
+    let place = Place::open(&lake)?;
+    let runtime = crate::lake::runtime()?;
+    let names = runtime.block_on(place.names(&["manifest", "segment"], config.start_timeout))?;
+    let next_seq = names.iter().filter_map(|name| seq_of(name)).max().map_or(0, |last| last + 1);
+    let mut manifests: Vec<String> = names.into_iter().filter(|name| name.starts_with("manifest/")).collect();
+    manifests.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(Found { place, runtime, manifests, next_seq })
+}
+
+/// Reads the newest checkpoint that belongs to `log`. None, and a start follows the log from its beginning.
+///
+/// # Errors
+/// [`SinkError::Conflict`] if there are checkpoints and none can be read by this version.
+pub fn recover(config: &CheckpointConfig, found: &Found, log: &RecoveredLog) -> Result<Option<Recovered>, SinkError> {
+    for name in &found.manifests {
+        match found.read(config, name, log) {
+            Ok(recovered) => return Ok(Some(recovered)),
+            Err(why) => tracing::warn!(manifest = name, why, "this checkpoint is passed over"),
+        }
+    }
+    if !found.manifests.is_empty() {
+        tracing::warn!("no checkpoint can be used: the log of epochs is followed from its beginning");
+    }
+    Ok(None)
+}
+
+impl Found {
+    /// A manifest by its name.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people.
+    pub fn manifest(&self, config: &CheckpointConfig, name: &str) -> Result<Manifest, String> {
+        let bytes = self.get(name)?;
+        Manifest::parse(&bytes, &config.pipeline, config.state_format)
+    }
+
+    /// Reads a whole checkpoint.
+    ///
+    /// # Errors
+    /// The first thing that is missing or damaged, for people.
+    pub fn load(&self, manifest: Manifest) -> Result<Recovered, String> {
+        let epochs = manifest.parts.iter().map(|part| part.epoch);
+        let mut kept: Vec<Kept> = epochs.map(|epoch| Kept { epoch, sections: Vec::new() }).collect();
+        let mut outputs = BTreeMap::new();
+        for reference in &manifest.segments {
+            let bytes = self.get(&reference.name)?;
+            let damaged = |error| format!("{}: {}", reference.name, crate::chain(&error));
+            let segment = Segment::open(&bytes).map_err(damaged)?;
+            for section in segment.sections() {
+                let section = section.map_err(damaged)?;
+                let part = section.part.index();
+                if reference.seq >= manifest.parts[part].from {
+                    kept[part].sections.push(section.bytes);
+                }
+            }
+            if segment.output_epochs().is_some_and(|(_, last)| last >= manifest.first) {
+                let known = segment.outputs().map_err(damaged)?.into_iter();
+                let needed = known.filter(|outputs| outputs.epoch >= manifest.first);
+                outputs.extend(needed.map(|outputs| (outputs.epoch, outputs)));
+            }
+        }
+        let parts = (0..PARTS).filter_map(Part::of).zip(kept).collect();
+        Ok(Recovered { manifest, parts, outputs })
+    }
+
+    fn read(&self, config: &CheckpointConfig, name: &str, log: &RecoveredLog) -> Result<Recovered, String> {
+        let manifest = self.manifest(config, name)?;
+        let reached = manifest.reached;
+        let record = usize::try_from(reached).ok().and_then(|index| log.records.get(index));
+        let Some(record) = record else {
+            return Err(format!("it knows epoch {reached}, which the log of epochs does not have"));
+        };
+        if ChainText::from(record.chain) != manifest.chain {
+            return Err(format!("its epochs up to {reached} are not those of the log"));
+        }
+        self.load(manifest)
+    }
+
+    fn get(&self, name: &str) -> Result<bytes::Bytes, String> {
+        let object = self.runtime.block_on(self.place.get(name)).map_err(|error| crate::chain(&error))?;
+        object.ok_or_else(|| format!("{name} is missing"))
+    }
+}

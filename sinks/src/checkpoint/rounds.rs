@@ -1,0 +1,206 @@
+//! What a checkpoint is made of next: pure bookkeeping, without storage.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use datasets::rows::{Binding, DefinitionRow, EpochOutputs};
+use datasets::state::{PARTS, Section};
+use datasets::{Epoch, Timestamp};
+
+use super::manifest::{self, Before, LaneState, Manifest, PartState, SegmentRef};
+use super::{CheckpointConfig, segment};
+use crate::kafka::Chain;
+use crate::lake::output_bytes;
+
+/// A round that is to be put: the segment, then the manifest that names it.
+pub(super) struct Sealed {
+    pub segment: (String, Vec<u8>),
+    pub manifest: Manifest,
+    /// Memory of the outputs that it took, about.
+    pub freed: usize,
+}
+
+/// The rounds of a run, one after the other.
+pub(super) struct Rounds {
+    pipeline: String,
+    run_id: String,
+    state_format: u32,
+    /// Number of the next segment and manifest.
+    seq: u64,
+    parts: Vec<Track>,
+    segments: Vec<SegmentRef>,
+    /// The first epoch that a start would follow.
+    first: Epoch,
+    before: Before,
+    /// Epochs from `first` on, as they were published.
+    recent: VecDeque<Recent>,
+    /// Hash chains of epochs that were committed, for those that are not sealed yet.
+    chains: VecDeque<(Epoch, Chain)>,
+    /// Of the round that is under way.
+    sections: Vec<Section>,
+    visited: Vec<bool>,
+    /// Epochs whose outputs are in no segment yet.
+    outputs: VecDeque<Arc<EpochOutputs>>,
+    /// The first epoch whose outputs are in no segment.
+    outputs_from: Epoch,
+}
+
+/// What has been written of a part.
+#[derive(Clone, Copy, Default)]
+struct Track {
+    epoch: Option<Epoch>,
+    /// The segment in which the last cycle began.
+    cycle: Option<u64>,
+    /// The same of the cycle before, which is complete.
+    cycle_before: Option<u64>,
+}
+
+/// What an epoch adds to [`Before`].
+struct Recent {
+    epoch: Epoch,
+    now: Timestamp,
+    newest: Timestamp,
+    bindings: Vec<Binding>,
+    definitions: Vec<DefinitionRow>,
+}
+
+impl Rounds {
+    /// Goes on from `last`, or begins. `seq` is beyond every number that was ever used.
+    pub fn new(config: &CheckpointConfig, last: Option<&Manifest>, seq: u64) -> Self {
+        let part = |state: &PartState| Track { epoch: Some(state.epoch), cycle: Some(state.from), cycle_before: None };
+        let parts = last.map_or_else(|| vec![Track::default(); PARTS], |last| last.parts.iter().map(part).collect());
+        Rounds {
+            pipeline: config.pipeline.clone(),
+            run_id: config.run_id.clone(),
+            state_format: config.state_format,
+            seq,
+            parts,
+            segments: last.map_or_else(Vec::new, |last| last.segments.clone()),
+            first: last.map_or(0, |last| last.first),
+            before: last.map_or_else(Before::default, |last| last.before.clone()),
+            recent: VecDeque::new(),
+            chains: VecDeque::new(),
+            sections: Vec::new(),
+            visited: vec![false; PARTS],
+            outputs: VecDeque::new(),
+            outputs_from: last.map_or(0, |last| last.reached + 1),
+        }
+    }
+
+    /// A part has had its turn.
+    pub fn section(&mut self, section: Section) {
+        self.visited[section.part.index()] = true;
+        self.sections.push(section);
+    }
+
+    /// An epoch closed; they come in order. Answers whether its outputs wait for a segment.
+    pub fn published(&mut self, outputs: Arc<EpochOutputs>) -> bool {
+        let EpochOutputs { epoch, now, newest, .. } = *outputs;
+        if epoch >= self.first {
+            let (bindings, definitions) = (outputs.bindings.clone(), outputs.definitions.clone());
+            self.recent.push_back(Recent { epoch, now, newest, bindings, definitions });
+        }
+        let is_new = epoch >= self.outputs_from;
+        self.outputs.extend(is_new.then_some(outputs));
+        is_new
+    }
+
+    /// Epochs were committed; they come in order.
+    pub fn committed(&mut self, chains: &[(Epoch, Chain)]) {
+        self.chains.extend(chains);
+    }
+
+    /// The round, once every part has had its turn and all epochs that parts know are published and committed.
+    ///
+    /// # Errors
+    /// A segment that cannot be compressed.
+    pub fn seal(&mut self, lanes: Vec<LaneState>) -> std::io::Result<Option<Sealed>> {
+        if self.visited.iter().any(|visited| !visited) {
+            return Ok(None);
+        }
+        let reached = self.sections.iter().map(|section| section.epoch).max().expect("every part has a section");
+        let Some(chain) = self.chains.iter().find(|(epoch, _)| *epoch == reached).map(|(_, chain)| *chain) else {
+            return Ok(None);
+        };
+        if self.recent.back().is_none_or(|last| last.epoch < reached) {
+            return Ok(None);
+        }
+        let seq = self.seq;
+        let sections = std::mem::take(&mut self.sections);
+        self.visited.fill(false);
+        let to_write = self.outputs.partition_point(|outputs| outputs.epoch <= reached);
+        let outputs: Vec<Arc<EpochOutputs>> = self.outputs.drain(..to_write).collect();
+        let freed = outputs.iter().map(|outputs| output_bytes(outputs)).sum();
+        let outputs: Vec<&EpochOutputs> = outputs.iter().map(Arc::as_ref).collect();
+        let bytes = segment::encode(&sections, &outputs)?;
+        self.seq += 1;
+        self.outputs_from = reached + 1;
+        self.chains.retain(|(epoch, _)| *epoch > reached);
+        for section in &sections {
+            self.parts[section.part.index()].write(section, seq);
+        }
+        let name = manifest::segment_name(seq, &self.run_id);
+        self.segments.push(SegmentRef {
+            seq,
+            name: name.clone(),
+            bytes: u64::try_from(bytes.len()).expect("a length fits in 64 bits"),
+            outputs_to: outputs.last().map(|outputs| outputs.epoch),
+        });
+        self.advance(&lanes);
+        let manifest = Manifest {
+            format: manifest::FORMAT,
+            state_format: self.state_format,
+            pipeline: self.pipeline.clone(),
+            seq,
+            run_id: self.run_id.clone(),
+            first: self.first,
+            before: self.before.clone(),
+            reached,
+            chain: chain.into(),
+            parts: self.parts.iter().map(|part| part.state()).collect(),
+            segments: self.segments.clone(),
+            lanes,
+        };
+        Ok(Some(Sealed { segment: (name, bytes), manifest, freed }))
+    }
+
+    /// Moves `first` to the first epoch that some part does not know, or of which the lake holds rows, and drops
+    /// what nobody needs any more.
+    fn advance(&mut self, lanes: &[LaneState]) {
+        let known = self.parts.iter().map(|part| part.state().epoch + 1);
+        let rows = lanes.iter().map(|lane| lane.rows_from);
+        // Never back: what lies before `first` cannot be had again.
+        self.first = known.chain(rows).min().unwrap_or(0).max(self.first);
+        while let Some(Recent { epoch, now, newest, bindings, definitions }) =
+            self.recent.pop_front_if(|recent| recent.epoch < self.first)
+        {
+            (self.before.now, self.before.newest) = (now, newest);
+            self.before.definitions.extend(definitions.into_iter().map(|row| (epoch, row)));
+            let mut uppers: BTreeMap<_, _> = std::mem::take(&mut self.before.uppers)
+                .into_iter()
+                .map(|binding| ((binding.topic, binding.partition), binding.upper))
+                .collect();
+            uppers.extend(bindings.into_iter().map(|binding| ((binding.topic, binding.partition), binding.upper)));
+            let uppers = uppers.into_iter().map(|((topic, partition), upper)| Binding { topic, partition, upper });
+            self.before.uppers = uppers.collect();
+        }
+        let from = self.parts.iter().map(|part| part.state().from).min().unwrap_or(0);
+        let first = self.first;
+        self.segments.retain(|segment| segment.seq >= from || segment.outputs_to.is_some_and(|last| last >= first));
+    }
+}
+
+impl Track {
+    fn write(&mut self, section: &Section, seq: u64) {
+        self.epoch = Some(section.epoch);
+        if section.begins_cycle {
+            self.cycle_before = self.cycle.replace(seq);
+        }
+    }
+
+    /// What is needed begins with the last complete cycle, or with the first one.
+    fn state(&self) -> PartState {
+        let from = self.cycle_before.or(self.cycle).expect("the first section of a part begins a cycle");
+        PartState { epoch: self.epoch.expect("it was written"), from }
+    }
+}

@@ -1,0 +1,201 @@
+//! A segment: what one round wrote, in one object.
+//!
+//! ```text
+//! magic, zstd frames, index: postcard, its length: u64 LE, its hash: u64 LE, magic
+//! ```
+
+use datasets::Epoch;
+use datasets::rows::EpochOutputs;
+use datasets::state::{Part, Section};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+const MAGIC: &[u8; 8] = b"QLSEG\0\0\x01";
+/// Behind the index.
+const TAIL: usize = 24;
+/// Level 1: state is small texts and small numbers, and is read once if ever.
+const LEVEL: i32 = 1;
+
+/// Why an object is no segment.
+#[derive(Debug, thiserror::Error)]
+pub enum SegmentError {
+    #[error("no segment: {0}")]
+    Malformed(&'static str),
+    #[error("its index cannot be decoded")]
+    Index(#[source] postcard::Error),
+    #[error("{what} at byte {offset} is damaged: its checksum differs")]
+    Damaged { what: &'static str, offset: usize },
+    #[error("{what} at byte {offset} cannot be decompressed")]
+    Frame { what: &'static str, offset: usize, source: std::io::Error },
+    #[error("outputs of epochs cannot be decoded")]
+    Outputs(#[source] serde_json::Error),
+}
+
+/// Where everything is.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Index {
+    sections: Vec<SectionEntry>,
+    /// Outputs of consecutive epochs.
+    outputs: Option<OutputsEntry>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct SectionEntry {
+    part: usize,
+    epoch: Epoch,
+    begins_cycle: bool,
+    frame: Frame,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct OutputsEntry {
+    first: Epoch,
+    last: Epoch,
+    frame: Frame,
+}
+
+/// Compressed bytes.
+#[derive(Debug, Serialize, Deserialize)]
+struct Frame {
+    offset: usize,
+    len: usize,
+    /// Of the bytes before compression.
+    raw_len: usize,
+    /// Of the compressed bytes.
+    hash: u64,
+}
+
+/// Builds a segment. `outputs` are consecutive.
+pub(super) fn encode(sections: &[Section], outputs: &[&EpochOutputs]) -> std::io::Result<Vec<u8>> {
+    let mut bytes = MAGIC.to_vec();
+    let mut index = Index::default();
+    for Section { part, epoch, begins_cycle, bytes: raw } in sections {
+        let frame = put(&mut bytes, raw)?;
+        index.sections.push(SectionEntry { part: part.index(), epoch: *epoch, begins_cycle: *begins_cycle, frame });
+    }
+    if let (Some(first), Some(last)) = (outputs.first(), outputs.last()) {
+        // Rows have a JSON form that is a contract, and none for anything more compact.
+        let raw = serde_json::to_vec(outputs)?;
+        index.outputs = Some(OutputsEntry { first: first.epoch, last: last.epoch, frame: put(&mut bytes, &raw)? });
+    }
+    let encoded = postcard::to_allocvec(&index).expect("an index has only types that postcard writes");
+    bytes.extend_from_slice(&encoded);
+    bytes.extend_from_slice(&length(encoded.len()).to_le_bytes());
+    bytes.extend_from_slice(&xxh3_64(&encoded).to_le_bytes());
+    bytes.extend_from_slice(MAGIC);
+    Ok(bytes)
+}
+
+fn put(bytes: &mut Vec<u8>, raw: &[u8]) -> std::io::Result<Frame> {
+    let packed = zstd::bulk::compress(raw, LEVEL)?;
+    let frame = Frame { offset: bytes.len(), len: packed.len(), raw_len: raw.len(), hash: xxh3_64(&packed) };
+    bytes.extend_from_slice(&packed);
+    Ok(frame)
+}
+
+fn length(len: usize) -> u64 {
+    u64::try_from(len).expect("a length fits in 64 bits")
+}
+
+/// A segment that was read.
+#[derive(Debug)]
+pub(super) struct Segment<'a> {
+    bytes: &'a [u8],
+    index: Index,
+}
+
+impl<'a> Segment<'a> {
+    /// Reads the index.
+    pub fn open(bytes: &'a [u8]) -> Result<Self, SegmentError> {
+        let body = bytes.strip_prefix(MAGIC).ok_or(SegmentError::Malformed("it begins otherwise"))?;
+        let (body, tail) = body.split_last_chunk::<TAIL>().ok_or(SegmentError::Malformed("too short"))?;
+        let [l @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = *tail;
+        let [_, _, _, _, _, _, _, _, h @ .., _, _, _, _, _, _, _, _] = *tail;
+        if !tail.ends_with(MAGIC) {
+            return Err(SegmentError::Malformed("it ends otherwise"));
+        }
+        let len = usize::try_from(u64::from_le_bytes(l)).ok();
+        let start = len.and_then(|len| body.len().checked_sub(len)).ok_or(SegmentError::Malformed("too short"))?;
+        let encoded = &body[start..];
+        if xxh3_64(encoded) != u64::from_le_bytes(h) {
+            return Err(SegmentError::Damaged { what: "the index", offset: MAGIC.len() + start });
+        }
+        let index = postcard::from_bytes(encoded).map_err(SegmentError::Index)?;
+        Ok(Segment { bytes, index })
+    }
+
+    /// Its sections, in the order in which they were written.
+    pub fn sections(&self) -> impl Iterator<Item = Result<Section, SegmentError>> {
+        self.index.sections.iter().map(|entry| {
+            let SectionEntry { part, epoch, begins_cycle, ref frame } = *entry;
+            let part = Part::of(part).ok_or(SegmentError::Malformed("a part of a number that does not exist"))?;
+            Ok(Section { part, epoch, begins_cycle, bytes: self.read("a section", frame)? })
+        })
+    }
+
+    /// The epochs whose outputs it holds.
+    pub fn output_epochs(&self) -> Option<(Epoch, Epoch)> {
+        self.index.outputs.as_ref().map(|outputs| (outputs.first, outputs.last))
+    }
+
+    /// Outputs of epochs, in order.
+    pub fn outputs(&self) -> Result<Vec<EpochOutputs>, SegmentError> {
+        let Some(entry) = &self.index.outputs else { return Ok(Vec::new()) };
+        let raw = self.read("the outputs of epochs", &entry.frame)?;
+        serde_json::from_slice(&raw).map_err(SegmentError::Outputs)
+    }
+
+    fn read(&self, what: &'static str, frame: &Frame) -> Result<Vec<u8>, SegmentError> {
+        let Frame { offset, len, raw_len, hash } = *frame;
+        let packed = self.bytes.get(offset..).and_then(|bytes| bytes.get(..len));
+        let packed = packed.ok_or(SegmentError::Malformed("shorter than its index says"))?;
+        if xxh3_64(packed) != hash {
+            return Err(SegmentError::Damaged { what, offset });
+        }
+        zstd::bulk::decompress(packed, raw_len).map_err(|source| SegmentError::Frame { what, offset, source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datasets::Timestamp;
+
+    use super::*;
+
+    fn section(part: usize, epoch: Epoch, bytes: &[u8]) -> Section {
+        Section { part: Part::of(part).unwrap(), epoch, begins_cycle: part == 0, bytes: bytes.to_vec() }
+    }
+
+    fn sample() -> (Vec<Section>, Vec<EpochOutputs>, Vec<u8>) {
+        let sections = vec![section(0, 3, b"abc"), section(2047, 5, b""), section(0, 6, &[7; 1000])];
+        let outputs = |epoch| EpochOutputs { epoch, now: Timestamp::from_micros(9), ..EpochOutputs::default() };
+        let outputs: Vec<EpochOutputs> = (4..7).map(outputs).collect();
+        let bytes = encode(&sections, &outputs.iter().collect::<Vec<_>>()).unwrap();
+        (sections, outputs, bytes)
+    }
+
+    #[test]
+    fn comes_back_as_it_was_written() {
+        let (sections, outputs, bytes) = sample();
+        let segment = Segment::open(&bytes).unwrap();
+        let read: Vec<Section> = segment.sections().collect::<Result<_, _>>().unwrap();
+        assert_eq!(read, sections);
+        assert_eq!(segment.output_epochs(), Some((4, 6)));
+        assert_eq!(segment.outputs().unwrap(), outputs);
+    }
+
+    #[test]
+    fn any_damage_is_seen() {
+        let (.., bytes) = sample();
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1;
+            let read = Segment::open(&damaged)
+                .and_then(|segment| segment.sections().collect::<Result<Vec<_>, _>>().map(|_| segment.outputs()));
+            assert!(!matches!(read, Ok(Ok(_))), "byte {at}");
+        }
+        for len in 0..bytes.len() {
+            assert!(Segment::open(&bytes[..len]).is_err(), "{len} bytes");
+        }
+    }
+}
