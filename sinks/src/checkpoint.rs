@@ -19,6 +19,8 @@ mod manifest;
 mod recovery;
 mod rounds;
 mod segment;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 use std::time::Duration;

@@ -1,0 +1,219 @@
+//! Checkpoints on a disk: what is found again, what is passed over, what is removed.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use datasets::rows::{Binding, EpochOutputs};
+use datasets::state::{PARTS, Part, Section};
+use datasets::{Epoch, Timestamp};
+use tempfile::TempDir;
+
+use super::*;
+use crate::cut::Table;
+use crate::kafka::{Chain, ProgressRecord, RecoveredLog};
+use rounds::Rounds;
+
+fn config(folder: &Path) -> CheckpointConfig {
+    CheckpointConfig {
+        url: format!("file://{}", folder.display()),
+        s3: S3Options::default(),
+        interval: Duration::from_secs(1),
+        start_timeout: Duration::from_secs(1),
+        pipeline: "test".to_owned(),
+        run_id: "run".to_owned(),
+        state_format: 1,
+    }
+}
+
+fn chain(epoch: Epoch) -> Chain {
+    Chain(u128::from(epoch) + 77)
+}
+
+fn outputs(epoch: Epoch) -> Arc<EpochOutputs> {
+    let now = Timestamp::from_micros(i64::try_from(epoch).unwrap() * 1_000_000);
+    let upper = i64::try_from(epoch).unwrap() * 10;
+    let bindings = vec![Binding { topic: "events".into(), partition: 0, upper }];
+    Arc::new(EpochOutputs { epoch, now, newest: now, bindings, ..EpochOutputs::default() })
+}
+
+/// A log of epochs below `upper`.
+fn log(upper: Epoch) -> RecoveredLog {
+    let record = |epoch| ProgressRecord {
+        format: 1,
+        run_id: "run".to_owned(),
+        epoch,
+        now: outputs(epoch).now,
+        bindings: outputs(epoch).bindings.clone(),
+        cuts: Vec::new(),
+        definitions: Vec::new(),
+        chain: chain(epoch),
+    };
+    let records: Vec<ProgressRecord> = (0..upper).map(record).collect();
+    let now = records.last().map(|last| last.now);
+    RecoveredLog { records, upper, now, chain: chain(upper.saturating_sub(1)), cuts: Vec::new() }
+}
+
+/// The sections of round `round`: parts of odd number an epoch later than the others. A cycle takes two rounds.
+fn sections(round: u64) -> impl Iterator<Item = Section> {
+    (0..PARTS).map(move |part| {
+        let epoch = round * 10 + u64::try_from(part % 2).unwrap();
+        let bytes = format!("part {part} of round {round}").into_bytes();
+        Section { part: Part::of(part).unwrap(), epoch, begins_cycle: round.is_multiple_of(2), bytes }
+    })
+}
+
+/// Epochs `round * 10 ..= round * 10 + 9` happen, with a round of sections in them.
+fn run_round(handle: &CheckpointHandle, round: u64) {
+    let epochs = round * 10..(round + 1) * 10;
+    sections(round).for_each(|section| handle.section(section));
+    epochs.clone().for_each(|epoch| handle.published(outputs(epoch)));
+    let before = handle.rounds();
+    handle.committed(epochs.map(|epoch| (epoch, chain(epoch))).collect());
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while handle.rounds() == before {
+        assert!(Instant::now() < deadline, "round {round} is not put");
+        std::thread::yield_now();
+    }
+}
+
+/// Rounds `rounds` on what is in `folder`, as a run that begins with `log`.
+fn run(folder: &Path, log: &RecoveredLog, rounds: std::ops::Range<u64>) -> Option<Manifest> {
+    let config = config(folder);
+    let found = find(&config).unwrap();
+    let recovered = recover(&config, &found, log).unwrap();
+    let (checkpoints, handle) = Checkpoints::start(&config, found, recovered.as_ref(), None).unwrap();
+    rounds.for_each(|round| run_round(&handle, round));
+    drop(handle);
+    checkpoints.join();
+    recovered.map(|recovered| recovered.manifest)
+}
+
+fn recovered(folder: &Path, log: &RecoveredLog) -> Option<Recovered> {
+    let config = config(folder);
+    recover(&config, &find(&config).unwrap(), log).unwrap()
+}
+
+fn names(folder: &Path, of: &str) -> Vec<String> {
+    let files = std::fs::read_dir(folder.join(of)).unwrap();
+    let mut names: Vec<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_start_finds_what_was_written_last() {
+    let folder = TempDir::new().unwrap();
+    assert_eq!(run(folder.path(), &log(0), 0..4), None);
+    let Recovered { manifest, parts, outputs: kept } = recovered(folder.path(), &log(40)).unwrap();
+    assert_eq!((manifest.first, manifest.reached), (31, 31));
+    assert_eq!(manifest.before.now, outputs(30).now);
+    assert_eq!(manifest.before.uppers, outputs(30).bindings);
+    for (part, kept) in &parts {
+        let text = |round: u64| format!("part {} of round {round}", part.index()).into_bytes();
+        // The last cycle that is complete, and what follows.
+        assert_eq!(kept.sections, [text(0), text(1), text(2), text(3)]);
+        assert_eq!(kept.epoch, 30 + u64::try_from(part.index() % 2).unwrap());
+    }
+    assert_eq!(kept.keys().copied().collect::<Vec<_>>(), [31]);
+
+    // Another run goes on from there.
+    let manifest = run(folder.path(), &log(40), 4..6).unwrap();
+    assert_eq!(manifest.seq, 3);
+    let Recovered { manifest, parts, .. } = recovered(folder.path(), &log(60)).unwrap();
+    assert_eq!((manifest.seq, manifest.first), (5, 51));
+    assert!(parts.iter().all(|(_, kept)| kept.sections.last().unwrap().ends_with(b"of round 5")));
+}
+
+#[test]
+fn objects_that_nobody_needs_are_removed() {
+    let folder = TempDir::new().unwrap();
+    run(folder.path(), &log(0), 0..9);
+    assert_eq!(names(folder.path(), "manifest").len(), 2);
+    // Cycles began in rounds 4, 6 and 8: the last manifest needs what came since 6, the one before since 4.
+    let segments = names(folder.path(), "segment");
+    assert_eq!(segments.first().unwrap(), "0000000000000004-run");
+    assert_eq!(segments.len(), 5);
+}
+
+#[test]
+fn what_is_damaged_or_missing_is_passed_over() {
+    let folder = TempDir::new().unwrap();
+    run(folder.path(), &log(0), 0..4);
+    let last = folder.path().join("segment").join(names(folder.path(), "segment").pop().unwrap());
+    let mut bytes = std::fs::read(&last).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&last, bytes).unwrap();
+    assert_eq!(recovered(folder.path(), &log(40)).unwrap().manifest.seq, 2);
+    std::fs::remove_file(&last).unwrap();
+    assert_eq!(recovered(folder.path(), &log(40)).unwrap().manifest.seq, 2);
+    std::fs::remove_dir_all(folder.path().join("segment")).unwrap();
+    assert!(recovered(folder.path(), &log(40)).is_none());
+}
+
+#[test]
+fn what_belongs_to_another_log_is_passed_over() {
+    let folder = TempDir::new().unwrap();
+    run(folder.path(), &log(0), 0..4);
+    // An instance that was fenced may have put what was never committed.
+    assert_eq!(recovered(folder.path(), &log(31)).unwrap().manifest.seq, 2);
+    let mut other = log(40);
+    other.records[31].chain = Chain(1);
+    assert_eq!(recovered(folder.path(), &other).unwrap().manifest.seq, 2);
+    let config = CheckpointConfig { pipeline: "other".to_owned(), ..config(folder.path()) };
+    assert!(recover(&config, &find(&config).unwrap(), &log(40)).unwrap().is_none());
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let folder = TempDir::new().unwrap();
+    run(folder.path(), &log(0), 0..2);
+    let config = CheckpointConfig { state_format: 2, ..config(folder.path()) };
+    let found = find(&config).unwrap();
+    let why = found.manifest(&config, &found.manifests[0]).unwrap_err();
+    assert_eq!(why, "it has format 1.1, and this version reads 1.2");
+}
+
+#[test]
+fn nothing_is_sealed_before_it_is_published_and_committed() {
+    let folder = TempDir::new().unwrap();
+    let mut rounds = Rounds::new(&config(folder.path()), None, 0);
+    let mut all: Vec<Section> = sections(0).collect();
+    let last = all.pop().unwrap();
+    all.into_iter().for_each(|section| rounds.section(section));
+    rounds.published(outputs(0));
+    rounds.committed(&[(0, chain(0)), (1, chain(1))]);
+    assert!(rounds.seal(Vec::new()).unwrap().is_none(), "a part is missing");
+    rounds.section(last);
+    assert!(rounds.seal(Vec::new()).unwrap().is_none(), "epoch 1 is not published");
+    rounds.published(outputs(1));
+    assert!(rounds.seal(Vec::new()).unwrap().is_some());
+
+    let mut rounds = Rounds::new(&config(folder.path()), None, 0);
+    sections(0).for_each(|section| rounds.section(section));
+    rounds.published(outputs(0));
+    rounds.published(outputs(1));
+    rounds.committed(&[(0, chain(0))]);
+    assert!(rounds.seal(Vec::new()).unwrap().is_none(), "epoch 1 is not committed");
+}
+
+#[test]
+fn a_start_begins_with_the_oldest_row_that_the_lake_holds() {
+    let folder = TempDir::new().unwrap();
+    let mut rounds = Rounds::new(&config(folder.path()), None, 0);
+    let mut last = None;
+    for round in 0..4 {
+        sections(round).for_each(|section| rounds.section(section));
+        (round * 10..(round + 1) * 10).for_each(|epoch| drop(rounds.published(outputs(epoch))));
+        rounds.committed(&(round * 10..(round + 1) * 10).map(|epoch| (epoch, chain(epoch))).collect::<Vec<_>>());
+        let lane = |lane, rows_from| LaneState { table: Table::Events, lane, covered: 3, rows_from };
+        let sealed = rounds.seal(vec![lane(0, 8 + round), lane(1, 99)]).unwrap().unwrap();
+        last = Some(sealed.manifest);
+    }
+    let last = last.unwrap();
+    assert_eq!((last.first, last.reached), (11, 31));
+    assert_eq!(last.before.uppers, outputs(10).bindings);
+    // What epochs from 11 on put out is in the segments of rounds 1 to 3, and parts need those from round 0 on.
+    assert_eq!(last.segments.iter().map(|segment| segment.seq).collect::<Vec<_>>(), [0, 1, 2, 3]);
+}
