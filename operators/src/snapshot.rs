@@ -134,8 +134,8 @@ mod tests {
     #[test]
     fn without_changes_it_goes_on_slowly() {
         let mut round = Round::default();
-        assert_eq!(round.next([1000], 0), ([0..4], true));
-        assert_eq!(round.next([1000], 1), ([4..8], false));
+        assert_eq!(round.next([1000, 0], 0), ([0..4, 0..0], true));
+        assert_eq!(round.next([1000, 0], 1), ([4..8, 0..0], false));
         assert_eq!(Round::default().next([0, 0], 0), ([0..0, 0..0], true));
     }
 }

@@ -48,4 +48,6 @@ pub struct CheckpointConfig {
     pub run_id: String,
     /// The format of sections, as the operators count it.
     pub state_format: u32,
+    /// Tells the rules that the state follows from: it is of no use under others.
+    pub rules: String,
 }

@@ -1,6 +1,7 @@
 //! State that is written as it goes, and read again after a crash, is the state.
 
 use datasets::hash::KeyGroup;
+use datasets::state::{Part, Section};
 
 use crate::testing::{
     Archived, Arrival, Cluster, EpochInput, Out, Rng, cut, definitions, groups, interleave, random_script,
@@ -19,7 +20,7 @@ fn epochs(arrivals: Vec<Arrival>, lateness_days: i64) -> Vec<EpochInput> {
 
 /// What `log` puts out when nothing happens to it.
 fn straight(log: &[EpochInput]) -> Vec<Out> {
-    let mut cluster = Cluster::restore(1, &Archived::new(), &[]);
+    let mut cluster = Cluster::restore(1, &mut Archived::new(), &[]);
     log.iter().map(|epoch| cluster.close(epoch)).collect()
 }
 
@@ -31,9 +32,9 @@ fn compare(rng: &mut Rng, log: &[EpochInput], expected: &[Out], name: &str) -> u
     let mut reached = 0;
     while reached < log.len() {
         let workers = rng.pick(&[1, 2, 4]);
-        let mut cluster = Cluster::restore(workers, &archived, log);
+        let mut cluster = Cluster::restore(workers, &mut archived, log);
         lives += usize::from(cluster.next() > 0);
-        let known = archived.values().filter_map(|sections| sections.last()).map(|section| section.epoch).max();
+        let known = archived.values().filter_map(|written| written.sections.last()).map(|section| section.epoch).max();
         let known = known.filter(|_| cluster.next() > 0);
         // Some of what was written is lost with the life that wrote it: it was in no manifest.
         let lost = rng.one_in(3);
@@ -80,6 +81,46 @@ fn a_crash_changes_nothing() {
         lives += compare(&mut rng, &log, &expected, &format!("seed {seed}"));
     }
     assert!(lives > 300, "only {lives} lives went on from what was written");
+}
+
+/// What the first release with checkpoints has written of the state in the middle of a script. Another format needs
+/// another number, and a way from this one.
+const FORMAT_1: &[u8] = include_bytes!("format_1.postcard");
+
+/// Sections as the file holds them: keeper and group by number, epoch, beginning of a cycle, bytes.
+type Written = Vec<(usize, u64, bool, Vec<u8>)>;
+
+#[test]
+fn format_1_stays_readable() {
+    let mut rng = Rng(1);
+    let script = random_script(&mut rng, 140);
+    let log = epochs(cut(&mut rng, &script, 4), 60);
+    let half = log.len() / 2;
+    let mut cluster = Cluster::restore(1, &mut Archived::new(), &[]);
+    let expected: Vec<Out> = log[..half].iter().map(|epoch| cluster.close(epoch)).collect();
+    assert!(expected.iter().any(|out| *out != Out::default()));
+    let mut archived = Archived::new();
+    groups().into_iter().for_each(|group| cluster.write(group, &mut archived));
+    let sections = archived.values().flat_map(|written| &written.sections);
+    let now: Written = sections
+        .map(|section| (section.part.index(), section.epoch, section.begins_cycle, section.bytes.clone()))
+        .collect();
+    if std::env::var_os("QUESTLINE_WRITE_FORMAT").is_some() {
+        std::fs::write("src/snapshot/format_1.postcard", postcard::to_allocvec(&now).unwrap()).unwrap();
+    }
+
+    let known: Written = postcard::from_bytes(FORMAT_1).unwrap();
+    assert_eq!(known, now, "what is written has changed: count operators::snapshot::FORMAT on, and keep reading this");
+    let mut read = Archived::new();
+    for (part, epoch, begins_cycle, bytes) in known {
+        let part = Part::of(part).unwrap();
+        read.entry((part.keeper, part.group)).or_default().push(Section { part, epoch, begins_cycle, bytes });
+    }
+    let mut restored = Cluster::restore(2, &mut read, &log);
+    assert_eq!(restored.next(), u64::try_from(half).unwrap());
+    for epoch in &log[half..] {
+        restored.close(epoch).assert_is(&cluster.close(epoch), "behind what was read");
+    }
 }
 
 #[test]

@@ -49,8 +49,44 @@ fn assert_same<T: PartialEq + std::fmt::Debug>(left: &[T], right: &[T], what: &s
     }
 }
 
-/// Sections by keeper and group, as they were written.
-pub(crate) type Archived = BTreeMap<(Keeper, KeyGroup), Vec<Section>>;
+/// What was written, by keeper and group.
+pub(crate) type Archived = BTreeMap<(Keeper, KeyGroup), Written>;
+
+/// The sections of a part, as they were written.
+#[derive(Clone, Default)]
+pub(crate) struct Written {
+    pub sections: Vec<Section>,
+    /// Where the cycle under way began.
+    cycle: usize,
+    /// Where the one before began, which is complete.
+    before: Option<usize>,
+}
+
+impl Written {
+    pub(crate) fn push(&mut self, section: Section) {
+        if section.begins_cycle {
+            self.before = (!self.sections.is_empty()).then_some(self.cycle);
+            self.cycle = self.sections.len();
+        }
+        self.sections.push(section);
+    }
+
+    /// Where that begins which holds everything.
+    fn from(&self) -> usize {
+        self.before.unwrap_or(self.cycle)
+    }
+
+    /// A new life begins a new cycle, though the one under way is not complete.
+    fn begin_anew(&mut self) {
+        (self.cycle, self.before) = (self.from(), None);
+    }
+
+    fn kept(&self) -> Kept {
+        let epoch = self.sections.last().expect("there is one").epoch;
+        let sections = self.sections[self.from()..].iter().map(|section| section.bytes.clone());
+        Kept { epoch, sections: sections.collect() }
+    }
+}
 
 struct Worker {
     players: Players,
@@ -71,10 +107,11 @@ pub(crate) fn groups() -> Vec<KeyGroup> {
 impl Cluster {
     /// What an earlier one has written of the epochs of `log`, on `workers` workers. Begins with the first epoch that
     /// somebody does not know.
-    pub(crate) fn restore(workers: usize, archived: &Archived, log: &[EpochInput]) -> Self {
+    pub(crate) fn restore(workers: usize, archived: &mut Archived, log: &[EpochInput]) -> Self {
         let groups = groups();
+        archived.values_mut().for_each(Written::begin_anew);
         let parts: Vec<(Keeper, KeyGroup, Kept)> =
-            archived.iter().map(|((keeper, group), sections)| (*keeper, *group, kept(sections))).collect();
+            archived.iter().map(|((keeper, group), written)| (*keeper, *group, written.kept())).collect();
         let is_whole = groups.iter().all(|group| archived.contains_key(&(Keeper::Players, *group)));
         let known = parts.iter().map(|(_, _, kept)| kept.epoch + 1).min();
         let next = known.filter(|_| is_whole).unwrap_or(0);
@@ -137,8 +174,10 @@ impl Cluster {
         let owner = group.worker(self.workers.len());
         let Worker { players, activity } = &mut self.workers[owner];
         let epoch = self.next - 1;
-        archived.entry((Keeper::Players, group)).or_default().extend(players.write(group, epoch));
-        archived.entry((Keeper::Activity, group)).or_default().extend(activity.write(group, epoch));
+        let sections = players.write(group, epoch).into_iter().chain(activity.write(group, epoch));
+        for section in sections {
+            archived.entry((section.part.keeper, group)).or_default().push(section);
+        }
     }
 }
 
@@ -150,13 +189,4 @@ impl Worker {
             activity: DailyActivity::new(ActivityRules::default(), Reporting::EveryEpoch),
         }
     }
-}
-
-/// What a checkpoint keeps of a part: from the last cycle on that is complete.
-fn kept(sections: &[Section]) -> Kept {
-    let mut begins = sections.iter().enumerate().rev().filter(|(_, section)| section.begins_cycle);
-    let last = begins.next().expect("the first section begins a cycle").0;
-    let from = begins.next().map_or(last, |(before, _)| before);
-    let epoch = sections.last().expect("there is one").epoch;
-    Kept { epoch, sections: sections[from..].iter().map(|section| section.bytes.clone()).collect() }
 }

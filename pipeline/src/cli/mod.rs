@@ -1,5 +1,6 @@
 //! The command line (INTERFACE, "Commands").
 
+mod checkpoint;
 mod demo;
 mod generate;
 mod replay;
@@ -28,6 +29,8 @@ enum Command {
     Run(run::Run),
     /// Runs the same pipeline on a file, without a broker.
     Replay(replay::ReplayArgs),
+    /// Looks at the checkpoints of a pipeline.
+    Checkpoint(checkpoint::CheckpointArgs),
     /// Checks a configuration, and mission definitions with it.
     Validate(validate::Validate),
     /// Generates play: to a file, to standard output, or to Kafka.
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Demo(command) => command.run(),
         Command::Run(command) => command.run(),
         Command::Replay(command) => command.run(),
+        Command::Checkpoint(command) => command.run(),
         Command::Validate(command) => command.run(),
         Command::Generate(command) => command.run(),
     };

@@ -73,6 +73,16 @@ impl Checker<'_, '_> {
         self.require((1..=1024).contains(&workers), "pipeline.workers", "must be between 1 and 1024");
         let interval = config.pipeline.reporting_interval;
         self.positive("pipeline.reporting_interval", interval);
+        self.positive("pipeline.checkpoint_interval", Some(config.pipeline.checkpoint_interval));
+        if let Some(url) = &config.checkpoint.url {
+            let is_place =
+                ["file:///", "s3://"].iter().any(|scheme| url.len() > scheme.len() && url.starts_with(scheme));
+            self.require(
+                is_place,
+                "checkpoint.url",
+                format!("{url:?} is no place: use file:///path or s3://bucket/prefix"),
+            );
+        }
     }
 
     fn kafka(&mut self, kafka: &KafkaConfig) {

@@ -42,6 +42,7 @@ fn the_example_states_the_defaults() {
 
     // What the example shows beyond the defaults, and marks so.
     expected.pipeline.reporting_interval = Some(PipelineConfig::REPORTING_INTERVAL);
+    expected.checkpoint.url = Some("s3://acme-state/questline".to_owned());
     let kafka = expected.kafka.as_mut().unwrap();
     kafka.topics.progress = Some("acme-progress".to_owned());
     kafka.topics.replication = Some(3);

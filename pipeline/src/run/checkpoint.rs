@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use datasets::hash::KEY_GROUPS;
+use datasets::hash::{KEY_GROUPS, fingerprint};
 use datasets::rows::{Binding, DefinitionRow, EpochOutputs};
 use datasets::state::Section;
 use datasets::{Coordinates, Epoch, Topics};
@@ -45,7 +45,16 @@ pub fn checkpoint_config(config: &Config, run_id: &str) -> Option<CheckpointConf
         pipeline: config.pipeline.name.clone(),
         run_id: run_id.to_owned(),
         state_format: operators::snapshot::FORMAT,
+        rules: rules(config),
     })
+}
+
+/// Tells the rules that the state follows from. Under others the log is followed from its beginning, as if they had
+/// always been in force.
+fn rules(config: &Config) -> String {
+    let Config { sources, missions, defaults, ledger, identity, activity, .. } = config;
+    let text = format!("{:?}", (sources, missions, defaults, ledger, identity, activity));
+    format!("{:032x}", fingerprint(text.as_bytes()))
 }
 
 impl Start {

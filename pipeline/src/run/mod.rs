@@ -24,7 +24,7 @@ use operators::deadline::Deadlines;
 use sinks::SinkError;
 use sinks::checkpoint::LaneState;
 use sinks::cut::Cut;
-use sinks::kafka::{CommitterConfig, Connection, KafkaCommitter, OutputTopics, RecoveredLog};
+use sinks::kafka::{CommitterConfig, Connection, OutputTopics, RecoveredLog};
 use sinks::lake::{CutLog, Lake, LakeHandle, LakeStart};
 
 use crate::config::{Config, KafkaConfig};
@@ -34,6 +34,7 @@ use crate::epochs::Pacer;
 use crate::plan::{Prepared, Purpose, lake_config, prepare};
 use crate::reading::{Nothing, Source};
 use assign::{Assignment, Logged};
+pub use checkpoint::checkpoint_config;
 use checkpoint::{Keeping, Start};
 use commit::CommitLoop;
 use monitor::Monitor;
@@ -49,7 +50,8 @@ pub fn run(config: &Config, workers: usize, (wake, halt): (Wake, Halt)) -> Resul
     let mut prepared = prepare(config, workers, Purpose::Run)?;
     let connection = connection(kafka);
     let run_id = format!("{}-{}", std::process::id(), pacer::wall_time());
-    let (committer, log) = open_log(config, kafka, &connection, &run_id).map_err(|error| crate::chain(&error))?;
+    let (committer, log) =
+        sinks::kafka::open(&committer_config(config, kafka, &run_id)).map_err(|error| crate::chain(&error))?;
     let start = Start::find(config, &run_id, &log).map_err(|error| crate::chain(&error))?;
     prepared.plan.begin = start.begin();
     let first = prepared.plan.begin.first;
@@ -132,14 +134,10 @@ fn connection(kafka: &KafkaConfig) -> Connection {
     connection
 }
 
-fn open_log(
-    config: &Config,
-    kafka: &KafkaConfig,
-    connection: &Connection,
-    run_id: &str,
-) -> Result<(KafkaCommitter, RecoveredLog), SinkError> {
+/// How the committer reaches its brokers and topics.
+pub fn committer_config(config: &Config, kafka: &KafkaConfig, run_id: &str) -> CommitterConfig {
     let pipeline = &config.pipeline.name;
-    let mut committer = CommitterConfig::new(connection.clone(), pipeline, run_id);
+    let mut committer = CommitterConfig::new(connection(kafka), pipeline, run_id);
     committer.topics = OutputTopics {
         completions: kafka.topics.completions.clone(),
         activity: kafka.topics.activity.clone(),
@@ -148,7 +146,7 @@ fn open_log(
     };
     committer.partitions = i32::try_from(kafka.topics.partitions).unwrap_or(i32::MAX);
     committer.replication = kafka.topics.replication.map(|replicas| i32::try_from(replicas).unwrap_or(i32::MAX));
-    sinks::kafka::open(&committer)
+    committer
 }
 
 /// What a lake begins with.

@@ -5,6 +5,7 @@ use datasets::state::PARTS;
 use datasets::{Epoch, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::CheckpointConfig;
 use crate::cut::Table;
 use crate::kafka::Chain;
 
@@ -20,6 +21,8 @@ pub struct Manifest {
     pub state_format: u32,
     /// The pipeline.
     pub pipeline: String,
+    /// The rules that the state follows from.
+    pub rules: String,
     /// Counts on from manifest to manifest.
     pub seq: u64,
     /// The run that put it.
@@ -108,7 +111,8 @@ impl Manifest {
     ///
     /// # Errors
     /// What is wrong with it, for people.
-    pub(super) fn parse(bytes: &[u8], pipeline: &str, state_format: u32) -> Result<Self, String> {
+    pub(super) fn parse(bytes: &[u8], config: &CheckpointConfig) -> Result<Self, String> {
+        let CheckpointConfig { pipeline, state_format, rules, .. } = config;
         #[derive(Deserialize)]
         struct Head {
             format: u32,
@@ -116,16 +120,19 @@ impl Manifest {
             pipeline: String,
         }
         let head: Head = serde_json::from_slice(bytes).map_err(|error| format!("it is no manifest: {error}"))?;
-        if head.pipeline != pipeline {
+        if head.pipeline != *pipeline {
             return Err(format!("it belongs to the pipeline {:?}", head.pipeline));
         }
-        if (head.format, head.state_format) != (FORMAT, state_format) {
+        if (head.format, head.state_format) != (FORMAT, *state_format) {
             let Head { format, state_format: found, .. } = head;
             return Err(format!("it has format {format}.{found}, and this version reads {FORMAT}.{state_format}"));
         }
         let manifest: Manifest = serde_json::from_slice(bytes).map_err(|error| format!("it is damaged: {error}"))?;
         if manifest.parts.len() != PARTS {
             return Err(format!("it has {} parts instead of {PARTS}", manifest.parts.len()));
+        }
+        if manifest.rules != *rules {
+            return Err("its state follows from other rules: the configuration has changed since".to_owned());
         }
         Ok(manifest)
     }

@@ -72,7 +72,7 @@ impl Found {
     /// What is wrong with it, for people.
     pub fn manifest(&self, config: &CheckpointConfig, name: &str) -> Result<Manifest, String> {
         let bytes = self.get(name)?;
-        Manifest::parse(&bytes, &config.pipeline, config.state_format)
+        Manifest::parse(&bytes, config)
     }
 
     /// Reads a whole checkpoint.

@@ -25,6 +25,7 @@ pub(super) struct Rounds {
     pipeline: String,
     run_id: String,
     state_format: u32,
+    rules: String,
     /// Number of the next segment and manifest.
     seq: u64,
     parts: Vec<Track>,
@@ -73,6 +74,7 @@ impl Rounds {
             pipeline: config.pipeline.clone(),
             run_id: config.run_id.clone(),
             state_format: config.state_format,
+            rules: config.rules.clone(),
             seq,
             parts,
             segments: last.map_or_else(Vec::new, |last| last.segments.clone()),
@@ -151,6 +153,7 @@ impl Rounds {
             format: manifest::FORMAT,
             state_format: self.state_format,
             pipeline: self.pipeline.clone(),
+            rules: self.rules.clone(),
             seq,
             run_id: self.run_id.clone(),
             first: self.first,

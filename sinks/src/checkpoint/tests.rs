@@ -23,6 +23,7 @@ fn config(folder: &Path) -> CheckpointConfig {
         pipeline: "test".to_owned(),
         run_id: "run".to_owned(),
         state_format: 1,
+        rules: "rules".to_owned(),
     }
 }
 
@@ -161,8 +162,13 @@ fn what_belongs_to_another_log_is_passed_over() {
     let mut other = log(40);
     other.records[31].chain = Chain(1);
     assert_eq!(recovered(folder.path(), &other).unwrap().manifest.seq, 2);
-    let config = CheckpointConfig { pipeline: "other".to_owned(), ..config(folder.path()) };
-    assert!(recover(&config, &find(&config).unwrap(), &log(40)).unwrap().is_none());
+    let ours = config(folder.path());
+    for config in [
+        CheckpointConfig { pipeline: "other".to_owned(), ..ours.clone() },
+        CheckpointConfig { rules: "other".to_owned(), ..ours },
+    ] {
+        assert!(recover(&config, &find(&config).unwrap(), &log(40)).unwrap().is_none());
+    }
 }
 
 #[test]
@@ -205,7 +211,9 @@ fn a_start_begins_with_the_oldest_row_that_the_lake_holds() {
     let mut last = None;
     for round in 0..4 {
         sections(round).for_each(|section| rounds.section(section));
-        (round * 10..(round + 1) * 10).for_each(|epoch| drop(rounds.published(outputs(epoch))));
+        for epoch in round * 10..(round + 1) * 10 {
+            assert!(rounds.published(outputs(epoch)), "it waits for a segment");
+        }
         rounds.committed(&(round * 10..(round + 1) * 10).map(|epoch| (epoch, chain(epoch))).collect::<Vec<_>>());
         let lane = |lane, rows_from| LaneState { table: Table::Events, lane, covered: 3, rows_from };
         let sealed = rounds.seal(vec![lane(0, 8 + round), lane(1, 99)]).unwrap().unwrap();

@@ -30,7 +30,7 @@ pub use committer::{KafkaCommitter, open};
 pub use connection::{Connection, SharedContext, Unreachable, serve_events};
 pub use messages::OutputTopics;
 pub use progress::{Chain, Decoder, ProgressError, ProgressRecord};
-pub use recovery::RecoveredLog;
+pub use recovery::{RecoveredLog, read_log};
 
 /// How many transactional ids a pipeline has: a constant of the format, since recovery must fence
 /// every id that an earlier release may have used.

@@ -120,6 +120,15 @@ pub(super) fn read(config: &CommitterConfig) -> Result<RecoveredLog, SinkError> 
     Ok(RecoveredLog::of(&config.pipeline, records))
 }
 
+/// Reads the log without taking anything over: for looking at it. A pipeline that runs meanwhile goes on.
+///
+/// # Errors
+/// [`SinkError::Rejected`] when brokers cannot be reached within the startup timeout or refuse;
+/// [`SinkError::Conflict`] when the progress topic is not a log of this pipeline from its beginning.
+pub fn read_log(config: &CommitterConfig) -> Result<RecoveredLog, SinkError> {
+    read(config)
+}
+
 /// Waits until everything below `end` is committed or aborted, and returns the first offset.
 fn await_stable(
     connection: &Connection,
