@@ -22,6 +22,7 @@ mod lane;
 mod lanes;
 mod name;
 mod plan;
+mod reader;
 mod row_hash;
 mod store;
 #[cfg(test)]
@@ -40,6 +41,7 @@ use serde::{Deserialize, Serialize};
 use crate::cut::{Cut, Table};
 
 pub use handle::{Lake, LakeHandle};
+pub use reader::{LakeObject, LakeReader, ReadError, Rows};
 pub use store::{Place, S3Options};
 pub use writer::LakeWriter;
 

@@ -108,6 +108,22 @@ impl Place {
         Ok(names)
     }
 
+    /// All bytes of an object. A store that does not answer is tried again until `timeout`.
+    pub(super) async fn get(&self, name: &str, timeout: Duration) -> object_store::Result<bytes::Bytes> {
+        let path = self.path(name);
+        let started = Instant::now();
+        let mut retry = Retry::new(format!("reading {path} from {}", self.name));
+        loop {
+            let read = async { self.store.get_opts(&path, GetOptions::default()).await?.bytes().await };
+            match read.await {
+                Err(error) if !is_missing(&error) && !is_permanent(&error) && started.elapsed() < timeout => {
+                    retry.wait(&error).await;
+                }
+                read => return read,
+            }
+        }
+    }
+
     /// Puts an object that is not there yet. Returns once it is known to be there: a failure whose outcome
     /// is unknown is tried again for as long as it takes, and finding the object in
     /// place counts as success if it is the same.
@@ -182,6 +198,10 @@ fn s3(url: &str, options: &S3Options) -> object_store::Result<object_store::aws:
 fn is_permanent(error: &object_store::Error) -> bool {
     use object_store::Error::{InvalidPath, NotImplemented, NotSupported, UnknownConfigurationKey};
     matches!(error, NotSupported { .. } | NotImplemented { .. } | InvalidPath { .. } | UnknownConfigurationKey { .. })
+}
+
+fn is_missing(error: &object_store::Error) -> bool {
+    matches!(error, object_store::Error::NotFound { .. })
 }
 
 fn conflict(path: &Path, ours: &Footer, found: Option<Footer>) -> SinkError {
