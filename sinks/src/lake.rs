@@ -43,6 +43,7 @@ use crate::cut::{Cut, Table};
 pub use handle::{Lake, LakeHandle};
 pub use reader::{LakeObject, LakeReader, ReadError, Rows};
 pub use store::{Place, S3Options};
+pub use thread::PARALLEL_PUTS;
 pub use writer::LakeWriter;
 
 /// When a file closes. Larger and older files mean fewer objects and a longer lag for analysts.

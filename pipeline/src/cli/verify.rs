@@ -18,6 +18,9 @@ pub(super) struct Verify {
     /// Judge the lake alone, although the configuration has brokers.
     #[arg(long)]
     lake_only: bool,
+    /// Fail too when something is on its way and not judged: of a pipeline that was stopped, nothing is.
+    #[arg(long)]
+    complete: bool,
     /// How to tell what was found.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -45,6 +48,9 @@ impl Verify {
         let differing = verdict.compared.iter().filter(|comparison| comparison.differences > 0);
         let differing: Vec<&str> = differing.map(|comparison| comparison.what.as_str()).collect();
         match differing.as_slice() {
+            [] if self.complete && !verdict.is_complete() => {
+                Err(Failure::Failed("not complete: something in the lake or the topics was not judged".to_owned()))
+            }
             [] => Ok(()),
             names => Err(Failure::Failed(format!("not as recomputed: {}", names.join(", ")))),
         }
@@ -54,6 +60,7 @@ impl Verify {
 fn as_json(verdict: &Verdict) -> serde_json::Value {
     let mut object = json!(verdict);
     object["equal"] = json!(verdict.is_equal());
+    object["complete"] = json!(verdict.is_complete());
     object
 }
 

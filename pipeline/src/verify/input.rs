@@ -12,6 +12,7 @@ use sinks::cut::{Cut, Table};
 use sinks::lake::{LakeObject, LakeReader, Rows};
 
 use super::cell::{Row, rows};
+use super::compare::count;
 use super::tables::cuts;
 
 /// Why an event, a reversal or a definition is refused after it was decoded. (A `bad_control_event` may be
@@ -39,6 +40,7 @@ pub(super) struct Inputs {
     events: InOrder,
     definitions: InOrder,
     dead_letters: InOrder,
+    under_way: usize,
     next: Epoch,
     /// Of the partitions of the missions topic.
     uppers: HashMap<i32, i64>,
@@ -46,17 +48,18 @@ pub(super) struct Inputs {
 }
 
 impl Inputs {
-    /// Begins with epoch 0.
+    /// Begins with epoch 0. Of each table, the last `under_way` cuts may lack files.
     ///
     /// # Errors
     /// Objects that hold the same epochs twice.
-    pub fn new(lake: &Arc<LakeReader>, missions: Arc<str>) -> Result<Self, String> {
+    pub fn new(lake: &Arc<LakeReader>, under_way: usize, missions: Arc<str>) -> Result<Self, String> {
         let table = |table| InOrder::new(lake, table);
         Ok(Inputs {
             epochs: table(Table::Epochs)?,
             events: table(Table::Events)?,
             definitions: table(Table::MissionDefinitions)?,
             dead_letters: table(Table::DeadLetters)?,
+            under_way,
             next: 0,
             uppers: HashMap::new(),
             missions,
@@ -72,7 +75,7 @@ impl Inputs {
         let log = self.epochs.take(epoch)?;
         let mut logged = rows(&log);
         let Some(row) = logged.next() else {
-            let is_end = epoch >= self.epochs.upper;
+            let is_end = epoch >= self.epochs.upper || self.epochs.may_lack(self.under_way);
             return if is_end { Ok(None) } else { Err(format!("lake: table epochs has no row of epoch {epoch}")) };
         };
         if logged.next().is_some() {
@@ -81,29 +84,32 @@ impl Inputs {
         let now = row.time("now").ok_or_else(|| format!("lake: epoch {epoch} has no clock"))?;
         let counters: Counters = json(row, "counters", epoch)?;
         let bindings: Vec<Binding> = json(row, "bindings", epoch)?;
-        if !self.is_all_there(epoch, &counters, &bindings) {
+        let (events, definitions) = (self.events.take(epoch)?, self.definitions.take(epoch)?);
+        if self.lacks_events(&counters, &events) || self.lacks_definitions(epoch, &bindings) {
             return Ok(None);
         }
         let letters = self.dead_letters.take(epoch)?;
         let refused = rows(&letters).filter(|letter| letter.text("topic") != &*self.missions);
         let newest = refused.filter_map(|letter| letter.time("ingest_time")).max();
-        let events = self.events.take(epoch)?;
-        let definitions = self.definitions.take(epoch)?;
         self.next += 1;
         Ok(Some(EpochInput { epoch, now, counters, events, definitions, newest }))
     }
 
-    /// Tables are cut at different epochs, so the log may reach further than what was read. An epoch
-    /// behind a table's last cut has none of its rows in the lake.
-    fn is_all_there(&mut self, epoch: Epoch, counters: &Counters, bindings: &[Binding]) -> bool {
+    /// Fewer events are there than were read and decoded, and a file with them may yet be put.
+    fn lacks_events(&self, counters: &Counters, events: &[RecordBatch]) -> bool {
         let letters = counters.dead_letters.iter().filter(|(reason, _)| !AFTER_DECODING.contains(reason));
-        let has_events = counters.read > letters.map(|(_, letters)| letters).sum();
-        let mut has_definitions = false;
+        let decoded = counters.read.saturating_sub(letters.map(|(_, letters)| letters).sum());
+        count(events.iter().map(RecordBatch::num_rows).sum()) < decoded && self.events.may_lack(self.under_way)
+    }
+
+    /// No file tells which definitions were read, and one may yet be put.
+    fn lacks_definitions(&mut self, epoch: Epoch, bindings: &[Binding]) -> bool {
+        let mut were_read = false;
         for Binding { partition, upper, .. } in bindings.iter().filter(|binding| binding.topic == self.missions) {
             // The first binding of a partition says where it begins.
-            has_definitions |= self.uppers.insert(*partition, *upper).is_some_and(|before| before < *upper);
+            were_read |= self.uppers.insert(*partition, *upper).is_some_and(|before| before < *upper);
         }
-        (epoch < self.events.upper || !has_events) && (epoch < self.definitions.upper || !has_definitions)
+        were_read && epoch >= self.definitions.reached && self.definitions.may_lack(self.under_way)
     }
 }
 
@@ -144,6 +150,8 @@ struct InOrder {
     table: Table,
     cuts: VecDeque<(Cut, Vec<LakeObject>)>,
     open: Vec<Open>,
+    /// Epochs from here on are in none of the cuts that were opened.
+    reached: Epoch,
     /// Epochs from here on are in none of its cuts.
     upper: Epoch,
 }
@@ -157,12 +165,18 @@ struct Open {
 impl InOrder {
     fn new(lake: &Arc<LakeReader>, table: Table) -> Result<Self, String> {
         let upper = upper(lake, table);
-        Ok(InOrder { lake: lake.clone(), table, cuts: cuts(lake, table)?, open: Vec::new(), upper })
+        Ok(InOrder { lake: lake.clone(), table, cuts: cuts(lake, table)?, open: Vec::new(), reached: 0, upper })
+    }
+
+    /// So few cuts are left that files of the one before them may still be under way.
+    fn may_lack(&self, under_way: usize) -> bool {
+        self.cuts.len() < under_way
     }
 
     /// The rows of `epoch`. Epochs are asked for in order.
     fn take(&mut self, epoch: Epoch) -> Result<Vec<RecordBatch>, String> {
-        while let Some((_, objects)) = self.cuts.pop_front_if(|(cut, _)| cut.first <= epoch) {
+        while let Some((cut, objects)) = self.cuts.pop_front_if(|(cut, _)| cut.first <= epoch) {
+            self.reached = self.reached.max(cut.last + 1);
             for object in objects {
                 let rows = self.lake.rows(&object).map_err(|error| crate::chain(&error))?;
                 let open = Open { rows: rows.checked(), head: None };

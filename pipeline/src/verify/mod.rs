@@ -22,7 +22,7 @@ use std::sync::Arc;
 use datasets::{Epoch, Timestamp};
 use operators::activity::Reporting;
 use sinks::cut::Table;
-use sinks::lake::LakeReader;
+use sinks::lake::{LakeReader, PARALLEL_PUTS};
 
 use crate::config::Config;
 use crate::engine::{self, Halt, Wake};
@@ -77,7 +77,9 @@ impl Proof {
         let flushes = is_replay && matches!(prepared.plan.reporting, Reporting::Interval(_));
         let replayed = is_replay.then(|| Replayed { flushed: flushes.then(|| epochs_in_lake.saturating_sub(1)) });
         let missions = prepared.names.topics.name(prepared.missions).clone();
-        let inputs = Inputs::new(&lake, missions)?;
+        // A replay puts one object after the other, the log last: below its end nothing is under way.
+        let under_way = if is_replay { 0 } else { PARALLEL_PUTS };
+        let inputs = Inputs::new(&lake, under_way, missions)?;
 
         let wake = Wake::default();
         let halt = Halt::new(wake.clone());
@@ -86,7 +88,7 @@ impl Proof {
             Feed::start((inputs, replayed), (&prepared, workers), compared.clone(), (wake.clone(), halt.clone()));
         let (feed, recomputed) = feed.map_err(|error| format!("cannot start a thread: {error}"))?;
         let comparing = Comparing {
-            tables: tables(&lake)?,
+            tables: tables(&lake, under_way)?,
             topics,
             log: Comparison::new("lake epochs"),
             epochs: 0,

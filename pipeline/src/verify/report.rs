@@ -23,6 +23,12 @@ impl Verdict {
     pub fn is_equal(&self) -> bool {
         self.compared.iter().all(|comparison| comparison.differences == 0)
     }
+
+    /// The lake and the topics end together: nothing is on its way between them.
+    pub fn is_complete(&self) -> bool {
+        let is_complete = |comparison: &Comparison| comparison.newer == 0 && comparison.unwritten == 0;
+        self.epochs == self.epochs_in_lake && self.compared.iter().all(is_complete)
+    }
 }
 
 /// A table or a topic beside its recomputation.
@@ -38,7 +44,7 @@ pub struct Comparison {
     pub first: Option<Difference>,
     /// Emitted records beyond the last epoch that was recomputed: not judged.
     pub newer: u64,
-    /// Recomputed records that no file of the table reaches yet: not judged.
+    /// Recomputed records whose file is not there and may still be put: not judged.
     pub unwritten: u64,
     /// Recomputed records that the topic's retention may have removed: not judged.
     pub expired: u64,

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use datasets::rows::{ActivityKey, ActivityRow, EpochOutputs};
+use datasets::rows::{ActivityKey, ActivityRow, Counters, EpochOutputs};
 use datasets::schema::{self, Builder, Layout};
+use datasets::time::Date;
 use datasets::{Epoch, Reason};
 use sinks::cut::{Cut, Table};
 use sinks::lake::{LakeObject, LakeReader};
@@ -21,51 +22,47 @@ const BATCH_ROWS: usize = 65_536;
 pub(super) struct TableCheck {
     rules: Rules,
     lake: Arc<LakeReader>,
+    under_way: usize,
     /// Cuts that were not judged yet, with their objects.
     cuts: VecDeque<(Cut, Vec<LakeObject>)>,
-    recomputed: Recomputed,
+    days: Days,
+    /// In place of every row, the last revision of each row of activity.
+    last: Option<HashMap<ActivityKey, (Epoch, ActivityRow)>>,
     comparison: Comparison,
 }
 
-/// Rows since the last cut.
-enum Recomputed {
-    /// Every row.
-    All { builder: Builder<EpochOutputs>, len: fn(&EpochOutputs) -> usize, batches: Vec<RecordBatch> },
-    /// The last revision of each row of activity.
-    Last { builder: Builder<EpochOutputs>, rows: HashMap<ActivityKey, (Epoch, ActivityRow)> },
+/// Rows since the last cut, by the day of the object that they belong to.
+struct Days {
+    layout: Arc<Layout<EpochOutputs>>,
+    open: BTreeMap<i32, (Builder<EpochOutputs>, Vec<RecordBatch>)>,
 }
 
-/// The tables that follow from events and definitions.
+/// The tables that follow from events and definitions. Of each, the last `under_way` cuts may lack files.
 ///
 /// # Errors
 /// Objects that hold the same epochs twice.
-pub(super) fn tables(lake: &Arc<LakeReader>) -> Result<Vec<TableCheck>, String> {
-    let place: &[&str] = &["topic", "partition", "offset", "record_index", "disposition"];
+pub(super) fn tables(lake: &Arc<LakeReader>, under_way: usize) -> Result<Vec<TableCheck>, String> {
+    let check = |table, layout, key, is_derived| -> Result<TableCheck, String> {
+        Ok(TableCheck {
+            rules: Rules { key, is_derived },
+            lake: lake.clone(),
+            under_way,
+            cuts: cuts(lake, table)?,
+            days: Days { layout: Arc::new(layout), open: BTreeMap::new() },
+            last: (table == Table::Activity).then(HashMap::new),
+            comparison: Comparison::new(format!("lake {}", table.name())),
+        })
+    };
+    let every: fn(&Row<'_>) -> bool = |_| true;
+    let activity: &[&str] = &["date", "customer_id", "game_type", "currency"];
+    let disposition: &[&str] = &["topic", "partition", "offset", "record_index", "disposition"];
     let letter: &[&str] = &["topic", "partition", "offset", "record_index", "reason"];
-    let activity = Builder::new(Arc::new(schema::activity()));
-    let activity = Recomputed::Last { builder: activity, rows: HashMap::new() };
-    let derived = |key| Rules { key, is_derived: |_| true };
     Ok(vec![
-        TableCheck::new(
-            lake,
-            Table::Completions,
-            derived(&["completion_id", "revision", "type"]),
-            all(schema::completions()),
-        )?,
-        TableCheck::new(lake, Table::Activity, derived(&["date", "customer_id", "game_type", "currency"]), activity)?,
-        TableCheck::new(lake, Table::Dispositions, derived(place), all(schema::dispositions()))?,
-        TableCheck::new(
-            lake,
-            Table::MissionDefinitions,
-            derived(&["topic", "partition", "offset"]),
-            all(schema::mission_definitions()),
-        )?,
-        TableCheck::new(
-            lake,
-            Table::DeadLetters,
-            Rules { key: letter, is_derived: follows_decoding },
-            all(schema::dead_letters()),
-        )?,
+        check(Table::Completions, schema::completions(), &["completion_id", "revision", "type"], every)?,
+        check(Table::Activity, schema::activity(), activity, every)?,
+        check(Table::Dispositions, schema::dispositions(), disposition, every)?,
+        check(Table::MissionDefinitions, schema::mission_definitions(), &["topic", "partition", "offset"], every)?,
+        check(Table::DeadLetters, schema::dead_letters(), letter, follows_decoding)?,
     ])
 }
 
@@ -74,11 +71,6 @@ pub(super) fn tables(lake: &Arc<LakeReader>) -> Result<Vec<TableCheck>, String> 
 fn follows_decoding(letter: &Row<'_>) -> bool {
     let reason = letter.text("reason");
     super::input::AFTER_DECODING.iter().any(|after: &Reason| after.as_str() == reason)
-}
-
-fn all(layout: Layout<EpochOutputs>) -> Recomputed {
-    let len = layout.len;
-    Recomputed::All { builder: Builder::new(Arc::new(layout)), len, batches: Vec::new() }
 }
 
 /// The objects of a table by cut, in the order of epochs.
@@ -104,112 +96,109 @@ pub(super) fn cuts(lake: &LakeReader, table: Table) -> Result<VecDeque<(Cut, Vec
 }
 
 impl TableCheck {
-    fn new(lake: &Arc<LakeReader>, table: Table, rules: Rules, recomputed: Recomputed) -> Result<Self, String> {
-        let cuts = cuts(lake, table)?;
-        let comparison = Comparison::new(format!("lake {}", table.name()));
-        Ok(TableCheck { rules, lake: lake.clone(), cuts, recomputed, comparison })
-    }
-
     /// Takes the next epoch, and judges the cut that it completes.
     ///
     /// # Errors
     /// Objects that cannot be read.
     pub fn take(&mut self, outputs: &EpochOutputs) -> Result<(), String> {
         if self.cuts.front().is_some_and(|(cut, _)| cut.first == outputs.epoch) {
-            // Later epochs are in the lake, so what was recomputed before this cut should have been.
+            // A later cut is in the lake, so what was recomputed before it should have been.
             self.judge(&[])?;
         }
-        self.recomputed.take(outputs);
+        match &mut self.last {
+            None => self.days.append(outputs),
+            Some(last) => {
+                let rows = outputs.activity.iter().cloned();
+                last.extend(rows.map(|row| (row.key.clone(), (outputs.epoch, row))));
+            }
+        }
         if let Some((_, objects)) = self.cuts.pop_front_if(|(cut, _)| cut.last <= outputs.epoch) {
             self.judge(&objects)?;
         }
         Ok(())
     }
 
+    /// Compares the rows since the last cut with those of `objects`, day by day. The last cuts are put at the same
+    /// time, each of them object by object: what is there of them need not be all.
     fn judge(&mut self, objects: &[LakeObject]) -> Result<(), String> {
-        let recomputed = self.recomputed.finish();
-        let emitted = read(&self.lake, objects)?;
-        compare(self.rules, &recomputed, &emitted, &mut self.comparison);
+        let may_lack = self.cuts.len() < self.under_way;
+        let mut emitted: BTreeMap<&str, Vec<RecordBatch>> = BTreeMap::new();
+        for object in objects {
+            emitted.entry(object.day()).or_default().extend(read(&self.lake, object)?);
+        }
+        for (day, recomputed) in self.finish_days() {
+            match emitted.remove(day.as_str()) {
+                None if may_lack => self.comparison.unwritten += number(&recomputed),
+                emitted => {
+                    let emitted = emitted.unwrap_or_default();
+                    compare(self.rules, &recomputed, &emitted, &mut self.comparison);
+                }
+            }
+        }
+        emitted.values().for_each(|emitted| compare(self.rules, &[], emitted, &mut self.comparison));
         Ok(())
     }
 
-    /// Counts what cannot be judged, behind the last epoch that was recomputed.
+    /// The rows since the last cut, by day; none are left.
+    fn finish_days(&mut self) -> Vec<(String, Vec<RecordBatch>)> {
+        for (epoch, row) in self.last.iter_mut().flat_map(std::mem::take).map(|(_, last)| last) {
+            self.days.append(&EpochOutputs { epoch, activity: vec![row], ..EpochOutputs::default() });
+        }
+        self.days.finish()
+    }
+
+    /// Judges what is left and counts what cannot be judged, given that epochs below `upper` were recomputed.
     ///
     /// # Errors
     /// Objects that cannot be read.
     pub fn finish(mut self, upper: Epoch) -> Result<Comparison, String> {
-        if self.cuts.front().is_some_and(|(cut, _)| cut.first >= upper) {
+        if self.cuts.front().is_none_or(|(cut, _)| cut.first >= upper) {
             self.judge(&[])?;
         }
-        let unwritten = self.recomputed.finish();
-        self.comparison.unwritten = count(unwritten.iter().map(RecordBatch::num_rows).sum());
-        for (_, objects) in std::mem::take(&mut self.cuts) {
-            let rows = read(&self.lake, &objects)?;
-            self.comparison.newer += count(rows.iter().map(RecordBatch::num_rows).sum());
+        let unwritten: u64 = self.finish_days().iter().map(|(_, rows)| number(rows)).sum();
+        self.comparison.unwritten += unwritten;
+        for object in self.cuts.iter().flat_map(|(_, objects)| objects) {
+            self.comparison.newer += number(&read(&self.lake, object)?);
         }
         Ok(self.comparison)
     }
 }
 
-fn read(lake: &LakeReader, objects: &[LakeObject]) -> Result<Vec<RecordBatch>, String> {
-    let mut batches = Vec::new();
-    for object in objects {
-        for batch in lake.rows(object).map_err(|error| crate::chain(&error))? {
-            batches.push(batch.map_err(|error| crate::chain(&error))?);
-        }
-    }
-    Ok(batches)
+fn read(lake: &LakeReader, object: &LakeObject) -> Result<Vec<RecordBatch>, String> {
+    let batches = lake.rows(object).and_then(Iterator::collect);
+    batches.map_err(|error| crate::chain(&error))
 }
 
-impl Recomputed {
-    fn take(&mut self, outputs: &EpochOutputs) {
-        match self {
-            Recomputed::All { builder, len, batches } => {
-                builder.append(outputs, 0..len(outputs));
-                if builder.len() >= BATCH_ROWS {
-                    batches.push(builder.finish());
-                }
-            }
-            Recomputed::Last { rows, .. } => {
-                for row in &outputs.activity {
-                    rows.insert(row.key.clone(), (outputs.epoch, row.clone()));
-                }
+fn number(batches: &[RecordBatch]) -> u64 {
+    count(batches.iter().map(RecordBatch::num_rows).sum())
+}
+
+impl Days {
+    fn append(&mut self, outputs: &EpochOutputs) {
+        for row in 0..(self.layout.len)(outputs) {
+            let day = (self.layout.day)(outputs, row);
+            let new = || (Builder::new(self.layout.clone()), Vec::new());
+            let (builder, batches) = self.open.entry(day).or_insert_with(new);
+            builder.append(outputs, row..row + 1);
+            if builder.len() >= BATCH_ROWS {
+                batches.push(builder.finish());
             }
         }
     }
 
-    /// The rows so far; none are left.
-    fn finish(&mut self) -> Vec<RecordBatch> {
-        match self {
-            Recomputed::All { builder, batches, .. } => {
-                let mut batches = std::mem::take(batches);
-                batches.push(builder.finish());
-                batches
-            }
-            Recomputed::Last { builder, rows } => {
-                let mut batches = Vec::new();
-                for (epoch, row) in std::mem::take(rows).into_values() {
-                    let page = EpochOutputs { epoch, activity: vec![row], ..EpochOutputs::default() };
-                    builder.append(&page, 0..1);
-                    if builder.len() >= BATCH_ROWS {
-                        batches.push(builder.finish());
-                    }
-                }
-                batches.push(builder.finish());
-                batches
-            }
-        }
+    fn finish(&mut self) -> Vec<(String, Vec<RecordBatch>)> {
+        let days = std::mem::take(&mut self.open).into_iter();
+        let finish = |(day, (mut builder, mut batches)): (i32, (Builder<EpochOutputs>, Vec<RecordBatch>))| {
+            batches.push(builder.finish());
+            (Date::from_days(day).to_string(), batches)
+        };
+        days.map(finish).collect()
     }
 }
 
 /// The log's counters of an epoch beside the recomputed ones. What decoding refused is known by its number
 /// alone: as many records were read beyond the events of the lake as letters went out beyond the recomputed ones.
-pub(super) fn compare_counters(
-    epoch: Epoch,
-    emitted: &datasets::rows::Counters,
-    recomputed: &datasets::rows::Counters,
-    into: &mut Comparison,
-) {
+pub(super) fn compare_counters(epoch: Epoch, emitted: &Counters, recomputed: &Counters, into: &mut Comparison) {
     into.records += 1;
     let mut expected = recomputed.clone();
     for (reason, letters) in &emitted.dead_letters {

@@ -37,6 +37,14 @@ pub struct LakeObject {
     pub name: String,
 }
 
+impl LakeObject {
+    /// The day of its rows, such as `2026-06-01`.
+    pub fn day(&self) -> &str {
+        let folder = self.name.split('/').nth(1);
+        folder.and_then(|folder| folder.split_once('=')).map_or("", |(_, day)| day)
+    }
+}
+
 /// What was in a lake when it was opened. Objects are immutable, so rows may be read at leisure.
 pub struct LakeReader {
     place: Place,
