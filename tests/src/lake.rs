@@ -60,11 +60,11 @@ impl LakeReader {
         paths
     }
 
-    /// How many cuts of `table` have objects.
-    pub fn cuts(&self, table: &str) -> usize {
-        let mut objects = self.objects(table);
-        objects.dedup_by_key(|path| path.filename().map(str::to_owned));
-        objects.len()
+    /// The first and last epochs of the cuts of `table`, in their order.
+    pub fn cuts(&self, table: &str) -> Vec<(u64, u64)> {
+        let mut cuts: Vec<(u64, u64)> = self.objects(table).iter().map(epochs).collect();
+        cuts.dedup();
+        cuts
     }
 
     /// Calls `during` while an object is away.
@@ -99,6 +99,14 @@ impl LakeReader {
         }
         panic!("no object of {table} was altered");
     }
+}
+
+/// The first and last epoch of an object, by its name.
+pub fn epochs(object: &Path) -> (u64, u64) {
+    let mut parts = object.filename().and_then(|name| name.strip_suffix(".parquet")).unwrap().rsplit('-');
+    let mut epoch = || parts.next().and_then(|digits| digits.parse().ok()).unwrap();
+    let last = epoch();
+    (epoch(), last)
 }
 
 impl<'a> Row<'a> {

@@ -9,7 +9,7 @@ use arrow_array::types::Int64Type;
 use datasets::rows::{Binding, Counters};
 use datasets::{Epoch, Reason, Timestamp};
 use sinks::cut::{Cut, Table};
-use sinks::lake::{LakeObject, LakeReader, Rows};
+use sinks::lake::{LakeObject, LakeReader, PARALLEL_PUTS, Rows};
 
 use super::cell::{Row, rows};
 use super::compare::count;
@@ -40,7 +40,7 @@ pub(super) struct Inputs {
     events: InOrder,
     definitions: InOrder,
     dead_letters: InOrder,
-    under_way: usize,
+    settled: Settled,
     next: Epoch,
     /// Of the partitions of the missions topic.
     uppers: HashMap<i32, i64>,
@@ -48,18 +48,18 @@ pub(super) struct Inputs {
 }
 
 impl Inputs {
-    /// Begins with epoch 0. Of each table, the last `under_way` cuts may lack files.
+    /// Begins with epoch 0. What is not `settled` may not be in the lake yet.
     ///
     /// # Errors
     /// Objects that hold the same epochs twice.
-    pub fn new(lake: &Arc<LakeReader>, under_way: usize, missions: Arc<str>) -> Result<Self, String> {
+    pub fn new(lake: &Arc<LakeReader>, settled: Settled, missions: Arc<str>) -> Result<Self, String> {
         let table = |table| InOrder::new(lake, table);
         Ok(Inputs {
             epochs: table(Table::Epochs)?,
             events: table(Table::Events)?,
             definitions: table(Table::MissionDefinitions)?,
             dead_letters: table(Table::DeadLetters)?,
-            under_way,
+            settled,
             next: 0,
             uppers: HashMap::new(),
             missions,
@@ -75,7 +75,7 @@ impl Inputs {
         let log = self.epochs.take(epoch)?;
         let mut logged = rows(&log);
         let Some(row) = logged.next() else {
-            let is_end = epoch >= self.epochs.upper || self.epochs.may_lack(self.under_way);
+            let is_end = epoch >= self.epochs.upper.min(self.settled.log);
             return if is_end { Ok(None) } else { Err(format!("lake: table epochs has no row of epoch {epoch}")) };
         };
         if logged.next().is_some() {
@@ -85,7 +85,8 @@ impl Inputs {
         let counters: Counters = json(row, "counters", epoch)?;
         let bindings: Vec<Binding> = json(row, "bindings", epoch)?;
         let (events, definitions) = (self.events.take(epoch)?, self.definitions.take(epoch)?);
-        if self.lacks_events(&counters, &events) || self.lacks_definitions(epoch, &bindings) {
+        let lacks_some = lacks_events(&counters, &events) || self.lacks_definitions(epoch, &bindings);
+        if lacks_some && !self.settled.has(now) {
             return Ok(None);
         }
         let letters = self.dead_letters.take(epoch)?;
@@ -95,27 +96,67 @@ impl Inputs {
         Ok(Some(EpochInput { epoch, now, counters, events, definitions, newest }))
     }
 
-    /// Fewer events are there than were read and decoded, and a file with them may yet be put.
-    fn lacks_events(&self, counters: &Counters, events: &[RecordBatch]) -> bool {
-        let letters = counters.dead_letters.iter().filter(|(reason, _)| !AFTER_DECODING.contains(reason));
-        let decoded = counters.read.saturating_sub(letters.map(|(_, letters)| letters).sum());
-        count(events.iter().map(RecordBatch::num_rows).sum()) < decoded && self.events.may_lack(self.under_way)
-    }
-
-    /// No file tells which definitions were read, and one may yet be put.
+    /// Definitions were read, and no file tells which.
     fn lacks_definitions(&mut self, epoch: Epoch, bindings: &[Binding]) -> bool {
         let mut were_read = false;
         for Binding { partition, upper, .. } in bindings.iter().filter(|binding| binding.topic == self.missions) {
             // The first binding of a partition says where it begins.
             were_read |= self.uppers.insert(*partition, *upper).is_some_and(|before| before < *upper);
         }
-        were_read && epoch >= self.definitions.reached && self.definitions.may_lack(self.under_way)
+        were_read && epoch >= self.definitions.reached
     }
 }
 
-/// The epochs of the lake's log: those below the last one's end.
+/// Fewer events are there than were read and decoded.
+fn lacks_events(counters: &Counters, events: &[RecordBatch]) -> bool {
+    let letters = counters.dead_letters.iter().filter(|(reason, _)| !AFTER_DECODING.contains(reason));
+    let decoded = counters.read.saturating_sub(letters.map(|(_, letters)| letters).sum());
+    count(events.iter().map(RecordBatch::num_rows).sum()) < decoded
+}
+
+/// The epochs of a table: those below the end of its last cut.
 pub(super) fn upper(lake: &LakeReader, table: Table) -> Epoch {
     lake.objects(table).iter().map(|object| object.cut.last + 1).max().unwrap_or(0)
+}
+
+/// What must be in a lake. Beyond it, files may still be put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Settled {
+    /// Of the log: epochs below this.
+    log: Epoch,
+    /// Of the other tables: rows of epochs with this clock or an earlier one.
+    until: Timestamp,
+}
+
+impl Settled {
+    /// All of a lake whose log ends at `upper`.
+    pub fn all(upper: Epoch) -> Self {
+        Settled { log: upper, until: Timestamp::MAX }
+    }
+
+    /// Of the lake of a pipeline, which cuts a row after `max_file_age` microseconds of its clock at the latest.
+    ///
+    /// Cuts are put in the order in which they were decided, [`PARALLEL_PUTS`] at the same time. So when as many cuts of
+    /// the log began after a row was due, that row's cut was decided before them, and is there unless its put hangs.
+    ///
+    /// # Errors
+    /// What cannot be read.
+    pub fn of(lake: &LakeReader, max_file_age: i64) -> Result<Self, String> {
+        let cuts = cuts(lake, Table::Epochs)?;
+        let Some((cut, objects)) = cuts.len().checked_sub(PARALLEL_PUTS).map(|place| &cuts[place]) else {
+            return Ok(Settled { log: 0, until: Timestamp::MIN });
+        };
+        let first = lake.rows(&objects[0]).and_then(|mut batches| batches.next().transpose());
+        let first = first.map_err(|error| crate::chain(&error))?;
+        let began = first.iter().flat_map(|batch| rows(std::slice::from_ref(batch))).find_map(|row| row.time("now"));
+        let until = began.map_or(Timestamp::MIN, |began| began.plus_micros(max_file_age.saturating_neg()));
+        Ok(Settled { log: cut.first, until })
+    }
+
+    /// Rows that an epoch with this clock put out must be there.
+    pub fn has(self, now: Timestamp) -> bool {
+        now <= self.until
+    }
 }
 
 /// A replay wrote this lake: it read events, and bound no partitions.
@@ -166,11 +207,6 @@ impl InOrder {
     fn new(lake: &Arc<LakeReader>, table: Table) -> Result<Self, String> {
         let upper = upper(lake, table);
         Ok(InOrder { lake: lake.clone(), table, cuts: cuts(lake, table)?, open: Vec::new(), reached: 0, upper })
-    }
-
-    /// So few cuts are left that files of the one before them may still be under way.
-    fn may_lack(&self, under_way: usize) -> bool {
-        self.cuts.len() < under_way
     }
 
     /// The rows of `epoch`. Epochs are asked for in order.

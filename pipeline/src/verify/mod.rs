@@ -15,6 +15,8 @@ mod feed;
 mod input;
 mod report;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod topics;
 
 use std::sync::Arc;
@@ -22,14 +24,14 @@ use std::sync::Arc;
 use datasets::{Epoch, Timestamp};
 use operators::activity::Reporting;
 use sinks::cut::Table;
-use sinks::lake::{LakeReader, PARALLEL_PUTS};
+use sinks::lake::LakeReader;
 
 use crate::config::Config;
 use crate::engine::{self, Halt, Wake};
 use crate::epochs::ClockSource;
 use crate::plan::{Prepared, Purpose, lake_config, prepare};
 use feed::{Compared, Feed, Recomputed, Replayed};
-use input::Inputs;
+use input::{Inputs, Settled};
 pub use report::{Comparison, Difference, Fault, Verdict};
 use tables::{TableCheck, compare_counters, tables};
 use topics::TopicCheck;
@@ -77,9 +79,10 @@ impl Proof {
         let flushes = is_replay && matches!(prepared.plan.reporting, Reporting::Interval(_));
         let replayed = is_replay.then(|| Replayed { flushed: flushes.then(|| epochs_in_lake.saturating_sub(1)) });
         let missions = prepared.names.topics.name(prepared.missions).clone();
-        // A replay puts one object after the other, the log last: below its end nothing is under way.
-        let under_way = if is_replay { 0 } else { PARALLEL_PUTS };
-        let inputs = Inputs::new(&lake, under_way, missions)?;
+        // A replay puts one object after the other, the log last: below its end everything is there.
+        let max_file_age = config.lake.as_ref().map_or(i64::MAX, |lake| lake.max_file_age.micros());
+        let settled = if is_replay { Settled::all(epochs_in_lake) } else { Settled::of(&lake, max_file_age)? };
+        let inputs = Inputs::new(&lake, settled, missions)?;
 
         let wake = Wake::default();
         let halt = Halt::new(wake.clone());
@@ -88,7 +91,7 @@ impl Proof {
             Feed::start((inputs, replayed), (&prepared, workers), compared.clone(), (wake.clone(), halt.clone()));
         let (feed, recomputed) = feed.map_err(|error| format!("cannot start a thread: {error}"))?;
         let comparing = Comparing {
-            tables: tables(&lake, under_way)?,
+            tables: tables(&lake, settled)?,
             topics,
             log: Comparison::new("lake epochs"),
             epochs: 0,

@@ -13,6 +13,7 @@ use sinks::lake::{LakeObject, LakeReader};
 
 use super::cell::Row;
 use super::compare::{Rules, compare, count};
+use super::input::Settled;
 use super::report::{Comparison, Fault};
 
 /// Recomputed rows become a batch at this many, so that no column of texts outgrows its type.
@@ -22,7 +23,6 @@ const BATCH_ROWS: usize = 65_536;
 pub(super) struct TableCheck {
     rules: Rules,
     lake: Arc<LakeReader>,
-    under_way: usize,
     /// Cuts that were not judged yet, with their objects.
     cuts: VecDeque<(Cut, Vec<LakeObject>)>,
     days: Days,
@@ -34,21 +34,33 @@ pub(super) struct TableCheck {
 /// Rows since the last cut, by the day of the object that they belong to.
 struct Days {
     layout: Arc<Layout<EpochOutputs>>,
-    open: BTreeMap<i32, (Builder<EpochOutputs>, Vec<RecordBatch>)>,
+    settled: Settled,
+    open: BTreeMap<i32, Day>,
 }
 
-/// The tables that follow from events and definitions. Of each, the last `under_way` cuts may lack files.
+#[derive(Default)]
+struct Day {
+    settled: Growing,
+    unsettled: Growing,
+}
+
+#[derive(Default)]
+struct Growing {
+    builder: Option<Builder<EpochOutputs>>,
+    batches: Vec<RecordBatch>,
+}
+
+/// The tables that follow from events and definitions. Rows that are not `settled` may be in no file yet.
 ///
 /// # Errors
 /// Objects that hold the same epochs twice.
-pub(super) fn tables(lake: &Arc<LakeReader>, under_way: usize) -> Result<Vec<TableCheck>, String> {
+pub(super) fn tables(lake: &Arc<LakeReader>, settled: Settled) -> Result<Vec<TableCheck>, String> {
     let check = |table, layout, key, is_derived| -> Result<TableCheck, String> {
         Ok(TableCheck {
             rules: Rules { key, is_derived },
             lake: lake.clone(),
-            under_way,
             cuts: cuts(lake, table)?,
-            days: Days { layout: Arc::new(layout), open: BTreeMap::new() },
+            days: Days { layout: Arc::new(layout), settled, open: BTreeMap::new() },
             last: (table == Table::Activity).then(HashMap::new),
             comparison: Comparison::new(format!("lake {}", table.name())),
         })
@@ -118,33 +130,32 @@ impl TableCheck {
         Ok(())
     }
 
-    /// Compares the rows since the last cut with those of `objects`, day by day. The last cuts are put at the same
-    /// time, each of them object by object: what is there of them need not be all.
+    /// Compares the rows since the last cut with those of `objects`, day by day: a cut is put object by object, so what
+    /// is there of it need not be all.
     fn judge(&mut self, objects: &[LakeObject]) -> Result<(), String> {
-        let may_lack = self.cuts.len() < self.under_way;
         let mut emitted: BTreeMap<&str, Vec<RecordBatch>> = BTreeMap::new();
         for object in objects {
             emitted.entry(object.day()).or_default().extend(read(&self.lake, object)?);
         }
-        for (day, recomputed) in self.finish_days() {
-            match emitted.remove(day.as_str()) {
-                None if may_lack => self.comparison.unwritten += number(&recomputed),
-                emitted => {
-                    let emitted = emitted.unwrap_or_default();
-                    compare(self.rules, &recomputed, &emitted, &mut self.comparison);
-                }
+        self.take_last();
+        for (day, Day { mut settled, mut unsettled }) in std::mem::take(&mut self.days.open) {
+            let mut recomputed = settled.finish();
+            let emitted = emitted.remove(Date::from_days(day).to_string().as_str());
+            match &emitted {
+                Some(_) => recomputed.extend(unsettled.finish()),
+                None => self.comparison.unwritten += number(&unsettled.finish()),
             }
+            compare(self.rules, &recomputed, &emitted.unwrap_or_default(), &mut self.comparison);
         }
         emitted.values().for_each(|emitted| compare(self.rules, &[], emitted, &mut self.comparison));
         Ok(())
     }
 
-    /// The rows since the last cut, by day; none are left.
-    fn finish_days(&mut self) -> Vec<(String, Vec<RecordBatch>)> {
+    fn take_last(&mut self) {
         for (epoch, row) in self.last.iter_mut().flat_map(std::mem::take).map(|(_, last)| last) {
-            self.days.append(&EpochOutputs { epoch, activity: vec![row], ..EpochOutputs::default() });
+            let now = row.updated_at;
+            self.days.append(&EpochOutputs { epoch, now, activity: vec![row], ..EpochOutputs::default() });
         }
-        self.days.finish()
     }
 
     /// Judges what is left and counts what cannot be judged, given that epochs below `upper` were recomputed.
@@ -155,8 +166,10 @@ impl TableCheck {
         if self.cuts.front().is_none_or(|(cut, _)| cut.first >= upper) {
             self.judge(&[])?;
         }
-        let unwritten: u64 = self.finish_days().iter().map(|(_, rows)| number(rows)).sum();
-        self.comparison.unwritten += unwritten;
+        self.take_last();
+        for mut day in std::mem::take(&mut self.days.open).into_values() {
+            self.comparison.unwritten += number(&day.settled.finish()) + number(&day.unsettled.finish());
+        }
         for object in self.cuts.iter().flat_map(|(_, objects)| objects) {
             self.comparison.newer += number(&read(&self.lake, object)?);
         }
@@ -176,23 +189,21 @@ fn number(batches: &[RecordBatch]) -> u64 {
 impl Days {
     fn append(&mut self, outputs: &EpochOutputs) {
         for row in 0..(self.layout.len)(outputs) {
-            let day = (self.layout.day)(outputs, row);
-            let new = || (Builder::new(self.layout.clone()), Vec::new());
-            let (builder, batches) = self.open.entry(day).or_insert_with(new);
+            let day = self.open.entry((self.layout.day)(outputs, row)).or_default();
+            let rows = if self.settled.has(outputs.now) { &mut day.settled } else { &mut day.unsettled };
+            let builder = rows.builder.get_or_insert_with(|| Builder::new(self.layout.clone()));
             builder.append(outputs, row..row + 1);
             if builder.len() >= BATCH_ROWS {
-                batches.push(builder.finish());
+                rows.batches.push(builder.finish());
             }
         }
     }
+}
 
-    fn finish(&mut self) -> Vec<(String, Vec<RecordBatch>)> {
-        let days = std::mem::take(&mut self.open).into_iter();
-        let finish = |(day, (mut builder, mut batches)): (i32, (Builder<EpochOutputs>, Vec<RecordBatch>))| {
-            batches.push(builder.finish());
-            (Date::from_days(day).to_string(), batches)
-        };
-        days.map(finish).collect()
+impl Growing {
+    fn finish(&mut self) -> Vec<RecordBatch> {
+        let last = self.builder.take().map(|mut builder| builder.finish());
+        std::mem::take(&mut self.batches).into_iter().chain(last).collect()
     }
 }
 
