@@ -22,6 +22,12 @@ use crate::definitions::DefinitionRecord;
 pub trait Chunk {
     /// Calls `each` with every record, in the order of each partition.
     fn for_each(&self, each: &mut dyn FnMut(&Record<'_>));
+
+    /// Gives `sink` events that were decoded when they were read first, as history keeps them, and answers the
+    /// highest ingest time of the records behind them.
+    fn decoded(&self, _sink: &mut dyn DecodeSink) -> Option<Timestamp> {
+        None
+    }
 }
 
 /// What to do with the records of a topic.
@@ -152,6 +158,7 @@ impl Decoder {
                 TopicRole::Clock => {}
             }
         });
+        self.newest = self.newest.max(chunk.decoded(&mut self.gathered));
     }
 
     /// What was decoded since the last call.

@@ -2,7 +2,7 @@
 //!
 //! - [`dataflow`]: the whole pipeline on one page; [`epochs`] and [`reading`] are its way in.
 //! - [`engine`]: runs it on worker threads.
-//! - [`replay`]: on files; [`run`]: on Kafka, by [`source`].
+//! - [`replay`]: on files; [`run`]: on Kafka, by [`source`]; [`verify`]: on what a lake says was read.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -18,6 +18,7 @@ pub mod reading;
 pub mod replay;
 pub mod run;
 pub mod source;
+pub mod verify;
 
 /// An error with its causes, on one line.
 pub fn chain(error: &dyn std::error::Error) -> String {

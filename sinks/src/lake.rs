@@ -22,6 +22,7 @@ mod lane;
 mod lanes;
 mod name;
 mod plan;
+mod reader;
 mod row_hash;
 mod store;
 #[cfg(test)]
@@ -42,7 +43,9 @@ use crate::cut::{Cut, Table};
 
 pub use handle::{Lake, LakeHandle};
 pub(crate) use handle::{output_bytes, runtime};
+pub use reader::{LakeObject, LakeReader, ReadError, Rows};
 pub use store::{Place, S3Options};
+pub use thread::PARALLEL_PUTS;
 pub use writer::LakeWriter;
 
 /// When a file closes. Larger and older files mean fewer objects and a longer lag for analysts.

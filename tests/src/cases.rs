@@ -38,10 +38,26 @@ impl Case {
     /// # Errors
     /// Why the replay failed.
     pub fn replay(&self, out: &Path, workers: usize) -> Result<(), String> {
-        let config = Config::load(&self.folder.join("pipeline.toml"), []).map_err(|errors| errors.to_string())?;
+        self.replay_with([], out, workers).map(drop)
+    }
+
+    /// The same, with variables of the environment that override settings. Answers the settings.
+    ///
+    /// # Errors
+    /// Why the replay failed.
+    pub fn replay_with<const N: usize>(
+        &self,
+        variables: [(&str, &str); N],
+        out: &Path,
+        workers: usize,
+    ) -> Result<Config, String> {
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let config =
+            Config::load(&self.folder.join("pipeline.toml"), variables).map_err(|errors| errors.to_string())?;
         let input = Input::open(&self.folder.join("events.jsonl"))?;
         let epoch_records = self.epoch_records();
-        Replay { config, input, out: out.to_owned(), workers, epoch_records }.run(|_| ()).map(drop)
+        let replay = Replay { config: config.clone(), input, out: out.to_owned(), workers, epoch_records };
+        replay.run(|_| ()).map(|_| config)
     }
 
     fn epoch_records(&self) -> usize {

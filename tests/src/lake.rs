@@ -7,7 +7,9 @@ use futures::TryStreamExt;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::KeyValue;
 
 use crate::oracle::number::show_day;
 use crate::stack::Stack;
@@ -37,10 +39,9 @@ impl LakeReader {
 
     /// Gives every row of `table` to `each`, object by object; answers how many objects there are.
     pub fn read(&self, table: &str, mut each: impl FnMut(Row<'_>)) -> usize {
-        let prefix = Path::from(format!("{}/{table}", self.prefix));
-        let objects = self.runtime.block_on(self.store.list(Some(&prefix)).try_collect::<Vec<_>>()).unwrap();
+        let objects = self.objects(table);
         for object in &objects {
-            let read = async { self.store.get(&object.location).await?.bytes().await };
+            let read = async { self.store.get(object).await?.bytes().await };
             let bytes = self.runtime.block_on(read).unwrap();
             for batch in ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap() {
                 let batch = batch.unwrap();
@@ -49,6 +50,63 @@ impl LakeReader {
         }
         objects.len()
     }
+
+    /// The objects of `table`, in the order of their cuts.
+    pub fn objects(&self, table: &str) -> Vec<Path> {
+        let prefix = Path::from(format!("{}/{table}", self.prefix));
+        let objects = self.runtime.block_on(self.store.list(Some(&prefix)).try_collect::<Vec<_>>()).unwrap();
+        let mut paths: Vec<Path> = objects.into_iter().map(|object| object.location).collect();
+        paths.sort_by_key(|path| path.filename().map(str::to_owned));
+        paths
+    }
+
+    /// The first and last epochs of the cuts of `table`, in their order.
+    pub fn cuts(&self, table: &str) -> Vec<(u64, u64)> {
+        let mut cuts: Vec<(u64, u64)> = self.objects(table).iter().map(epochs).collect();
+        cuts.dedup();
+        cuts
+    }
+
+    /// Calls `during` while an object is away.
+    pub fn without(&self, path: &Path, during: impl FnOnce()) {
+        let read = async { self.store.get(path).await?.bytes().await };
+        let bytes = self.runtime.block_on(read).unwrap();
+        self.runtime.block_on(self.store.delete(path)).unwrap();
+        during();
+        self.runtime.block_on(self.store.put(path, bytes.into())).unwrap();
+    }
+
+    /// Replaces the first object of `table` whose rows `alter` changes, under the same name and with the same footer.
+    ///
+    /// # Panics
+    /// When it changes none.
+    pub fn tamper(&self, table: &str, mut alter: impl FnMut(&RecordBatch) -> Option<RecordBatch>) {
+        for object in &self.objects(table) {
+            let read = async { self.store.get(object).await?.bytes().await };
+            let bytes = self.runtime.block_on(read).unwrap();
+            let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().with_batch_size(1 << 20);
+            let pairs = reader.metadata().file_metadata().key_value_metadata().cloned();
+            let batches: Vec<RecordBatch> = reader.build().unwrap().collect::<Result<_, _>>().unwrap();
+            let Some(altered) = batches.first().and_then(&mut alter) else { continue };
+            let mut writer = ArrowWriter::try_new(Vec::new(), altered.schema(), None).unwrap();
+            writer.write(&altered).unwrap();
+            batches[1..].iter().for_each(|batch| writer.write(batch).unwrap());
+            let ours = |pair: &KeyValue| pair.key.starts_with("questline.");
+            pairs.unwrap().into_iter().filter(ours).for_each(|pair| writer.append_key_value_metadata(pair));
+            let payload = writer.into_inner().unwrap().into();
+            self.runtime.block_on(self.store.put(object, payload)).unwrap();
+            return;
+        }
+        panic!("no object of {table} was altered");
+    }
+}
+
+/// The first and last epoch of an object, by its name.
+pub fn epochs(object: &Path) -> (u64, u64) {
+    let mut parts = object.filename().and_then(|name| name.strip_suffix(".parquet")).unwrap().rsplit('-');
+    let mut epoch = || parts.next().and_then(|digits| digits.parse().ok()).unwrap();
+    let last = epoch();
+    (epoch(), last)
 }
 
 impl<'a> Row<'a> {

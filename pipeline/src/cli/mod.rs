@@ -7,6 +7,7 @@ mod replay;
 mod run;
 mod show;
 mod validate;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ enum Command {
     Checkpoint(checkpoint::CheckpointArgs),
     /// Checks a configuration, and mission definitions with it.
     Validate(validate::Validate),
+    /// Proves what was put out: recomputes it from the lake's history and compares.
+    Verify(verify::Verify),
     /// Generates play: to a file, to standard output, or to Kafka.
     Generate(generate::Generate),
 }
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Replay(command) => command.run(),
         Command::Checkpoint(command) => command.run(),
         Command::Validate(command) => command.run(),
+        Command::Verify(command) => command.run(),
         Command::Generate(command) => command.run(),
     };
     match result {

@@ -17,7 +17,8 @@ pub(super) struct Progress {
 
 #[derive(Clone)]
 struct Lines {
-    is_bytes: bool,
+    /// What is counted, unless it is bytes.
+    unit: Option<&'static str>,
     told: Arc<Mutex<Instant>>,
 }
 
@@ -28,15 +29,20 @@ impl Progress {
             Some(_) => "{bytes}/{total_bytes} {bar:30} {binary_bytes_per_sec} {elapsed}",
             None => "{bytes} {spinner} {elapsed}",
         };
-        Self::new(total, style, true)
+        Self::new(total, style, None)
     }
 
     /// Over events.
     pub(super) fn events(total: u64) -> Self {
-        Self::new(Some(total), "{human_pos}/{human_len} events {bar:30} {per_sec} {elapsed}", false)
+        Self::new(Some(total), "{human_pos}/{human_len} events {bar:30} {per_sec} {elapsed}", Some("events"))
     }
 
-    fn new(total: Option<u64>, style: &str, is_bytes: bool) -> Self {
+    /// Over epochs.
+    pub(super) fn epochs(total: u64) -> Self {
+        Self::new(Some(total), "{human_pos}/{human_len} epochs {bar:30} {per_sec} {elapsed}", Some("epochs"))
+    }
+
+    fn new(total: Option<u64>, style: &str, unit: Option<&'static str>) -> Self {
         let is_terminal = std::io::stderr().is_terminal();
         let bar = match total {
             Some(total) => ProgressBar::new(total),
@@ -46,7 +52,7 @@ impl Progress {
         if is_terminal {
             bar.enable_steady_tick(Duration::from_millis(100));
         }
-        let lines = (!is_terminal).then(|| Lines { is_bytes, told: Arc::new(Mutex::new(Instant::now())) });
+        let lines = (!is_terminal).then(|| Lines { unit, told: Arc::new(Mutex::new(Instant::now())) });
         Progress { bar, lines }
     }
 
@@ -81,8 +87,9 @@ impl Lines {
             return;
         }
         *told = Instant::now();
-        let shown = |amount| {
-            if self.is_bytes { HumanBytes(amount).to_string() } else { format!("{} events", HumanCount(amount)) }
+        let shown = |amount| match self.unit {
+            None => HumanBytes(amount).to_string(),
+            Some(unit) => format!("{} {unit}", HumanCount(amount)),
         };
         match bar.length() {
             Some(total) => eprintln!("{} of {}", shown(bar.position()), shown(total)),

@@ -127,7 +127,8 @@ pub fn run(config: &Config, workers: usize, (wake, halt): (Wake, Halt)) -> Resul
     committed.map_err(|error| crate::chain(&error))
 }
 
-fn connection(kafka: &KafkaConfig) -> Connection {
+/// How the configured brokers are reached.
+pub fn connection(kafka: &KafkaConfig) -> Connection {
     let mut connection = Connection::new(kafka.brokers.clone());
     connection.properties = kafka.properties.0.clone();
     connection.startup_timeout = kafka.startup_timeout.into();

@@ -1,6 +1,7 @@
 //! Finds the checkpoint that a start can go on from.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use datasets::rows::EpochOutputs;
 use datasets::state::{Kept, PARTS, Part};
@@ -20,6 +21,7 @@ pub struct Found {
     pub manifests: Vec<String>,
     /// Beyond every number in a name.
     pub(super) next_seq: u64,
+    patience: Duration,
 }
 
 /// A checkpoint that was read.
@@ -45,7 +47,7 @@ pub fn find(config: &CheckpointConfig) -> Result<Found, SinkError> {
     let next_seq = names.iter().filter_map(|name| seq_of(name)).max().map_or(0, |last| last + 1);
     let mut manifests: Vec<String> = names.into_iter().filter(|name| name.starts_with("manifest/")).collect();
     manifests.sort_unstable_by(|a, b| b.cmp(a));
-    Ok(Found { place, runtime, manifests, next_seq })
+    Ok(Found { place, runtime, manifests, next_seq, patience: config.start_timeout })
 }
 
 /// Reads the newest checkpoint that belongs to `log`. None, and a start follows the log from its beginning.
@@ -118,7 +120,7 @@ impl Found {
     }
 
     fn get(&self, name: &str) -> Result<bytes::Bytes, String> {
-        let object = self.runtime.block_on(self.place.get(name)).map_err(|error| crate::chain(&error))?;
-        object.ok_or_else(|| format!("{name} is missing"))
+        let object = self.runtime.block_on(self.place.get(name, self.patience));
+        object.map_err(|error| format!("{name}: {}", crate::chain(&error)))
     }
 }

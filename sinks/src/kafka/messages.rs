@@ -34,7 +34,7 @@ impl OutputTopics {
 
 /// The key of a message of the topic `activity`: `date|customer|game_type|currency`, where a `|` or
 /// `\` inside a part is preceded by `\`, so that no two rows share a key.
-pub(super) fn activity_key(key: &ActivityKey) -> String {
+pub fn activity_key(key: &ActivityKey) -> String {
     let mut text = key.date.to_string();
     for part in [&key.customer_id, &key.game_type, &key.currency] {
         text.push('|');

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 pub use committer::{KafkaCommitter, open};
 pub use connection::{Connection, SharedContext, Unreachable, serve_events};
-pub use messages::OutputTopics;
+pub use messages::{OutputTopics, activity_key};
 pub use progress::{Chain, Decoder, ProgressError, ProgressRecord};
 pub use recovery::{RecoveredLog, read_log};
 

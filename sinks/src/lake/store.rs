@@ -23,8 +23,6 @@ const MAX_BACKOFF: Duration = Duration::from_secs(10);
 const LOG_PERIOD: Duration = Duration::from_secs(10);
 /// What is read of an object's end at first; nearly every footer is smaller.
 const FOOTER_GUESS: u64 = 64 << 10;
-/// An object that a start needs is asked for this long.
-const GET_TIMEOUT: Duration = Duration::from_secs(60);
 /// A whole file travels in one request, which the client's default of 30 s may cut off.
 const REQUEST_TIMEOUT: &str = "300 seconds";
 
@@ -115,6 +113,21 @@ impl Place {
         Ok(names)
     }
 
+    /// All bytes of an object. A store that does not answer is tried again until `timeout`.
+    pub(crate) async fn get(&self, name: &str, timeout: Duration) -> object_store::Result<bytes::Bytes> {
+        let path = self.path(name);
+        let started = Instant::now();
+        let mut retry = Retry::new(format!("reading {path} from {}", self.name));
+        loop {
+            match self.read(&path).await {
+                Err(error) if !is_missing(&error) && !is_permanent(&error) && started.elapsed() < timeout => {
+                    retry.wait(&error).await;
+                }
+                read => return read,
+            }
+        }
+    }
+
     /// Puts an object that is not there yet. Returns once it is known to be there: a failure whose outcome
     /// is unknown is tried again for as long as it takes, and finding the object in
     /// place counts as success if it is the same.
@@ -167,23 +180,6 @@ impl Place {
                 Err(error) => error,
             };
             retry.wait(&error).await;
-        }
-    }
-
-    /// An object's bytes; `None` if it is not there.
-    pub(crate) async fn get(&self, name: &str) -> Result<Option<bytes::Bytes>, SinkError> {
-        let path = self.path(name);
-        let mut retry = Retry::new(format!("reading {path} in {}", self.name));
-        let started = Instant::now();
-        loop {
-            match self.read(&path).await {
-                Ok(bytes) => return Ok(Some(bytes)),
-                Err(object_store::Error::NotFound { .. }) => return Ok(None),
-                Err(error) if is_permanent(&error) || started.elapsed() >= GET_TIMEOUT => {
-                    return Err(SinkError::Rejected(format!("reading {path}"), error.into()));
-                }
-                Err(error) => retry.wait(&error).await,
-            }
         }
     }
 
@@ -248,6 +244,10 @@ fn s3(url: &str, options: &S3Options) -> object_store::Result<object_store::aws:
 fn is_permanent(error: &object_store::Error) -> bool {
     use object_store::Error::{InvalidPath, NotImplemented, NotSupported, UnknownConfigurationKey};
     matches!(error, NotSupported { .. } | NotImplemented { .. } | InvalidPath { .. } | UnknownConfigurationKey { .. })
+}
+
+fn is_missing(error: &object_store::Error) -> bool {
+    matches!(error, object_store::Error::NotFound { .. })
 }
 
 fn conflict(path: &Path, ours: &Footer, found: Option<Footer>) -> SinkError {

@@ -2,6 +2,7 @@
 //! Parquet's own reader.
 
 mod faults;
+mod read_back;
 mod recorded;
 mod support;
 mod tables;

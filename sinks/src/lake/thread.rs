@@ -16,8 +16,8 @@ use crate::checkpoint::LaneState;
 use crate::cut::{Cut, Table};
 
 /// Cuts that are put at the same time when their order does not matter: one connection rarely
-/// carries what a store takes.
-const PARALLEL_PUTS: usize = 4;
+/// carries what a store takes. A lake that is left in the middle may lack files of so many.
+pub const PARALLEL_PUTS: usize = 4;
 
 /// Everything that the thread owns.
 pub(super) struct LakeThread {

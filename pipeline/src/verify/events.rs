@@ -1,0 +1,215 @@
+//! Rows of the lake as what decoding made of records: every field of an event has its column.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{ArrowPrimitiveType, Decimal128Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, BooleanArray, PrimitiveArray, RecordBatch, StringArray};
+use datasets::hash::player_hash;
+use datasets::mapping::{DecodeSink, Record};
+use datasets::schema::EventNames;
+use datasets::{Coordinates, EventName, EventRow, Money, SourceId, TextField, Timestamp, TopicId};
+use operators::decode::Chunk;
+
+use super::cell::rows;
+use super::input::EpochInput;
+use crate::engine::Halt;
+
+/// The texts of an event and their columns.
+const TEXTS: [(&str, TextField); TextField::COUNT] = [
+    ("event_name", TextField::EventName),
+    ("player_id", TextField::PlayerId),
+    ("transaction_id", TextField::TransactionId),
+    ("event_id", TextField::EventId),
+    ("currency", TextField::Currency),
+    ("game_type", TextField::GameType),
+    ("game_id", TextField::GameId),
+    ("market_type", TextField::MarketType),
+    ("sport", TextField::Sport),
+    ("reference_id", TextField::ReferenceId),
+    ("reference_family", TextField::ReferenceFamily),
+    ("status", TextField::Status),
+    ("schema_version", TextField::SchemaVersion),
+    ("channel", TextField::Channel),
+    ("mission_id", TextField::MissionId),
+    ("segment", TextField::Segment),
+    ("base", TextField::Base),
+    ("quote", TextField::Quote),
+];
+
+/// One worker's part of an epoch.
+pub(super) struct Part {
+    pub input: Arc<EpochInput>,
+    pub names: Arc<EventNames>,
+    pub missions: TopicId,
+    /// Which of how many parts. Definitions and the rest come with the first.
+    pub part: (usize, usize),
+    /// Where rows that are no events of this configuration are reported.
+    pub halt: Halt,
+}
+
+impl Chunk for Part {
+    /// Definitions are read again as they came.
+    fn for_each(&self, each: &mut dyn FnMut(&Record<'_>)) {
+        if self.part.0 > 0 {
+            return;
+        }
+        for row in rows(&self.input.definitions) {
+            let text = row.text("definition");
+            // NULL is a tombstone, which is accepted, or an empty text, which is not.
+            let accepted = row.cell("accepted") == Some(super::cell::Cell::Bool(true));
+            let value = (!text.is_empty() || !accepted).then_some(text.as_bytes());
+            let place = (row.int("partition").and_then(|partition| i32::try_from(partition).ok()), row.int("offset"));
+            let (Some(partition), Some(offset)) = place else {
+                return self.halt.fail("lake: a definition has no place".to_owned());
+            };
+            each(&Record {
+                topic: self.missions,
+                partition,
+                offset,
+                timestamp: row.time("ingest_time"),
+                key: Some(row.text("mission_id").as_bytes()),
+                headers: &(),
+                value,
+            });
+        }
+    }
+
+    fn decoded(&self, sink: &mut dyn DecodeSink) -> Option<Timestamp> {
+        let (part, parts) = self.part;
+        let mut newest = self.input.newest.filter(|_| part == 0);
+        for batch in &self.input.events {
+            let share = |part: usize| batch.num_rows() * part / parts;
+            let pushed = Columns::of(batch)
+                .and_then(|columns| columns.push(share(part)..share(part + 1), &self.names, &mut newest, sink));
+            if let Err(message) = pushed {
+                self.halt.fail(format!("lake: table events, epoch {}: {message}", self.input.epoch));
+            }
+        }
+        newest
+    }
+}
+
+/// The columns of a batch.
+struct Columns<'a> {
+    topic: &'a StringArray,
+    source: &'a StringArray,
+    partition: &'a PrimitiveArray<Int64Type>,
+    offset: &'a PrimitiveArray<Int64Type>,
+    index: &'a PrimitiveArray<Int64Type>,
+    event_time: &'a PrimitiveArray<TimestampMicrosecondType>,
+    ingest_time: &'a PrimitiveArray<TimestampMicrosecondType>,
+    until: &'a PrimitiveArray<TimestampMicrosecondType>,
+    amount: &'a PrimitiveArray<Decimal128Type>,
+    bonus_amount: &'a PrimitiveArray<Decimal128Type>,
+    exchange_rate: &'a PrimitiveArray<Decimal128Type>,
+    odds: &'a PrimitiveArray<Decimal128Type>,
+    granted: &'a BooleanArray,
+    texts: Vec<(TextField, &'a StringArray)>,
+    payload: &'a StringArray,
+}
+
+impl<'a> Columns<'a> {
+    fn of(batch: &'a RecordBatch) -> Result<Self, String> {
+        let texts = TEXTS.into_iter().map(|(name, field)| Ok((field, text(batch, name)?)));
+        Ok(Columns {
+            topic: text(batch, "topic")?,
+            source: text(batch, "source")?,
+            partition: primitive(batch, "partition")?,
+            offset: primitive(batch, "offset")?,
+            index: primitive(batch, "record_index")?,
+            event_time: primitive(batch, "event_time")?,
+            ingest_time: primitive(batch, "ingest_time")?,
+            until: primitive(batch, "until")?,
+            amount: primitive(batch, "amount")?,
+            bonus_amount: primitive(batch, "bonus_amount")?,
+            exchange_rate: primitive(batch, "exchange_rate")?,
+            odds: primitive(batch, "odds")?,
+            granted: column(batch, "granted")?.as_boolean_opt().ok_or("column granted has another type")?,
+            texts: texts.collect::<Result<_, String>>()?,
+            payload: text(batch, "payload")?,
+        })
+    }
+
+    /// Pushes the events of these rows as they were decoded.
+    fn push(
+        &self,
+        range: Range<usize>,
+        names: &EventNames,
+        newest: &mut Option<Timestamp>,
+        sink: &mut dyn DecodeSink,
+    ) -> Result<(), String> {
+        let mut ids = Ids::default();
+        for row in range {
+            let (topic, source) = ids.of(self.topic.value(row), self.source.value(row), names)?;
+            let narrow = |what: &str| format!("{what} of row {row} is out of range");
+            let at = Coordinates {
+                topic,
+                partition: i32::try_from(self.partition.value(row)).map_err(|_| narrow("partition"))?,
+                offset: self.offset.value(row),
+                index: u32::try_from(self.index.value(row)).map_err(|_| narrow("record_index"))?,
+            };
+            let ingest_time = time(self.ingest_time, row).unwrap_or_default();
+            let mut event = EventRow::new(at, source, time(self.event_time, row).unwrap_or_default(), ingest_time);
+            event.amount = money(self.amount, row);
+            event.bonus_amount = money(self.bonus_amount, row).unwrap_or_default();
+            event.exchange_rate = money(self.exchange_rate, row);
+            event.odds = money(self.odds, row);
+            event.until = time(self.until, row);
+            event.granted = self.granted.is_valid(row).then(|| self.granted.value(row));
+            let texts = self.texts.iter().map(|(field, column)| (*field, value(column, row)));
+            let known = |wanted| texts.clone().find(|(field, _)| *field == wanted).map_or("", |(_, text)| text);
+            event.name = EventName::of(known(TextField::EventName));
+            let player = player_hash(known(TextField::PlayerId));
+            sink.batch(player).push(&event, texts.clone(), value(self.payload, row));
+            *newest = (*newest).max(Some(ingest_time));
+        }
+        Ok(())
+    }
+}
+
+/// The ids behind the names of the row before: most rows have the same.
+#[derive(Default)]
+struct Ids<'a>(Option<(&'a str, &'a str, TopicId, SourceId)>);
+
+impl<'a> Ids<'a> {
+    fn of(&mut self, topic: &'a str, source: &'a str, names: &EventNames) -> Result<(TopicId, SourceId), String> {
+        if let Some((known_topic, known_source, topic_id, source_id)) = self.0
+            && (known_topic, known_source) == (topic, source)
+        {
+            return Ok((topic_id, source_id));
+        }
+        let topic_id = names.topics.id(topic).ok_or_else(|| format!("no source reads topic {topic:?}"))?;
+        let place = names.sources.iter().position(|known| &**known == source);
+        let place = place.ok_or_else(|| format!("there is no source {source:?}"))?;
+        let source_id = SourceId(u16::try_from(place).map_err(|_| "there are too many sources")?);
+        self.0 = Some((topic, source, topic_id, source_id));
+        Ok((topic_id, source_id))
+    }
+}
+
+fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a dyn Array, String> {
+    batch.column_by_name(name).map(AsRef::as_ref).ok_or_else(|| format!("there is no column {name}"))
+}
+
+fn text<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a StringArray, String> {
+    column(batch, name)?.as_string_opt().ok_or_else(|| format!("column {name} has another type"))
+}
+
+fn primitive<'a, T: ArrowPrimitiveType>(batch: &'a RecordBatch, name: &str) -> Result<&'a PrimitiveArray<T>, String> {
+    column(batch, name)?.as_primitive_opt().ok_or_else(|| format!("column {name} has another type"))
+}
+
+/// Empty where it is NULL, which is what absent texts are.
+fn value(column: &StringArray, row: usize) -> &str {
+    if column.is_valid(row) { column.value(row) } else { "" }
+}
+
+fn money(column: &PrimitiveArray<Decimal128Type>, row: usize) -> Option<Money> {
+    column.is_valid(row).then(|| Money::from_raw(column.value(row)))
+}
+
+fn time(column: &PrimitiveArray<TimestampMicrosecondType>, row: usize) -> Option<Timestamp> {
+    column.is_valid(row).then(|| Timestamp::from_micros(column.value(row)))
+}
