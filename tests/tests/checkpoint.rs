@@ -2,7 +2,7 @@
 
 use questline_tests::compare;
 use questline_tests::play::{Play, recent};
-use questline_tests::process::Questline;
+use questline_tests::process::{Questline, questline};
 use questline_tests::scenario::Scenario;
 use questline_tests::stack::{Stack, wait_for};
 
@@ -49,6 +49,13 @@ fn a_start_goes_on_from_the_last_checkpoint() {
     let log = run.log();
     run.terminate();
     println!("{}", compare::everything(&scenario, &oracle));
+    let config = scenario.config();
+    let config = config.to_str().expect("temporary paths are UTF-8");
+    let (code, said, wrong) = questline(["verify", "--config", config, "--complete"]);
+    assert_eq!(code, 0, "{said}{wrong}");
+    let (code, said, wrong) = questline(["checkpoint", "verify", "--config", config]);
+    assert_eq!(code, 0, "{said}{wrong}");
+    println!("{said}");
     let of_last = |name| told(&log, "checkpoint read", name);
     println!("the last start followed epochs {:?} to {:?}", of_last("first"), of_last("upper"));
     assert!(of_last("first")[0] >= first, "{log}");
