@@ -4,6 +4,7 @@
 //! - [`kafka`]: the committer; outputs and progress record of an epoch in one transaction.
 //! - [`lake`]: Parquet on object storage, in named cuts.
 //! - [`files`]: JSON lines, for replays.
+//! - [`failpoint`]: where tests let the process die.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -11,6 +12,7 @@
 pub mod contract;
 pub mod cut;
 mod epoch_writer;
+pub mod failpoint;
 pub mod files;
 pub mod kafka;
 pub mod lake;

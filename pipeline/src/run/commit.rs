@@ -7,6 +7,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
 use datasets::rows::EpochOutputs;
 use sinks::SinkError;
 use sinks::cut::Cut;
+use sinks::failpoint::{Failpoint, pass};
 use sinks::kafka::KafkaCommitter;
 use sinks::lake::LakeHandle;
 
@@ -112,6 +113,7 @@ impl CommitLoop {
         }
         // Nobody may be listening any more.
         let _ = self.committed.send(batch.into());
+        pass(Failpoint::AfterProgress);
         Ok(())
     }
 }

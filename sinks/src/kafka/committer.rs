@@ -15,6 +15,7 @@ use super::recovery::{self, RecoveredLog};
 use super::{CommitterConfig, Compression, TRANSACTIONAL_IDS, topics};
 use crate::cut::Cut;
 use crate::epoch_writer::{EpochWriter, SinkError};
+use crate::failpoint::{Failpoint, pass};
 
 /// Commits closed epochs, each with its record in the log of epochs. There is one in a pipeline,
 /// whatever the number of workers, and it has one thread to itself: a commit blocks.
@@ -150,16 +151,29 @@ impl KafkaCommitter {
         tracing::debug!(first = self.position.upper, last = last.epoch, "kafka: committing");
 
         let producer = &self.producers[self.next];
+        let records_cuts = !cuts.is_empty();
         producer.begin()?;
-        let sent = self.send(producer, fresh, cuts).and_then(|chain| producer.settle().map(|()| chain));
+        pass(Failpoint::BeforeProduce);
+        if records_cuts {
+            pass(Failpoint::BeforeCutRecord);
+        }
+        let sent = self.send(producer, fresh, cuts).inspect(|_| pass(Failpoint::AfterProduce));
+        let sent = sent.and_then(|chain| producer.settle().map(|()| chain));
         let committed = match sent {
-            Ok(chain) => producer.commit().map(|()| chain),
+            Ok(chain) => {
+                pass(Failpoint::BeforeCommit);
+                producer.commit().map(|()| chain)
+            }
             Err(error) => Err(producer.abort(error)),
         };
         // Also after a failure: an id whose markers are still being written is slow to begin again.
         self.next = (self.next + 1) % TRANSACTIONAL_IDS;
         self.lost = matches!(committed, Err(SinkError::Indeterminate(..) | SinkError::Fenced(..)));
         self.position = Position { upper: last.epoch + 1, now: Some(last.now), chain: committed? };
+        pass(Failpoint::AfterCommit);
+        if records_cuts {
+            pass(Failpoint::AfterCutRecord);
+        }
         Ok(())
     }
 

@@ -16,6 +16,7 @@ use super::LakeConfig;
 use super::encode::{Footer, Object};
 use crate::SinkError;
 use crate::cut::Table;
+use crate::failpoint::{Failpoint, pass};
 
 /// A failing request is repeated after 100 ms, then twice as long each time, up to this.
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
@@ -119,9 +120,13 @@ impl Place {
         let path = self.path(&object.name);
         let payload = PutPayload::from(object.bytes.clone());
         let mut retry = Retry::new(format!("putting {path} to {}", self.name));
+        pass(Failpoint::BeforeCutPut);
         loop {
             let error = match self.store.put_opts(&path, payload.clone(), PutMode::Create.into()).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => {
+                    pass(Failpoint::AfterCutPut);
+                    return Ok(());
+                }
                 Err(object_store::Error::AlreadyExists { .. }) => match self.footer(&path).await {
                     Ok(Some(footer)) if footer == object.footer => return Ok(()),
                     Ok(found) => return Err(conflict(&path, &object.footer, found)),
