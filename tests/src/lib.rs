@@ -3,6 +3,7 @@
 
 pub mod cases;
 pub mod compare;
+pub mod dice;
 pub mod kafka;
 pub mod lake;
 pub mod oracle;
