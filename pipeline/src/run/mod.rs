@@ -86,7 +86,7 @@ pub fn run(config: &Config, workers: usize, (wake, halt): (Wake, Halt)) -> Resul
     };
     let pacing = Mutex::new(Some(pacing));
     let makers = Makers { assignment, pacing, lake: lake.clone(), publish, flow, hint, halt: halt.clone(), deadlines };
-    if let Err(error) = engine::run(workers, &prepared.plan, &wake, move |worker| makers.edges(worker)) {
+    if let Err(error) = engine::run(workers, &prepared.plan, &halt, move |worker| makers.edges(worker)) {
         halt.fail(error);
     }
 

@@ -303,7 +303,8 @@ impl Source for KafkaSource {
         self.start.deadlines.behind(reading.as_ref().is_ok_and(|reading| reading.behind.is_some()));
         reading.unwrap_or_else(|error| {
             self.start.halt.fail(format!("cannot read on: {}", crate::chain(&error)));
-            Reading { is_complete: true, ..Reading::default() }
+            // Never complete: the lake would take what is missing for nothing.
+            Reading::default()
         })
     }
 }
