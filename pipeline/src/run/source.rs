@@ -116,6 +116,7 @@ impl KafkaSource {
             }
             let chunk = self.start.consumer.poll(EPOCH_RECORDS)?;
             if chunk.is_empty() {
+                self.check_reachable(recorded)?;
                 return Ok(Reading::default());
             }
             for record in chunk.records() {
@@ -162,6 +163,19 @@ impl KafkaSource {
         let progress = &self.partitions[&key];
         let next = self.ahead.get(&key).and_then(|ahead| ahead.front());
         Some(key.0) == self.start.missions || progress.upper >= binding.upper || next.is_some()
+    }
+
+    /// What an epoch read is still there, as far as the ends that were met tell: waiting for it would take what is
+    /// written later for it.
+    fn check_reachable(&self, recorded: &Recorded) -> Result<(), SourceError> {
+        for binding in recorded.bindings.iter().filter(|binding| !self.has_reached(binding)) {
+            let (topic, partition) = self.owns(binding).expect("others count as reached");
+            let end = self.partitions[&(topic, partition)].end;
+            if end.is_some_and(|end| end < binding.upper) {
+                self.start.consumer.check_reaches(Position { topic, partition, offset: binding.upper })?;
+            }
+        }
+        Ok(())
     }
 
     fn owns(&self, binding: &Binding) -> Option<PartitionKey> {
