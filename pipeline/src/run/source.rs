@@ -194,9 +194,16 @@ impl KafkaSource {
         self.assign_allowed()?;
         let mut chunks: Vec<Rc<dyn operators::decode::Chunk>> = Vec::new();
         let mut moved = BTreeMap::new();
-        let ahead: Vec<OwnedRecord> = std::mem::take(&mut self.ahead).into_values().flatten().collect();
+        let ahead = std::mem::take(&mut self.ahead);
+        let ends: Vec<_> = ahead.keys().filter_map(|key| Some((*key, self.partitions.get(key)?.end?))).collect();
+        let ahead: Vec<OwnedRecord> = ahead.into_values().flatten().collect();
         for record in &ahead {
             self.advance(record.key(), record.offset, record.timestamp, &mut moved);
+        }
+        // Met while the log was followed, behind these records; nobody tells of them again.
+        for (key, end) in ends {
+            self.ends_at(key, end);
+            moved.insert(key, self.partitions[&key].upper);
         }
         if !ahead.is_empty() {
             chunks.push(Rc::new(StoredChunk(ahead)));
