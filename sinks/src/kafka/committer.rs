@@ -12,7 +12,7 @@ use super::messages::{OutputTopics, activity_key, fitting, write_json};
 use super::producer::{Message, TransactionalProducer};
 use super::progress::{Chain, encode};
 use super::recovery::{self, RecoveredLog};
-use super::{CommitterConfig, Compression, TRANSACTIONAL_IDS, topics};
+use super::{CommitterConfig, Compression, TRANSACTIONAL_IDS, beginning, topics};
 use crate::cut::Cut;
 use crate::epoch_writer::{EpochWriter, SinkError};
 use crate::failpoint::{Failpoint, pass};
@@ -45,7 +45,8 @@ struct Position {
 ///
 /// # Errors
 /// [`SinkError::Rejected`] when brokers cannot be reached within the startup timeout or refuse;
-/// [`SinkError::Conflict`] when the progress topic is not a log of this pipeline from its beginning.
+/// [`SinkError::Conflict`] when the progress topic is not a log of this pipeline from its beginning, or is empty
+/// while the output topics are not.
 pub fn open(config: &CommitterConfig) -> Result<(KafkaCommitter, RecoveredLog), SinkError> {
     let connection = &config.connection;
     let started = Instant::now();
@@ -57,6 +58,9 @@ pub fn open(config: &CommitterConfig) -> Result<(KafkaCommitter, RecoveredLog), 
     let producers = fence(connection, &config.pipeline, &settings)?;
     let fenced = started.elapsed();
     let log = recovery::read(config)?;
+    if log.upper == 0 {
+        beginning::check(config)?;
+    }
     tracing::info!(
         pipeline = config.pipeline,
         upper = log.upper,
