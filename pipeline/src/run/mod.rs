@@ -128,6 +128,7 @@ fn open_log(
         progress: kafka.topics.progress(pipeline),
     };
     committer.partitions = i32::try_from(kafka.topics.partitions).unwrap_or(i32::MAX);
+    committer.transaction_timeout = kafka.transaction_timeout.into();
     committer.replication = kafka.topics.replication.map(|replicas| i32::try_from(replicas).unwrap_or(i32::MAX));
     sinks::kafka::open(&committer)
 }
