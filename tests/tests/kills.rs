@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use questline_tests::compare;
 use questline_tests::dice::Dice;
+use questline_tests::load::Load;
 use questline_tests::play::{Play, recent};
 use questline_tests::process::{Questline, questline_with};
 use questline_tests::scenario::Scenario;
@@ -36,34 +37,6 @@ enum Death {
     Killed { growth: i64 },
     /// At the n-th passing of a place.
     At { name: &'static str, passing: u64 },
-}
-
-/// Feeds as the log of epochs grows, so that there is always something to do.
-struct Load<'a> {
-    scenario: &'a Scenario,
-    share: usize,
-    begun: i64,
-    seen: i64,
-}
-
-impl<'a> Load<'a> {
-    fn new(scenario: &'a Scenario, share: usize) -> Self {
-        let begun = scenario.watch().end(&scenario.topic("progress"), 0);
-        Load { scenario, share, begun, seen: begun }
-    }
-
-    /// By how much the log has grown.
-    fn go_on(&mut self) -> i64 {
-        let end = self.scenario.watch().end(&self.scenario.topic("progress"), 0);
-        if end > self.seen {
-            self.seen = end;
-            // Beyond its share, no more than keeps it going.
-            let piece = self.share.clamp(1, 500);
-            self.scenario.feed(piece);
-            self.share = self.share.saturating_sub(piece);
-        }
-        end - self.begun
-    }
 }
 
 /// One life, under the load of `share` records. Answers by how much it made the log grow.
