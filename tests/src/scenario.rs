@@ -49,6 +49,7 @@ impl Scenario {
             stack,
         };
         kafka::create_topic(&scenario.stack.brokers, &scenario.topic("events"), partitions, "delete");
+        // From a topic that is only compacted, the broker deletes no records on request.
         kafka::create_topic(&scenario.stack.brokers, &scenario.topic("missions"), 1, "compact,delete");
         for (id, definition) in &scenario.play.missions {
             let at = scenario.play.start_ms();
@@ -148,11 +149,6 @@ allow_http = true
         for (partition, end) in (0..).zip(self.ends()).filter(|(_, end)| *end > 0) {
             assert_eq!(self.watch.end(&topic, partition), end, "every record has the offset that it should have");
         }
-    }
-
-    /// How many records were fed.
-    pub fn fed(&self) -> usize {
-        self.fed.get()
     }
 
     /// How many records are left to be fed.
