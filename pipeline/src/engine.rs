@@ -103,19 +103,19 @@ impl Halt {
     }
 }
 
-/// Builds and runs the dataflow on `workers` threads until its input ends. `edges` is called once on
-/// each worker.
+/// Builds and runs the dataflow on `workers` threads until its input ends, or `halt` tells of a failure: then what
+/// is under way is dropped. `edges` is called once on each worker.
 ///
 /// # Errors
 /// A worker that could not be started, or that panicked.
 pub fn run(
     workers: usize,
     plan: &Plan,
-    wake: &Wake,
+    halt: &Halt,
     edges: impl Fn(usize) -> Edges + Send + Sync + 'static,
 ) -> Result<(), String> {
     abort_on_panic();
-    let (plan, wake) = (plan.clone(), wake.clone());
+    let (plan, halt, wake) = (plan.clone(), halt.clone(), halt.0.wake.clone());
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
         let edges = edges(worker.index());
         let rung = wake.register();
@@ -131,6 +131,10 @@ pub fn run(
                 wakers.source.activate();
             }
             worker.step_or_park(Some(patience));
+            // No epoch that is open then may close: a source that failed has not read all of it.
+            if halt.is_asked() && halt.failure().is_some() {
+                worker.installed_dataflows().into_iter().for_each(|dataflow| worker.drop_dataflow(dataflow));
+            }
         }
     })?;
     guards.join().into_iter().collect::<Result<Vec<()>, _>>().map(drop)

@@ -35,12 +35,12 @@ pub struct Reading {
     pub behind: Option<Timestamp>,
 }
 
-/// A source of nothing.
+/// Stands for a source that could not be made: it completes no epoch.
 pub struct Nothing;
 
 impl Source for Nothing {
     fn read(&mut self, _: &Tick) -> Reading {
-        Reading { is_complete: true, ..Reading::default() }
+        Reading::default()
     }
 }
 

@@ -5,6 +5,7 @@
 //! - [`lake`]: Parquet on object storage, in named cuts.
 //! - [`checkpoint`]: the state of the operators on object storage.
 //! - [`files`]: JSON lines, for replays.
+//! - [`failpoint`]: where tests let the process die.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -13,6 +14,7 @@ pub mod checkpoint;
 pub mod contract;
 pub mod cut;
 mod epoch_writer;
+pub mod failpoint;
 pub mod files;
 pub mod kafka;
 pub mod lake;

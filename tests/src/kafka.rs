@@ -8,9 +8,11 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
+use crate::oracle::Sent;
+use crate::play::{Batch, Play};
 use crate::stack::{PATIENCE, wait_for};
 
 /// A message as it was read.
@@ -55,6 +57,22 @@ pub fn add_partitions(brokers: &str, name: &str, partitions: usize) {
     created[0].as_ref().unwrap();
 }
 
+/// Removes records below `offset`, as retention does.
+pub fn delete_records(brokers: &str, topic: &str, partition: i32, offset: Offset) {
+    let mut below = TopicPartitionList::new();
+    below.add_partition_offset(topic, partition, offset).unwrap();
+    let deleted = admin(brokers, async |client, options| client.delete_records(&below, options).await);
+    deleted.elements()[0].error().unwrap();
+}
+
+/// Deletes a topic and waits until it is gone.
+pub fn delete_topic(brokers: &str, name: &str) {
+    let deleted = admin(brokers, async |client, options| client.delete_topics(&[name], options).await);
+    deleted[0].as_ref().unwrap();
+    let watch = Watch::new(brokers, "e2e-gone");
+    wait_for("the end of a topic", || (watch.partitions(name) == 0).then_some(()));
+}
+
 /// Produces in order, and knows when everything is acknowledged.
 pub struct Producer(ThreadedProducer<DefaultProducerContext>);
 
@@ -78,9 +96,40 @@ impl Producer {
         }
     }
 
+    /// The same with a record of play.
+    pub fn send_record(&self, topic: &str, record: &Sent) {
+        let Sent { partition, ingest, key, value, .. } = record;
+        self.send(topic, *partition, key, value, ingest / 1000);
+    }
+
     /// Waits until the broker has everything.
     pub fn flush(&self) {
         self.0.flush(PATIENCE).unwrap();
+    }
+}
+
+/// Produces batches of play, each in a transaction.
+pub fn send_in_transactions<'a>(brokers: &str, topic: &str, play: &Play, batches: impl Iterator<Item = &'a Batch>) {
+    let mut config = client(brokers);
+    config.set("transactional.id", topic).set("linger.ms", "2");
+    let producer: BaseProducer = config.create().unwrap();
+    producer.init_transactions(PATIENCE).unwrap();
+    let send = |record: &Sent, partition| {
+        let Sent { ingest, key, value, .. } = record;
+        let record = BaseRecord::to(topic).partition(partition).key(key).payload(value).timestamp(ingest / 1000);
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+    };
+    for Batch { first, count, is_after_abort } in batches {
+        let records = &play.sent[*first..first + count];
+        if *is_after_abort {
+            producer.begin_transaction().unwrap();
+            (0..play.partitions()).for_each(|partition| send(&records[0], partition));
+            producer.flush(PATIENCE).unwrap();
+            producer.abort_transaction(PATIENCE).unwrap();
+        }
+        producer.begin_transaction().unwrap();
+        records.iter().for_each(|record| send(record, record.partition));
+        producer.commit_transaction(PATIENCE).unwrap();
     }
 }
 
@@ -159,25 +208,31 @@ pub fn read_all(brokers: &str, topic: &str) -> Vec<Message> {
 }
 
 /// Looks at topics from outside.
-pub struct Watch(BaseConsumer);
+pub struct Watch {
+    all: BaseConsumer,
+    committed: BaseConsumer,
+}
 
 impl Watch {
     /// As a member of `group`, whose offsets it can tell.
     pub fn new(brokers: &str, group: &str) -> Self {
-        Watch(consumer(brokers, group, "read_uncommitted"))
+        let consumer = |isolation| consumer(brokers, group, isolation);
+        Watch { all: consumer("read_uncommitted"), committed: consumer("read_committed") }
     }
 
     /// How many partitions a topic has.
     pub fn partitions(&self, topic: &str) -> usize {
-        partitions(&self.0, topic).len()
+        partitions(&self.all, topic).len()
     }
 
     /// The end of a partition; 0 while there is no such topic.
     pub fn end(&self, topic: &str, partition: i32) -> i64 {
-        if partitions(&self.0, topic).is_empty() {
-            return 0;
-        }
-        self.0.fetch_watermarks(topic, partition, Duration::from_secs(10)).map_or(0, |(_, end)| end)
+        end(&self.all, topic, partition)
+    }
+
+    /// The end of what is decided of a partition: no open transaction lies below it.
+    pub fn decided_end(&self, topic: &str, partition: i32) -> i64 {
+        end(&self.committed, topic, partition)
     }
 
     /// The offsets that the group has committed, by partition; 0 where it has none.
@@ -186,10 +241,17 @@ impl Watch {
         for partition in 0..partitions {
             wanted.add_partition(topic, partition);
         }
-        let committed = self.0.committed_offsets(wanted, Duration::from_secs(10)).unwrap();
+        let committed = self.all.committed_offsets(wanted, Duration::from_secs(10)).unwrap();
         let offset = |partition| committed.find_partition(topic, partition).map(|found| found.offset());
         (0..partitions)
             .map(|partition| offset(partition).and_then(|offset| offset.to_raw()).unwrap_or(0).max(0))
             .collect()
     }
+}
+
+fn end(consumer: &BaseConsumer, topic: &str, partition: i32) -> i64 {
+    if partitions(consumer, topic).is_empty() {
+        return 0;
+    }
+    consumer.fetch_watermarks(topic, partition, Duration::from_secs(10)).map_or(0, |(_, end)| end)
 }

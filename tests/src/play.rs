@@ -19,7 +19,20 @@ pub struct Play {
     pub tally: Tally,
     /// Definition records: id and text.
     pub missions: Vec<(String, String)>,
+    /// Transactions in which the records are sent; absent: none.
+    pub batches: Option<Vec<Batch>>,
     config: GeneratorConfig,
+}
+
+/// Records that are sent in one transaction.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch {
+    /// Its first record.
+    pub first: usize,
+    /// How many.
+    pub count: usize,
+    /// Before it, a transaction with a record for each partition is given up.
+    pub is_after_abort: bool,
 }
 
 /// Play of nineteen hours that ended an hour ago, in four partitions, with all that goes wrong.
@@ -55,7 +68,31 @@ impl Play {
             }
         });
         let sent = sent.collect();
-        Play { sent, tally: generator.tally(), missions: missions(&config), config }
+        Play { sent, tally: generator.tally(), missions: missions(&config), batches: None, config }
+    }
+
+    /// The same play in transactions of `count` records, every other one after an aborted one. Markers, and what was
+    /// aborted, take offsets that no record has.
+    pub fn in_transactions(mut self, count: usize) -> Self {
+        let mut next = vec![0_i64; usize::try_from(self.config.partitions).expect("a few")];
+        let mut batches = Vec::new();
+        for (number, records) in self.sent.chunks_mut(count).enumerate() {
+            let batch = Batch { first: number * count, count: records.len(), is_after_abort: number % 2 == 1 };
+            if batch.is_after_abort {
+                next.iter_mut().for_each(|next| *next += 2);
+            }
+            for record in &mut *records {
+                let next = &mut next[usize::try_from(record.partition).expect("partitions count from 0")];
+                record.offset = *next;
+                *next += 1;
+            }
+            let is_in = |partition| records.iter().any(|record| record.partition == partition);
+            assert!((0..).take(next.len()).all(is_in), "a transaction has records for every partition");
+            next.iter_mut().for_each(|next| *next += 1);
+            batches.push(batch);
+        }
+        self.batches = Some(batches);
+        self
     }
 
     /// Timestamp of the definition records, in ms.

@@ -21,9 +21,25 @@ pub fn binary() -> PathBuf {
     path
 }
 
+/// Variables of the environment.
+pub type Variables<'a> = &'a [(&'a str, &'a str)];
+
 /// Runs `questline` to its end: exit code, standard output, standard error.
 pub fn questline<'a>(arguments: impl IntoIterator<Item = &'a str>) -> (i32, String, String) {
-    let output = Command::new(binary()).args(arguments).stdin(Stdio::null()).output().expect("it can be started");
+    questline_with(&[], arguments)
+}
+
+/// The same with `variables`.
+pub fn questline_with<'a>(
+    variables: Variables<'_>,
+    arguments: impl IntoIterator<Item = &'a str>,
+) -> (i32, String, String) {
+    let output = Command::new(binary())
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .expect("it can be started");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().expect("no signal ends it"), text(&output.stdout), text(&output.stderr))
 }
@@ -35,11 +51,12 @@ pub struct Questline {
 }
 
 impl Questline {
-    /// Starts `questline` with `arguments`; both of its outputs go to `log`.
-    pub fn start<'a>(arguments: impl IntoIterator<Item = &'a str>, log: &Path) -> Self {
+    /// Starts `questline` with `arguments` and `variables`; both of its outputs go to `log`.
+    pub fn start<'a>(arguments: impl IntoIterator<Item = &'a str>, variables: Variables<'_>, log: &Path) -> Self {
         let out = File::create(log).expect("a temporary file can be created");
         let child = Command::new(binary())
             .args(arguments)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(out.try_clone().expect("a file can be shared"))
             .stderr(out)
@@ -63,6 +80,11 @@ impl Questline {
         }
     }
 
+    /// It has ended, in whatever way.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("our own child").is_some()
+    }
+
     /// SIGKILL: it has no time for anything.
     pub fn kill(mut self) {
         self.assert_running();
@@ -82,6 +104,19 @@ impl Questline {
         let status = self.wait();
         assert!(status.success(), "{status}\n{}", self.log());
         asked.elapsed()
+    }
+
+    /// Waits until it ends by itself with exit code 1, and returns the last line: why.
+    ///
+    /// # Panics
+    /// When it ends in another way.
+    pub fn wait_for_error(mut self) -> String {
+        let status = self.wait();
+        let log = self.log();
+        assert_eq!(status.code(), Some(1), "{status}\n{log}");
+        let last = log.lines().last().unwrap_or_default();
+        assert!(last.starts_with("error: "), "{log}");
+        last.to_owned()
     }
 
     /// Waits until it ends by itself.

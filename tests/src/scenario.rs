@@ -8,9 +8,9 @@ use tempfile::TempDir;
 
 use crate::kafka::{self, Producer, Watch};
 use crate::lake::LakeReader;
-use crate::oracle::{Oracle, Sent};
+use crate::oracle::Oracle;
 use crate::play::Play;
-use crate::process::Questline;
+use crate::process::{Questline, Variables};
 use crate::stack::{Stack, unique, wait_for};
 
 /// See the module.
@@ -49,7 +49,8 @@ impl Scenario {
             stack,
         };
         kafka::create_topic(&scenario.stack.brokers, &scenario.topic("events"), partitions, "delete");
-        kafka::create_topic(&scenario.stack.brokers, &scenario.topic("missions"), 1, "compact");
+        // From a topic that is only compacted, the broker deletes no records on request.
+        kafka::create_topic(&scenario.stack.brokers, &scenario.topic("missions"), 1, "compact,delete");
         for (id, definition) in &scenario.play.missions {
             let at = scenario.play.start_ms();
             scenario.producer.send(&scenario.topic("missions"), 0, id, definition.as_bytes(), at);
@@ -118,11 +119,16 @@ allow_http = true
 
     /// Starts `questline run`.
     pub fn run(&self, workers: usize) -> Questline {
+        self.run_with(workers, &[])
+    }
+
+    /// The same with `variables`, which win over its configuration.
+    pub fn run_with(&self, workers: usize, variables: Variables<'_>) -> Questline {
         self.runs.set(self.runs.get() + 1);
         let log = self.folder.path().join(format!("run-{}.log", self.runs.get()));
         let (config, workers) = (self.config(), workers.to_string());
         let config = config.to_str().expect("temporary paths are UTF-8");
-        Questline::start(["run", "--config", config, "--workers", &workers], &log)
+        Questline::start(["run", "--config", config, "--workers", &workers], variables, &log)
     }
 
     /// Sends the next `count` records and waits until the broker has them; fewer at the end.
@@ -130,11 +136,16 @@ allow_http = true
         let fed = self.fed.get();
         let until = fed.saturating_add(count).min(self.play.sent.len());
         let topic = self.topic("events");
-        for record in &self.play.sent[fed..until] {
-            let Sent { partition, ingest, key, value, .. } = record;
-            self.producer.send(&topic, *partition, key, value, ingest / 1000);
+        match &self.play.batches {
+            None => {
+                self.play.sent[fed..until].iter().for_each(|record| self.producer.send_record(&topic, record));
+                self.producer.flush();
+            }
+            Some(batches) => {
+                let batches = batches.iter().filter(|batch| (fed..until).contains(&batch.first));
+                kafka::send_in_transactions(&self.stack.brokers, &topic, &self.play, batches);
+            }
         }
-        self.producer.flush();
         self.fed.set(until);
         for (partition, end) in (0..).zip(self.ends()).filter(|(_, end)| *end > 0) {
             assert_eq!(self.watch.end(&topic, partition), end, "every record has the offset that it should have");
@@ -151,6 +162,10 @@ allow_http = true
         let mut ends = vec![0; usize::try_from(self.play.partitions()).expect("a few")];
         for record in &self.play.sent[..self.fed.get()] {
             ends[usize::try_from(record.partition).expect("partitions count from 0")] = record.offset + 1;
+        }
+        if self.play.batches.is_some() {
+            // The marker of the last transaction.
+            ends.iter_mut().filter(|end| **end > 0).for_each(|end| *end += 1);
         }
         ends
     }

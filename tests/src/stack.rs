@@ -1,5 +1,7 @@
 //! The servers that `scripts/stack` starts, as the environment names them.
 
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -51,4 +53,48 @@ pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// A broker of its own, which may be killed; ended when dropped. S3 is that of all.
+pub struct OwnBroker {
+    /// Its address, with the S3 server of all.
+    pub stack: Stack,
+    folder: tempfile::TempDir,
+}
+
+impl OwnBroker {
+    /// A broker with further `settings`, `key=value`, beside the servers of `stack`.
+    pub fn start(stack: Stack, settings: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut arguments = vec!["up", "--no-s3", "--kafka-heap", "512m"];
+        arguments.extend(settings.iter().flat_map(|setting| ["--kafka-set", setting]));
+        let said = scripts_stack(folder.path(), &arguments);
+        let brokers = said.lines().find_map(|line| line.strip_prefix("export QUESTLINE_BROKERS='")?.strip_suffix('\''));
+        let stack = Stack { brokers: brokers.expect("it says where the broker is").to_owned(), ..stack };
+        OwnBroker { stack, folder }
+    }
+
+    /// Ends the broker at once.
+    pub fn kill(&self) {
+        scripts_stack(self.folder.path(), &["kafka-kill"]);
+    }
+
+    /// Starts it again, and waits until it answers.
+    pub fn restart(&self) {
+        scripts_stack(self.folder.path(), &["kafka-start"]);
+    }
+}
+
+impl Drop for OwnBroker {
+    fn drop(&mut self) {
+        scripts_stack(self.folder.path(), &["down"]);
+    }
+}
+
+fn scripts_stack(folder: &Path, arguments: &[&str]) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/stack");
+    let done = Command::new(script).args(arguments).arg("--dir").arg(folder.join("stack")).output();
+    let done = done.expect("scripts/stack can be started");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).expect("it writes UTF-8")
 }

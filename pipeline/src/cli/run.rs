@@ -20,6 +20,7 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn run(self) -> Result<(), Failure> {
         super::log("info");
+        sinks::failpoint::arm().map_err(|error| Failure::Invalid(vec![error]))?;
         let config = self.config.load()?;
         if config.kafka.is_none() {
             let shown = self.config.config.display();

@@ -89,6 +89,8 @@ impl Checker<'_, '_> {
         let missing = "is missing: write \"host:port\", several separated by commas";
         self.require(!kafka.brokers.trim().is_empty(), "kafka.brokers", missing);
         self.positive("kafka.startup_timeout", Some(kafka.startup_timeout));
+        let is_long_enough = kafka.transaction_timeout >= Duration::seconds(1);
+        self.require(is_long_enough, "kafka.transaction_timeout", "must be at least 1 second");
         self.at_least_one("kafka.topics.partitions", kafka.topics.partitions.into());
         self.at_least_one("kafka.topics.replication", kafka.topics.replication.unwrap_or(1).into());
         for key in ["bootstrap.servers", "metadata.broker.list"] {

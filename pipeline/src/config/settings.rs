@@ -83,6 +83,9 @@ pub struct KafkaConfig {
     pub properties: Properties,
     /// How long a start waits for the brokers before it gives up with exit 1. Default 60 s.
     pub startup_timeout: Duration,
+    /// How long brokers may be away with something to commit before the process has to end, and how long readers of
+    /// the outputs wait for a process that died and was not started again. Default 60 s.
+    pub transaction_timeout: Duration,
     /// Output topics.
     pub topics: TopicsConfig,
 }
@@ -93,6 +96,7 @@ impl Default for KafkaConfig {
             brokers: String::new(),
             properties: Properties::default(),
             startup_timeout: Duration::seconds(60),
+            transaction_timeout: Duration::seconds(60),
             topics: TopicsConfig::default(),
         }
     }

@@ -88,7 +88,7 @@ impl Replay {
 
         let shown = takings.clone();
         let flush = config.pipeline.reporting_interval.is_some();
-        engine::run(workers, &prepared.plan, &wake, move |worker| {
+        engine::run(workers, &prepared.plan, &halt, move |worker| {
             let (publish, shown) = (publish.clone(), shown.clone());
             Edges {
                 pacer: (worker == 0).then(|| feed.pacer(published.clone(), flush)),

@@ -8,6 +8,7 @@ use datasets::rows::EpochOutputs;
 use sinks::SinkError;
 use sinks::checkpoint::CheckpointHandle;
 use sinks::cut::Cut;
+use sinks::failpoint::{Failpoint, pass};
 use sinks::kafka::KafkaCommitter;
 use sinks::lake::LakeHandle;
 
@@ -118,6 +119,7 @@ impl CommitLoop {
         }
         // Nobody may be listening any more.
         let _ = self.committed.send(batch.into());
+        pass(Failpoint::AfterProgress);
         Ok(())
     }
 }

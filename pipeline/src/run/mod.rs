@@ -104,7 +104,7 @@ pub fn run(config: &Config, workers: usize, (wake, halt): (Wake, Halt)) -> Resul
     let keeping = Arc::new(keeping);
     let makers =
         Makers { assignment, pacing, lake: lake.clone(), publish, flow, hint, halt: halt.clone(), deadlines, keeping };
-    if let Err(error) = engine::run(workers, &prepared.plan, &wake, move |worker| makers.edges(worker)) {
+    if let Err(error) = engine::run(workers, &prepared.plan, &halt, move |worker| makers.edges(worker)) {
         halt.fail(error);
     }
 
@@ -146,6 +146,7 @@ pub fn committer_config(config: &Config, kafka: &KafkaConfig, run_id: &str) -> C
         progress: kafka.topics.progress(pipeline),
     };
     committer.partitions = i32::try_from(kafka.topics.partitions).unwrap_or(i32::MAX);
+    committer.transaction_timeout = kafka.transaction_timeout.into();
     committer.replication = kafka.topics.replication.map(|replicas| i32::try_from(replicas).unwrap_or(i32::MAX));
     committer
 }

@@ -116,6 +116,7 @@ impl KafkaSource {
             }
             let chunk = self.start.consumer.poll(EPOCH_RECORDS)?;
             if chunk.is_empty() {
+                self.check_reachable(recorded)?;
                 return Ok(Reading::default());
             }
             for record in chunk.records() {
@@ -164,6 +165,19 @@ impl KafkaSource {
         Some(key.0) == self.start.missions || progress.upper >= binding.upper || next.is_some()
     }
 
+    /// What an epoch read is still there, as far as the ends that were met tell: waiting for it would take what is
+    /// written later for it.
+    fn check_reachable(&self, recorded: &Recorded) -> Result<(), SourceError> {
+        for binding in recorded.bindings.iter().filter(|binding| !self.has_reached(binding)) {
+            let (topic, partition) = self.owns(binding).expect("others count as reached");
+            let end = self.partitions[&(topic, partition)].end;
+            if end.is_some_and(|end| end < binding.upper) {
+                self.start.consumer.check_reaches(Position { topic, partition, offset: binding.upper })?;
+            }
+        }
+        Ok(())
+    }
+
     fn owns(&self, binding: &Binding) -> Option<PartitionKey> {
         let key = (self.start.topics.id(&binding.topic)?, binding.partition);
         self.partitions.contains_key(&key).then_some(key)
@@ -180,9 +194,16 @@ impl KafkaSource {
         self.assign_allowed()?;
         let mut chunks: Vec<Rc<dyn operators::decode::Chunk>> = Vec::new();
         let mut moved = BTreeMap::new();
-        let ahead: Vec<OwnedRecord> = std::mem::take(&mut self.ahead).into_values().flatten().collect();
+        let ahead = std::mem::take(&mut self.ahead);
+        let ends: Vec<_> = ahead.keys().filter_map(|key| Some((*key, self.partitions.get(key)?.end?))).collect();
+        let ahead: Vec<OwnedRecord> = ahead.into_values().flatten().collect();
         for record in &ahead {
             self.advance(record.key(), record.offset, record.timestamp, &mut moved);
+        }
+        // Met while the log was followed, behind these records; nobody tells of them again.
+        for (key, end) in ends {
+            self.ends_at(key, end);
+            moved.insert(key, self.partitions[&key].upper);
         }
         if !ahead.is_empty() {
             chunks.push(Rc::new(StoredChunk(ahead)));
@@ -303,7 +324,8 @@ impl Source for KafkaSource {
         self.start.deadlines.behind(reading.as_ref().is_ok_and(|reading| reading.behind.is_some()));
         reading.unwrap_or_else(|error| {
             self.start.halt.fail(format!("cannot read on: {}", crate::chain(&error)));
-            Reading { is_complete: true, ..Reading::default() }
+            // Never complete: the lake would take what is missing for nothing.
+            Reading::default()
         })
     }
 }

@@ -71,10 +71,15 @@ pub type PartitionEnd = Position;
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum SourceError {
     #[error(
-        "{topic}-{partition}: offset {offset} is not there, the partition holds {low} to {high}: the records were \
-         deleted before they were read, or the topic was created anew"
+        "{topic}-{partition}: the first offset needed is {offset}, the first available is {low}, the end is {high}: \
+         records were deleted before they were read, or the topic was created anew"
     )]
     OffsetOutOfRange { topic: Arc<str>, partition: i32, offset: i64, low: i64, high: i64 },
+    #[error(
+        "{topic}-{partition}: the log of epochs has read up to offset {upper}, the end is {high}: the partition has lost \
+         records, or the topic was created anew"
+    )]
+    Shortened { topic: Arc<str>, partition: i32, upper: i64, high: i64 },
     #[error("{topic}-{partition}, offset {offset}: {detail}")]
     Partition { topic: Arc<str>, partition: i32, offset: i64, detail: String },
     #[error("topic {0} does not exist")]
@@ -174,6 +179,18 @@ impl KafkaConsumer {
             if taken == 0 || !chunk.is_empty() {
                 return Ok(chunk);
             }
+        }
+    }
+
+    /// An error if the partition ends below `position`, up to where it was read before. An end that a consumer met
+    /// does not tell that for sure: a new leader may not know yet how much is committed.
+    pub fn check_reaches(&self, position: Position) -> Result<(), SourceError> {
+        let Position { topic, partition, offset: upper } = position;
+        let topic = Arc::clone(self.topics.name(topic));
+        match self.client.fetch_watermarks(&topic, partition, Duration::from_secs(5)) {
+            Ok((_, high)) if high < upper => Err(SourceError::Shortened { topic, partition, upper, high }),
+            // Brokers that are away are no error here either.
+            _ => Ok(()),
         }
     }
 

@@ -110,7 +110,7 @@ impl Proof {
             }
         });
         let comparing = comparing.map_err(|error| format!("cannot start a thread: {error}"))?;
-        engine::run(workers, &prepared.plan, &wake, move |worker| feed.edges(worker))?;
+        engine::run(workers, &prepared.plan, &halt, move |worker| feed.edges(worker))?;
         let judged = comparing.join().map_err(|_| "the thread that compares panicked".to_owned())?;
         if let Some(failure) = halt.failure() {
             return Err(failure);

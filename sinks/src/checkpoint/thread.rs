@@ -16,6 +16,7 @@ use super::manifest::{Manifest, seq_of};
 use super::recovery::{Found, Recovered};
 use super::rounds::{Rounds, Sealed};
 use crate::SinkError;
+use crate::failpoint::{Failpoint, pass};
 use crate::kafka::Chain;
 use crate::lake::{LakeHandle, Place, output_bytes};
 
@@ -158,13 +159,16 @@ impl Thread {
         let len = bytes.len();
         let json = serde_json::to_vec(&manifest).expect("a manifest has only types that JSON has");
         let put = async {
+            pass(Failpoint::BeforeSegmentPut);
             self.place.put_new(&name, bytes.into()).await?;
+            pass(Failpoint::BeforeManifestPut);
             self.place.put_new(&manifest.name(), json.into()).await
         };
         if let Err(error) = self.runtime.block_on(put) {
             // Without a manifest nothing of it is ever used; the next start follows more of the log.
             return tracing::error!(error = %crate::chain(&error), "checkpoints end: one cannot be put");
         }
+        pass(Failpoint::AfterManifestPut);
         tracing::info!(
             checkpoint = manifest.seq,
             first = manifest.first,

@@ -12,9 +12,10 @@ use super::messages::{OutputTopics, activity_key, fitting, write_json};
 use super::producer::{Message, TransactionalProducer};
 use super::progress::{Chain, encode};
 use super::recovery::{self, RecoveredLog};
-use super::{CommitterConfig, Compression, TRANSACTIONAL_IDS, topics};
+use super::{CommitterConfig, Compression, TRANSACTIONAL_IDS, beginning, topics};
 use crate::cut::Cut;
 use crate::epoch_writer::{EpochWriter, SinkError};
+use crate::failpoint::{Failpoint, pass};
 
 /// Commits closed epochs, each with its record in the log of epochs. There is one in a pipeline,
 /// whatever the number of workers, and it has one thread to itself: a commit blocks.
@@ -44,7 +45,8 @@ struct Position {
 ///
 /// # Errors
 /// [`SinkError::Rejected`] when brokers cannot be reached within the startup timeout or refuse;
-/// [`SinkError::Conflict`] when the progress topic is not a log of this pipeline from its beginning.
+/// [`SinkError::Conflict`] when the progress topic is not a log of this pipeline from its beginning, or is empty
+/// while the output topics are not.
 pub fn open(config: &CommitterConfig) -> Result<(KafkaCommitter, RecoveredLog), SinkError> {
     let connection = &config.connection;
     let started = Instant::now();
@@ -56,6 +58,9 @@ pub fn open(config: &CommitterConfig) -> Result<(KafkaCommitter, RecoveredLog), 
     let producers = fence(connection, &config.pipeline, &settings)?;
     let fenced = started.elapsed();
     let log = recovery::read(config)?;
+    if log.upper == 0 {
+        beginning::check(config)?;
+    }
     tracing::info!(
         pipeline = config.pipeline,
         upper = log.upper,
@@ -155,10 +160,19 @@ impl KafkaCommitter {
         tracing::debug!(first = self.position.upper, last = last.epoch, "kafka: committing");
 
         let producer = &self.producers[self.next];
+        let records_cuts = !cuts.is_empty();
         producer.begin()?;
-        let sent = self.send(producer, fresh, cuts).and_then(|chains| producer.settle().map(|()| chains));
+        pass(Failpoint::BeforeProduce);
+        if records_cuts {
+            pass(Failpoint::BeforeCutRecord);
+        }
+        let sent = self.send(producer, fresh, cuts).inspect(|_| pass(Failpoint::AfterProduce));
+        let sent = sent.and_then(|chains| producer.settle().map(|()| chains));
         let committed = match sent {
-            Ok(chains) => producer.commit().map(|()| chains),
+            Ok(chains) => {
+                pass(Failpoint::BeforeCommit);
+                producer.commit().map(|()| chains)
+            }
             Err(error) => Err(producer.abort(error)),
         };
         // Also after a failure: an id whose markers are still being written is slow to begin again.
@@ -167,6 +181,10 @@ impl KafkaCommitter {
         let chains = committed?;
         let chain = chains.last().map_or(self.position.chain, |(_, chain)| *chain);
         self.position = Position { upper: last.epoch + 1, now: Some(last.now), chain };
+        pass(Failpoint::AfterCommit);
+        if records_cuts {
+            pass(Failpoint::AfterCutRecord);
+        }
         Ok(chains)
     }
 

@@ -16,6 +16,7 @@
 //!    one of them, so of the two only the owner of the first id commits anything, until it meets an
 //!    id of the other's.
 
+mod beginning;
 mod committer;
 mod connection;
 mod messages;

@@ -85,7 +85,11 @@ fn check_progress(
 
 /// How many partitions `topic` has; `None` when there is no such topic. A consumer's request for
 /// metadata creates no topic, an admin client's would.
-fn partitions(reader: &BaseConsumer<SharedContext>, topic: &str, timeout: Duration) -> KafkaResult<Option<usize>> {
+pub(super) fn partitions(
+    reader: &BaseConsumer<SharedContext>,
+    topic: &str,
+    timeout: Duration,
+) -> KafkaResult<Option<usize>> {
     let metadata = reader.fetch_metadata(Some(topic), timeout).inspect_err(|_| serve_events(reader))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     match found.map(|found| (found.error().map(RDKafkaErrorCode::from), found.partitions().len())) {

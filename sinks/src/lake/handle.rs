@@ -11,7 +11,7 @@ use datasets::{Epoch, EventBatch, Timestamp};
 use super::lanes::Resume;
 use super::store::Place;
 use super::thread::LakeThread;
-use super::{CutLimits, LakeConfig, LakeStart, LakeTotals};
+use super::{CutLimits, CutLog, LakeConfig, LakeStart, LakeTotals};
 use crate::checkpoint::LaneState;
 use crate::cut::Cut;
 use crate::{SinkError, chain};
@@ -24,7 +24,8 @@ impl Lake {
     ///
     /// # Errors
     /// [`SinkError::Rejected`] if the store is not usable or not reachable within
-    /// `config.start_timeout`; [`SinkError::Conflict`] if `start.resume` cannot be followed.
+    /// `config.start_timeout`; [`SinkError::Conflict`] if `start.resume` cannot be followed, or is not the log of
+    /// what is there.
     pub fn start(config: &LakeConfig, start: LakeStart) -> Result<LakeHandle, SinkError> {
         Self::start_at(Place::open(config)?, config, start)
     }
@@ -66,6 +67,14 @@ pub(super) fn spawn(
     // Only names along recorded cuts are asked for: the lake's past does not stay in memory.
     let replayed: HashSet<&Cut> = start.resume.iter().collect();
     let is_replayed = |name: &String| super::name::cut_of(name).is_some_and(|cut| replayed.contains(&cut));
+    if let CutLog::Recorded(_) = start.log {
+        let unrecorded = |name: &&String| {
+            super::name::cut_of(name).is_some_and(|cut| cut.last >= start.durable_below && !replayed.contains(&cut))
+        };
+        if let Some(name) = objects.iter().find(unrecorded) {
+            return Err(unknown_to_the_log(name));
+        }
+    }
     let present = objects.into_iter().filter(is_replayed).collect();
     let mut lanes = super::lanes::Lanes::new(start.lanes, start.names, &resume, present)?;
     shared.set_lanes(lanes.states(0).collect());
@@ -233,6 +242,15 @@ pub(crate) fn output_bytes(out: &EpochOutputs) -> usize {
         + out.dead_letters.iter().map(|row| raw(&row.raw) + raw(&row.raw_base64)).sum::<usize>()
         + size_of_val(out.dispositions.as_slice())
         + size_of_val(out.definitions.as_slice())
+}
+
+/// An object is put only after its cut was recorded, so the log that recorded this one is another.
+fn unknown_to_the_log(name: &str) -> SinkError {
+    SinkError::Conflict(format!(
+        "lake: {name} is there, but the log of epochs has recorded no such cut: the log was emptied, or restored from an \
+         earlier state, or another pipeline or a replay writes under the same root. Going on would write rows a second \
+         time. Restore the progress topic, or start anew under another pipeline name, with output topics and a lake of its own"
+    ))
 }
 
 fn gone() -> SinkError {

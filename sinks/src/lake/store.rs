@@ -16,6 +16,7 @@ use super::LakeConfig;
 use super::encode::{Footer, Object};
 use crate::SinkError;
 use crate::cut::Table;
+use crate::failpoint::{Failpoint, pass};
 
 /// A failing request is repeated after 100 ms, then twice as long each time, up to this.
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
@@ -23,7 +24,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(10);
 const LOG_PERIOD: Duration = Duration::from_secs(10);
 /// What is read of an object's end at first; nearly every footer is smaller.
 const FOOTER_GUESS: u64 = 64 << 10;
-/// A whole file travels in one request, which the client's default of 30 s may cut off.
+/// A whole file travels in one request, which the client's default of 30 s may cut off. `AWS_TIMEOUT` wins.
 const REQUEST_TIMEOUT: &str = "300 seconds";
 
 /// How to reach S3, where the environment's `AWS_*` variables do not say so.
@@ -139,9 +140,13 @@ impl Place {
         let path = self.path(&object.name);
         let payload = PutPayload::from(object.bytes.clone());
         let mut retry = Retry::new(format!("putting {path} to {}", self.name));
+        pass(Failpoint::BeforeCutPut);
         loop {
             let error = match self.store.put_opts(&path, payload.clone(), PutMode::Create.into()).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => {
+                    pass(Failpoint::AfterCutPut);
+                    return Ok(());
+                }
                 Err(object_store::Error::AlreadyExists { .. }) => match self.footer(&path).await {
                     Ok(Some(footer)) if footer == object.footer => return Ok(()),
                     Ok(found) => return Err(conflict(&path, &object.footer, found)),
@@ -224,7 +229,10 @@ impl Place {
 
 fn s3(url: &str, options: &S3Options) -> object_store::Result<object_store::aws::AmazonS3> {
     let timeout = AmazonS3ConfigKey::Client(ClientConfigKey::Timeout);
-    let mut builder = AmazonS3Builder::from_env().with_config(timeout, REQUEST_TIMEOUT).with_url(url);
+    let mut builder = AmazonS3Builder::from_env().with_url(url);
+    if std::env::var_os("AWS_TIMEOUT").is_none() {
+        builder = builder.with_config(timeout, REQUEST_TIMEOUT);
+    }
     if let Some(endpoint) = &options.endpoint {
         builder = builder.with_endpoint(endpoint);
     }

@@ -96,22 +96,15 @@ impl Epochs {
 }
 
 /// The row of each record, by partition and offset.
-struct Index(BTreeMap<i32, Vec<usize>>);
+struct Index(BTreeMap<(i32, i64), usize>);
 
 impl Index {
     fn new(sent: &[Sent]) -> Self {
-        let mut by_partition: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
-        for (index, record) in sent.iter().enumerate() {
-            let offsets = by_partition.entry(record.partition).or_default();
-            assert_eq!(usize::try_from(record.offset), Ok(offsets.len()), "offsets have no gaps");
-            offsets.push(index);
-        }
-        Index(by_partition)
+        Index((0..).zip(sent).map(|(index, record)| ((record.partition, record.offset), index)).collect())
     }
 
     fn of(&self, partition: i64, offset: i64) -> usize {
-        let partition = i32::try_from(partition).expect("a few");
-        self.0[&partition][usize::try_from(offset).expect("offsets count from 0")]
+        self.0[&(i32::try_from(partition).expect("a few"), offset)]
     }
 }
 

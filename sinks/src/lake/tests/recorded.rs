@@ -156,6 +156,38 @@ fn a_replay_that_ends_inside_a_cut_leaves_it_to_the_next() {
 }
 
 #[test]
+fn an_object_that_the_log_knows_nothing_of_stops_a_start() {
+    let store = memory();
+    let log = Mutex::new(Log::default());
+    let (lake, cuts) = start(&store, aged(20), &log.lock().unwrap());
+    (0..3).for_each(|epoch| deliver(&lake, epoch));
+    finish(&lake, &cuts, &log);
+    let resuming = |resume| {
+        let log = CutLog::Recorded(Box::new(|_| ()));
+        let start = LakeStart {
+            workers: 1,
+            lanes: 2,
+            names: names(),
+            resume,
+            durable_below: 0,
+            durable: Vec::new(),
+            replay_upper: 3,
+            log,
+        };
+        Lake::start_at(place(&store), &config(aged(20)), start).map(drop)
+    };
+    let recorded = log.lock().unwrap().cuts.clone();
+    assert!(resuming(recorded.clone()).is_ok());
+    for lost in [Vec::new(), recorded[1..].to_vec()] {
+        let refused = resuming(lost);
+        assert!(
+            matches!(&refused, Err(SinkError::Conflict(said)) if said.contains("recorded no such cut")),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
 fn a_cut_ahead_of_its_epochs_is_refused() {
     let cut = Cut { table: Table::Events, lane: 0, first: 0, last: 5, schema_version: 1 };
     let start = |lanes: u16, replay_upper| {

@@ -1,0 +1,147 @@
+//! Thirty deaths in a row under load: at any moment, and at every named place.
+
+use std::os::unix::process::ExitStatusExt;
+use std::time::{Duration, Instant};
+
+use questline_tests::compare;
+use questline_tests::dice::Dice;
+use questline_tests::load::Load;
+use questline_tests::play::{Play, recent};
+use questline_tests::process::{Questline, questline, questline_with};
+use questline_tests::scenario::Scenario;
+use questline_tests::stack::{Stack, wait_for};
+
+/// Cuts come often, so that a life need not wait for them.
+const CUTS: (&str, &str) = ("QUESTLINE__LAKE__MAX_FILE_AGE", "300ms");
+/// And checkpoints.
+const CHECKPOINTS: (&str, &str) = ("QUESTLINE__PIPELINE__CHECKPOINT_INTERVAL", "50ms");
+
+/// Every place, with the latest passing at which it may end a life here.
+const FAILPOINTS: [(&str, u64); 12] = [
+    ("before-produce", 9),
+    ("after-produce", 9),
+    ("before-commit", 9),
+    ("after-commit", 9),
+    ("after-progress", 9),
+    ("before-cut-record", 2),
+    ("after-cut-record", 2),
+    ("before-cut-put", 6),
+    ("after-cut-put", 6),
+    ("before-segment-put", 1),
+    ("before-manifest-put", 1),
+    ("after-manifest-put", 1),
+];
+
+/// Lives that a SIGKILL ends, beside two for each place.
+const KILLS: usize = 6;
+
+/// How a life ends.
+#[derive(Clone, Copy, Debug)]
+enum Death {
+    /// SIGKILL, once the log of epochs has grown by so much.
+    Killed { growth: i64 },
+    /// At the n-th passing of a place.
+    At { name: &'static str, passing: u64 },
+}
+
+/// One life, under the load of `share` records. Answers by how much it made the log grow, and whether it went on
+/// from a checkpoint.
+fn live(scenario: &Scenario, workers: usize, death: Death, share: usize) -> (i64, bool) {
+    let went_on = |run: &Questline| run.log().contains("checkpoint read");
+    match death {
+        Death::Killed { growth } => {
+            let mut run = scenario.run_with(workers, &[CUTS, CHECKPOINTS]);
+            let mut load = Load::new(scenario, share);
+            let grown = wait_for("the log of epochs to grow", || {
+                run.assert_running();
+                Some(load.go_on()).filter(|grown| *grown >= growth)
+            });
+            let went_on = went_on(&run);
+            run.kill();
+            (grown, went_on)
+        }
+        Death::At { name, passing } => {
+            let failpoint = format!("{name}:{passing}");
+            let mut run = scenario.run_with(workers, &[CUTS, CHECKPOINTS, ("QUESTLINE_FAILPOINT", &failpoint)]);
+            let mut load = Load::new(scenario, share);
+            let mut grown = 0;
+            wait_for(&format!("the end at {failpoint}"), || {
+                grown = load.go_on();
+                run.has_ended().then_some(())
+            });
+            assert_died_at(name, &mut run);
+            (grown, went_on(&run))
+        }
+    }
+}
+
+/// By the failpoint, and by nothing else.
+fn assert_died_at(name: &str, run: &mut Questline) {
+    const SIGABRT: i32 = 6;
+    let (status, log) = (run.wait(), run.log());
+    assert_eq!(status.signal(), Some(SIGABRT), "{status}\n{log}");
+    let place: String = name.split('-').map(|word| word[..1].to_uppercase() + &word[1..]).collect();
+    assert!(log.contains(&format!("failpoint {place}: the process ends here\n")), "{name}\n{log}");
+}
+
+#[test]
+fn thirty_deaths_lose_nothing_and_repeat_nothing() {
+    let Some(stack) = Stack::from_env() else { return };
+    let started = Instant::now();
+    let scenario = Scenario::new(stack, "kills", Play::new(recent(100_000, 11)));
+    let oracle = scenario.play.oracle();
+    let mut dice = Dice(20_260_601);
+    let twice = FAILPOINTS.iter().flat_map(|(name, latest)| [(name, 1), (name, *latest)]);
+    let at = twice.map(|(name, latest)| Death::At { name, passing: dice.between(latest.min(2), latest) });
+    let mut deaths: Vec<Death> = at.collect();
+    deaths.extend((0..KILLS).map(|_| Death::Killed { growth: i64::try_from(dice.between(1, 30)).expect("small") }));
+    dice.shuffle(&mut deaths);
+
+    let (mut grown, mut went_on) = (Vec::new(), 0);
+    for (life, death) in deaths.iter().enumerate() {
+        let share = scenario.left() / (deaths.len() + 1 - life);
+        // Part of it is there before the start, so that there is a backlog.
+        let backlog = share / dice.one_of(&[1, 2, 3, 4]);
+        scenario.feed(backlog);
+        let workers = [1, 2, 4][life % 3];
+        let since = Instant::now();
+        let (by, is_from_checkpoint) = live(&scenario, workers, *death, share - backlog);
+        grown.push(by);
+        went_on += usize::from(is_from_checkpoint);
+        println!("{death:?} on {workers} workers after {:.1?}, the log grew by {by}", since.elapsed());
+    }
+    let at_work = grown.iter().filter(|grown| **grown > 0).count();
+    assert!(at_work >= 20, "only {at_work} lives left something behind");
+    assert!(went_on >= 15, "only {went_on} lives went on from a checkpoint");
+    scenario.feed(usize::MAX);
+    let mut run = scenario.run(2);
+    scenario.await_outputs(&mut run, &oracle);
+    run.terminate();
+    println!("{}", compare::everything(&scenario, &oracle));
+    let elapsed = started.elapsed();
+    println!("{} deaths survived in {elapsed:.1?}, {went_on} lives went on from a checkpoint", deaths.len());
+    let config = scenario.config();
+    let config = config.to_str().expect("temporary paths are UTF-8");
+    let (code, said, wrong) = questline(["verify", "--config", config, "--complete"]);
+    assert_eq!(code, 0, "{said}{wrong}");
+    println!("{said}");
+
+    // A start that finds all done changes nothing, and ends at once when asked.
+    let mut run = scenario.run(4);
+    scenario.await_outputs(&mut run, &oracle);
+    let stopped = run.terminate();
+    assert!(stopped < Duration::from_secs(10), "an idle pipeline took {stopped:?} to end");
+    compare::everything(&scenario, &oracle);
+}
+
+#[test]
+fn an_unknown_failpoint_is_an_error_that_lists_those_there_are() {
+    for (value, expected) in [("nowhere:1", "nowhere"), ("before-commit", "before-commit:1"), ("", "``")] {
+        let (code, _, said) = questline_with(&[("QUESTLINE_FAILPOINT", value)], ["run", "--config", "none.toml"]);
+        assert_eq!(code, 2, "{said}");
+        let line = said.lines().last().expect("it says why");
+        assert!(line.starts_with("error: QUESTLINE_FAILPOINT: ") && line.contains(expected), "{said}");
+        let lists_all = FAILPOINTS.iter().all(|(name, _)| line.contains(&format!("`{name}`")));
+        assert_eq!(lists_all, value != "before-commit", "{said}");
+    }
+}
