@@ -3,6 +3,7 @@
 //! - `bare-loop`: consumes a topic and parses its payloads, and does nothing else.
 //! - `commits`: follows a pipeline's progress topic until everything is committed, and says when that was.
 //! - `core`: the stages of the core on events in memory, without a broker.
+//! - `state`: what it costs to write the state of many players and to read it again, without storage.
 //! - `prepare`: makes topics and definitions for live play.
 //! - `latency`: sends play at a steady rate, and measures how soon a completion is visible.
 
@@ -12,6 +13,7 @@ mod core;
 mod latency;
 mod prepare;
 mod reader;
+mod state;
 
 use std::process::ExitCode;
 
@@ -40,6 +42,8 @@ enum Helper {
     Core(core::Core),
     /// Makes topics and definitions for live play.
     Prepare(prepare::Prepare),
+    /// Writes and reads the state of many players, on one thread.
+    State(state::State),
     /// Measures event to completion.
     Latency(latency::Latency),
 }
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         Helper::Commits(helper) => helper.run(&brokers),
         Helper::Core(helper) => helper.run(),
         Helper::Prepare(helper) => helper.run(&brokers),
+        Helper::State(helper) => helper.run(),
         Helper::Latency(helper) => helper.run(&brokers),
     };
     match outcome {

@@ -1,0 +1,187 @@
+//! What it costs to write the state and to read it again: one bet of each player, then some more of a few, on one
+//! thread and without storage.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use datasets::hash::{KEY_GROUPS, KeyGroup};
+use datasets::mapping::Record;
+use datasets::state::{Keeper, Kept, Section};
+use datasets::{Epoch, EventBatch, Timestamp, TopicId};
+use operators::activity::DailyActivity;
+use operators::decode::{Chunk, Decoder};
+use operators::definitions::DefinitionRecord;
+use operators::players::{Clock, Players};
+use operators::snapshot::Restored;
+use pipeline::config::Config;
+use pipeline::dataflow::Plan;
+use pipeline::plan::{Purpose, prepare};
+use serde_json::json;
+
+use crate::Outcome;
+
+/// See the module.
+#[derive(Args)]
+pub struct State {
+    #[arg(long, default_value_t = 1_000_000)]
+    players: u64,
+    /// One in so many players changes between two checkpoints.
+    #[arg(long, default_value_t = 100)]
+    one_in: u64,
+    #[arg(long, default_value_t = 20)]
+    missions: u32,
+}
+
+/// Records of an epoch.
+const EPOCH: u64 = 8192;
+const START_MICROS: i64 = 1_780_400_000_000_000;
+
+/// Bets of the players of some numbers.
+struct Bets {
+    topic: TopicId,
+    players: Vec<u64>,
+    /// Offset of the first one.
+    first: u64,
+}
+
+impl Chunk for Bets {
+    fn for_each(&self, each: &mut dyn FnMut(&Record<'_>)) {
+        let timestamp = Timestamp::from_micros(START_MICROS);
+        for (player, offset) in self.players.iter().zip(self.first..) {
+            let value = format!(
+                r#"{{"event_name":"bet_placed","player_id":"player_{player}","transaction_id":"bet-{offset}","amount":"2.50","currency":"EUR","game_type":"slots","timestamp":"{timestamp}"}}"#
+            );
+            let key = format!("player_{player}");
+            each(&Record {
+                topic: self.topic,
+                partition: 0,
+                offset: i64::try_from(offset).unwrap_or(i64::MAX),
+                timestamp: Some(timestamp),
+                key: Some(key.as_bytes()),
+                headers: &(),
+                value: Some(value.as_bytes()),
+            });
+        }
+    }
+}
+
+struct Core {
+    players: Players,
+    activity: DailyActivity,
+}
+
+impl Core {
+    fn new(plan: &Plan) -> Self {
+        Core {
+            players: Players::new(plan.players.clone(), plan.decode.topics.clone(), true),
+            activity: DailyActivity::new(plan.activity.clone(), plan.reporting),
+        }
+    }
+
+    fn close(&mut self, batches: &[Arc<EventBatch>], definitions: &mut Vec<DefinitionRecord>) {
+        let now = Timestamp::from_micros(START_MICROS);
+        let changes = self.players.close(Clock { now, newest: now, is_last: false }, definitions, batches);
+        definitions.clear();
+        let postings: Vec<_> = changes.postings.into_iter().map(|(posting, diff)| (posting, (), diff)).collect();
+        self.activity.update(&postings);
+        self.activity.report(now, true);
+    }
+
+    /// Writes every group, as one round does.
+    fn write(&mut self, epoch: Epoch) -> Round {
+        let mut round = Round::default();
+        for group in (0..KEY_GROUPS).map(KeyGroup) {
+            let begun = Instant::now();
+            let sections = [self.players.write(group, epoch), self.activity.write(group, epoch)];
+            let took = begun.elapsed();
+            round.all += took;
+            round.longest = round.longest.max(took);
+            round.sections.extend(sections.into_iter().flatten());
+        }
+        round
+    }
+}
+
+#[derive(Default)]
+struct Round {
+    sections: Vec<Section>,
+    all: Duration,
+    longest: Duration,
+}
+
+impl Round {
+    fn figures(&self) -> Result<serde_json::Value, Box<dyn std::error::Error>> {
+        let bytes: usize = self.sections.iter().map(|section| section.bytes.len()).sum();
+        let packed = self.sections.iter().map(|section| zstd::bulk::compress(&section.bytes, 1).map(|one| one.len()));
+        Ok(json!({
+            "bytes": bytes,
+            "bytes_stored": packed.sum::<Result<usize, _>>()?,
+            "seconds": self.all.as_secs_f64(),
+            "longest_group_ms": self.longest.as_secs_f64() * 1e3,
+        }))
+    }
+}
+
+impl State {
+    /// Writes all state, then what changed, and reads both again.
+    pub fn run(&self) -> Outcome {
+        let config = Config::parse("[pipeline]\nname = \"state\"\n", "state.toml", Path::new(""), [])
+            .map_err(|errors| errors.to_string())?;
+        let prepared = prepare(&config, 1, Purpose::Run)?;
+        let mut decoder = Decoder::new(prepared.plan.decode.clone());
+        let mut core = Core::new(&prepared.plan);
+        let generator = datasets::generator::GeneratorConfig {
+            missions: self.missions,
+            ..datasets::generator::GeneratorConfig::default()
+        };
+        let definitions = crate::core::definitions(&generator, prepared.missions);
+        let mut to_come = definitions.clone();
+        let (mut epoch, mut offset): (Epoch, u64) = (0, 0);
+        let mut play = |core: &mut Core, players: &mut dyn Iterator<Item = u64>| {
+            loop {
+                let players: Vec<u64> = players.take(usize::try_from(EPOCH).unwrap_or(1)).collect();
+                if players.is_empty() {
+                    return epoch;
+                }
+                let count = u64::try_from(players.len()).unwrap_or(0);
+                decoder.decode(&Bets { topic: prepared.first, players, first: offset });
+                offset += count;
+                core.close(&decoder.take().0, &mut to_come);
+                epoch += 1;
+            }
+        };
+        let written = play(&mut core, &mut (0..self.players)).saturating_sub(1);
+        let first = core.write(written);
+        let step = usize::try_from(self.one_in)?;
+        let written = play(&mut core, &mut (0..self.players).step_by(step)).saturating_sub(1);
+        let second = core.write(written);
+        let (all, changes) = (first.figures()?, second.figures()?);
+
+        let begun = Instant::now();
+        let mut restored = Core::new(&prepared.plan);
+        let mut parts: std::collections::BTreeMap<(Keeper, KeyGroup), Kept> = std::collections::BTreeMap::new();
+        for section in first.sections.into_iter().chain(second.sections) {
+            let kept = parts.entry((section.part.keeper, section.part.group));
+            let kept = kept.or_insert_with(|| Kept { epoch: section.epoch, sections: Vec::new() });
+            kept.epoch = section.epoch;
+            kept.sections.push(section.bytes);
+        }
+        let state = Restored {
+            definitions: definitions.into_iter().map(|record| (0, record)).collect(),
+            now: None,
+            parts: parts.into_iter().map(|((keeper, group), kept)| (keeper, group, kept)).collect(),
+        };
+        restored.players.restore(&state);
+        restored.activity.restore(&state);
+        restored.players.wake(u64::MAX);
+        restored.activity.wake(u64::MAX);
+        Ok(json!({
+            "players": self.players,
+            "all": all,
+            "changes": changes,
+            "restore_seconds": begun.elapsed().as_secs_f64(),
+        }))
+    }
+}
