@@ -122,11 +122,6 @@ impl Progress {
         history.window_end(self.recurring_end())
     }
 
-    /// The last ingest time at which an event may move this (DOMAIN §3, `lateness`); `None`: any.
-    pub fn moves_until(&self, history: &MissionHistory) -> Option<Timestamp> {
-        history.moves_until(self.recurring_end())
-    }
-
     /// A contribution counts from now on, or no more. `sequence` has it already, or no more.
     pub fn shift(&mut self, counted: &Counted, shift: Shift, history: &MissionHistory, sequence: &dyn Sequence) {
         let mission = &history.version(self.judged_by()).mission;

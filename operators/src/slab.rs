@@ -107,14 +107,22 @@ impl<T> Slab<T> {
         self.chunks[chunk].values[index].as_mut()
     }
 
-    /// All values, which count as changed.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        for chunk in 0..self.chunks.len() {
-            for index in 0..self.chunks[chunk].values.len() {
-                self.mark(chunk, index);
+    /// The values that are `wanted`, which count as changed.
+    pub(crate) fn iter_mut_where(&mut self, wanted: impl Fn(&T) -> bool) -> impl Iterator<Item = &mut T> {
+        let is_wanted = move |value: &Option<T>| value.as_ref().is_some_and(&wanted);
+        let changed = &mut self.changed;
+        (0..).zip(&mut self.chunks).flat_map(move |(number, Chunk { values, changed: marks })| {
+            let mut found = 0;
+            for (index, value) in values.iter().enumerate() {
+                found |= u32::from(is_wanted(value)) << index;
             }
-        }
-        self.chunks.iter_mut().flat_map(|chunk| &mut chunk.values).flatten()
+            if *marks == 0 && found != 0 {
+                changed.push(number);
+            }
+            *marks |= found;
+            let found = values.iter_mut().enumerate().filter(move |(index, _)| found & 1 << index != 0);
+            found.filter_map(|(_, value)| value.as_mut())
+        })
     }
 
     /// All values.

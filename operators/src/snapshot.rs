@@ -40,6 +40,8 @@ pub struct Restored {
     pub definitions: Vec<(Epoch, DefinitionRecord)>,
     /// The last reading of the clock.
     pub now: Option<Timestamp>,
+    /// The least of that and the highest ingest time.
+    pub oldest_to_come: Option<Timestamp>,
     /// The worker's parts.
     pub parts: Vec<(Keeper, KeyGroup, Kept)>,
 }
@@ -73,7 +75,7 @@ impl State {
 }
 
 /// At least one in so many chunks is written each time, changed or not: so long does a cycle last at most.
-const SLOWEST: usize = 256;
+const SLOWEST: usize = 64;
 
 /// How far writing has come in the chunks of a part's tables, one table behind the other.
 #[derive(Clone, Copy, Debug, Default)]
@@ -134,8 +136,8 @@ mod tests {
     #[test]
     fn without_changes_it_goes_on_slowly() {
         let mut round = Round::default();
-        assert_eq!(round.next([1000, 0], 0), ([0..4, 0..0], true));
-        assert_eq!(round.next([1000, 0], 1), ([4..8, 0..0], false));
+        assert_eq!(round.next([1000, 0], 0), ([0..16, 0..0], true));
+        assert_eq!(round.next([1000, 0], 1), ([16..32, 0..0], false));
         assert_eq!(Round::default().next([0, 0], 0), ([0..0, 0..0], true));
     }
 }

@@ -198,10 +198,20 @@ impl MissionHistory {
         self.window_end(recurring_end).map(|end| end.plus_micros(lateness))
     }
 
-    /// The same of the windows that start at `window`: the last one's, where versions give them different ends.
-    pub fn moves_until_of(&self, window: Timestamp) -> Option<Timestamp> {
+    /// The last ingest time at which an event may have moved a window by any version so far; `None`: any. Never earlier
+    /// than it was, so what is kept until then does not depend on when one looked.
+    pub fn kept_until(&self, recurring_end: Option<Timestamp>) -> Option<Timestamp> {
+        let until = self.0.iter().map(|version| {
+            let end = recurring_end.or(version.mission.end)?;
+            Some(end.plus_micros(version.mission.lateness_micros))
+        });
+        until.max_by_key(|until| until.unwrap_or(Timestamp::MAX)).flatten()
+    }
+
+    /// The same of the windows that start at `window`, whichever ends versions give them.
+    pub fn kept_until_of(&self, window: Timestamp) -> Option<Timestamp> {
         let times = (0..self.0.len()).filter_map(|version| self.times_of(version, window));
-        let until = times.map(|(_, end)| self.moves_until(end));
+        let until = times.map(|(_, end)| self.kept_until(end));
         until.max_by_key(|until| until.unwrap_or(Timestamp::MAX)).flatten()
     }
 }

@@ -16,6 +16,9 @@ use super::{Effect, FastMap, Ledger, LedgerRules};
 /// Reversals of reversals are followed this deep; a longer chain is no accounting, and never matches.
 const MAX_DEPTH: u8 = 16;
 
+/// Changes that are told one by one, at least.
+const MAX_CHANGED: usize = 1024;
+
 /// What became of a reversal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reversal {
@@ -87,8 +90,12 @@ pub(super) struct Reference {
 
 impl References {
     fn mark(&mut self, reference: Identity) {
-        if let Changed::Some(changed) = &mut self.changed {
+        let Changed::Some(changed) = &mut self.changed else { return };
+        if changed.len() < self.by_reference.len().max(MAX_CHANGED) {
             changed.push(reference);
+        } else {
+            // Nobody writes them, or they have changed many times each.
+            self.changed = Changed::All;
         }
     }
 

@@ -24,9 +24,10 @@ pub(crate) struct WrittenLedger<'a> {
     plain: Vec<&'a (Identity, Plain)>,
     full: Vec<&'a (Identity, Transaction)>,
     are_all_references: bool,
-    references: Vec<(Identity, &'a SmallVec<[Reference; 1]>)>,
+    references: Vec<(Identity, &'a [Reference])>,
     waiting: &'a BTreeMap<(Timestamp, Identity), Waiting>,
     set_aside: &'a FastMap<Identity, Vec<Identity>>,
+    overdue: Vec<Identity>,
 }
 
 /// What a section says of a ledger, as it is read again.
@@ -39,6 +40,8 @@ pub(crate) struct LedgerSection {
     references: Vec<(Identity, SmallVec<[Reference; 1]>)>,
     waiting: BTreeMap<(Timestamp, Identity), Waiting>,
     set_aside: FastMap<Identity, Vec<Identity>>,
+    /// Transactions that were due to be forgotten when they came, and are not until the next hour.
+    overdue: Vec<Identity>,
 }
 
 impl Ledger {
@@ -53,17 +56,24 @@ impl Ledger {
     }
 
     /// What has changed since the last time, and the chunks `round`; all references where a cycle begins.
-    pub(crate) fn write(&mut self, [plain, full]: Chunks<Range<usize>>, begins_cycle: bool) -> WrittenLedger<'_> {
-        let Ledger { transactions, reversals, set_aside, .. } = self;
+    /// The ledger has been swept up to the hour `swept`.
+    pub(crate) fn write(
+        &mut self,
+        [plain, full]: Chunks<Range<usize>>,
+        begins_cycle: bool,
+        swept: i64,
+    ) -> WrittenLedger<'_> {
+        let Ledger { transactions, reversals, set_aside, expiry } = self;
         let by_reference = &reversals.by_reference;
         let (are_all_references, references) = match std::mem::take(&mut reversals.changed) {
             Changed::Some(mut changed) if !begins_cycle => {
                 changed.sort_unstable();
                 changed.dedup();
-                let known = changed.into_iter().filter_map(|id| Some((id, by_reference.get(&id)?)));
-                (false, known.collect())
+                // Of an id that is gone, an older section may tell more.
+                let known = |id| by_reference.get(&id).map_or(&[][..], SmallVec::as_slice);
+                (false, changed.into_iter().map(|id| (id, known(id))).collect())
             }
-            _ => (true, by_reference.iter().map(|(id, references)| (*id, references)).collect()),
+            _ => (true, by_reference.iter().map(|(id, references)| (*id, references.as_slice())).collect()),
         };
         WrittenLedger {
             plain: transactions.plain.take_changed(plain).collect(),
@@ -72,12 +82,13 @@ impl Ledger {
             references,
             waiting: &reversals.waiting,
             set_aside,
+            overdue: expiry.range(..swept).flat_map(|(_, keys)| keys).copied().collect(),
         }
     }
 
-    /// Takes what a section says; sections come from the oldest to the newest.
-    pub(crate) fn read(&mut self, section: LedgerSection, markets: &mut Markets) {
-        let LedgerSection { plain, full, are_all_references, references, waiting, set_aside } = section;
+    /// Takes what a section says; sections come from the oldest to the newest. Answers what was overdue then.
+    pub(crate) fn read(&mut self, section: LedgerSection, markets: &mut Markets) -> Vec<Identity> {
+        let LedgerSection { plain, full, are_all_references, references, waiting, set_aside, overdue } = section;
         for (key, mut plain) in plain {
             self.transactions.remove(key);
             plain.market = plain.market.map(|market| markets.intern(&market.game_type, &market.currency));
@@ -95,14 +106,26 @@ impl Ledger {
         }
         self.reversals.by_reference.extend(references);
         (self.reversals.waiting, self.set_aside) = (waiting, set_aside);
+        overdue
     }
 
-    /// After the last section: what was not written, as of the hour up to which had been forgotten.
-    pub(crate) fn complete(&mut self, swept: i64, rules: &LedgerRules) {
+    /// After the last section: what was not written, as of the hour up to which had been forgotten, but for what was
+    /// `overdue`.
+    pub(crate) fn complete(&mut self, swept: i64, overdue: &[Identity], rules: &LedgerRules) {
+        let spared: FastMap<Identity, ()> = overdue.iter().map(|key| (*key, ())).collect();
+        let mut late = Vec::new();
         for (key, ingest_time) in self.transactions.ingest_times() {
-            self.expiry.entry(rules.forget_hour(ingest_time)).or_default().push(key);
+            let hour = rules.forget_hour(ingest_time);
+            if spared.contains_key(&key) {
+                late.push((hour, key));
+            } else {
+                self.expiry.entry(hour).or_default().push(key);
+            }
         }
         self.forget_due(swept, rules);
+        for (hour, key) in late {
+            self.expiry.entry(hour).or_default().push(key);
+        }
         self.reversals.forget(&self.transactions);
         self.transactions.plain.settle();
         self.transactions.full.settle();

@@ -145,7 +145,7 @@ impl Players {
             self.reporter.dispose(event, DispositionKind::Held, changes);
         }
         for (key, end) in begun {
-            if let Some(until) = self.definitions.history(key.slot).moves_until(end) {
+            if let Some(until) = self.definitions.history(key.slot).kept_until(end) {
                 let closing = Closing { group: event.key_group(), player: id.clone(), key };
                 self.closing.entry(closing_hour(until)).or_default().push(closing);
             }
@@ -251,7 +251,11 @@ impl Players {
         if !version.is_active() {
             return;
         }
-        let players = self.groups.iter_mut().flat_map(|group| group.players.iter_mut());
+        let definitions = &self.definitions;
+        let players = self
+            .groups
+            .iter_mut()
+            .flat_map(|group| group.players.iter_mut_where(|player| player.occurrences.has(slot, definitions)));
         for (id, player) in players {
             player.settle(&self.definitions);
             let Player { occurrences, tracks } = player;
@@ -290,7 +294,7 @@ impl Players {
 
     /// Gives back the memory of what no record can touch that is ingested at `oldest` or later.
     fn sweep(&mut self, oldest: Timestamp) {
-        let hour = oldest.micros().div_euclid(HOUR);
+        let hour = hour_of(oldest);
         if hour <= self.swept {
             return;
         }
@@ -304,21 +308,24 @@ impl Players {
             let players = &mut self.groups[group.index()].players;
             let Some(place) = players.find(player_hash(player), player) else { continue };
             let (_, player) = players.get_mut(place);
-            // An edit may have moved the end since.
-            let progress = player.occurrences.get(*key);
-            let moves_until = progress.and_then(|progress| progress.moves_until(self.definitions.history(key.slot)));
-            match moves_until.map(closing_hour) {
+            // A later version may need it for longer.
+            match player.kept_until(*key, self.definitions.history(key.slot)).map(closing_hour) {
                 Some(due) if due >= hour => self.closing.entry(due).or_default().push(closing),
-                None if progress.is_some() => {}
-                _ => player.forget(*key, &self.definitions),
+                Some(_) => player.forget(*key, &self.definitions),
+                None => {}
             }
         }
     }
 }
 
+/// The hour of a time.
+pub(super) fn hour_of(time: Timestamp) -> i64 {
+    time.micros().div_euclid(HOUR)
+}
+
 /// The hour after which progress can be dropped that moves until then.
 pub(super) fn closing_hour(moves_until: Timestamp) -> i64 {
-    moves_until.plus_micros(GRACE).micros().div_euclid(HOUR)
+    hour_of(moves_until.plus_micros(GRACE))
 }
 
 /// An event on its way through the core.

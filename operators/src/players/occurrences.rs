@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Player;
 use super::tracks::Track;
-use crate::definitions::{ClassId, Definitions, MissionSlot};
+use crate::definitions::{ClassId, Definitions, MissionHistory, MissionSlot};
 use crate::progress::Progress;
 
 /// A mission and the start of its window.
@@ -92,6 +92,11 @@ impl Occurrences {
         self.keys[of.clone()].iter().copied().zip(&mut self.progress[of])
     }
 
+    /// There is one of this mission.
+    pub(super) fn has(&self, slot: MissionSlot, definitions: &Definitions) -> bool {
+        !self.of(slot, definitions).is_empty()
+    }
+
     fn of(&self, slot: MissionSlot, definitions: &Definitions) -> std::ops::Range<usize> {
         let first = OccurrenceKey::new(slot, Timestamp::MIN, definitions);
         let last = OccurrenceKey { window: Timestamp::MAX, ..first };
@@ -100,6 +105,14 @@ impl Occurrences {
 }
 
 impl Player {
+    /// Until when what is known of an occurrence may be needed; `None`: for ever.
+    pub(super) fn kept_until(&self, key: OccurrenceKey, history: &MissionHistory) -> Option<Timestamp> {
+        match self.occurrences.get(key) {
+            Some(progress) => history.kept_until(progress.recurring_end()),
+            None => history.kept_until_of(key.window),
+        }
+    }
+
     /// Forgets an occurrence that nothing can move any more, and what was only kept for it.
     pub(super) fn forget(&mut self, key: OccurrenceKey, definitions: &Definitions) {
         // A tally is of occurrences that are there.

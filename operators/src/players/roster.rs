@@ -63,9 +63,13 @@ impl Roster {
         (id, player)
     }
 
-    /// All players.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&Arc<str>, &mut Player)> {
-        self.members.iter_mut().map(|Member { id, player }| (&*id, player))
+    /// The players that are `wanted`.
+    pub(super) fn iter_mut_where(
+        &mut self,
+        wanted: impl Fn(&Player) -> bool,
+    ) -> impl Iterator<Item = (&Arc<str>, &mut Player)> {
+        let members = self.members.iter_mut_where(move |member| wanted(&member.player));
+        members.map(|Member { id, player }| (&*id, player))
     }
 
     /// Takes a player as it was written, in the place of what is known.

@@ -7,7 +7,7 @@ use datasets::hash::KeyGroup;
 use datasets::state::{Keeper, Part, Section};
 use serde::{Deserialize, Serialize};
 
-use super::close::closing_hour;
+use super::close::{closing_hour, hour_of};
 use super::roster::Member;
 use super::{Closing, Group, Players};
 use crate::ledger::{LedgerSection, WrittenLedger};
@@ -67,7 +67,7 @@ impl Players {
         let written = WrittenGroup {
             swept,
             members: players.members.take_changed(members).collect(),
-            ledger: ledger.write([plain, full], begins_cycle),
+            ledger: ledger.write([plain, full], begins_cycle, swept),
         };
         let bytes = postcard::to_allocvec(&written).expect("state has only types that postcard writes");
         Some(Section { part: Part { keeper: Keeper::Players, group }, epoch, begins_cycle, bytes })
@@ -80,17 +80,19 @@ impl Players {
             // What is defined in one epoch can share classes, so the numbers of classes depend on it.
             self.definitions.index();
         }
+        // As if the epochs before had been closed here.
+        self.swept = state.oldest_to_come.map_or(i64::MIN, hour_of);
         for (group, kept) in state.of(Keeper::Players) {
             let mut restored = Group::default();
-            let mut swept = i64::MIN;
+            let (mut swept, mut overdue) = (i64::MIN, Vec::new());
             for bytes in &kept.sections {
                 let section: GroupSection = postcard::from_bytes(bytes).expect(snapshot::READABLE);
                 swept = section.swept;
                 section.members.into_iter().for_each(|member| restored.players.restore(member));
-                restored.ledger.read(section.ledger, &mut self.markets);
+                overdue = restored.ledger.read(section.ledger, &mut self.markets);
             }
             restored.players.members.settle();
-            restored.ledger.complete(swept, &self.rules.ledger);
+            restored.ledger.complete(swept, &overdue, &self.rules.ledger);
             self.restored.0.insert(group, Asleep { epoch: kept.epoch, group: restored });
         }
     }
@@ -104,11 +106,7 @@ impl Players {
             for (id, player) in group.players.iter() {
                 for key in player.occurrences.keys().chain(player.tracks.overridden()) {
                     let history = self.definitions.history(key.slot);
-                    let until = match player.occurrences.get(key) {
-                        Some(progress) => progress.moves_until(history),
-                        None => history.moves_until_of(key.window),
-                    };
-                    if let Some(until) = until {
+                    if let Some(until) = player.kept_until(key, history) {
                         let closing = Closing { group: number, player: id.clone(), key };
                         self.closing.entry(closing_hour(until)).or_default().push(closing);
                     }

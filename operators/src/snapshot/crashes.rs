@@ -1,16 +1,21 @@
 //! State that is written as it goes, and read again after a crash, is the state.
 
+use datasets::Timestamp;
 use datasets::hash::KeyGroup;
 use datasets::state::{Part, Section};
 
+use crate::activity::Reporting;
+use crate::definitions::DefinitionRecord;
 use crate::testing::{
-    Archived, Arrival, Cluster, EpochInput, Out, Rng, cut, definitions, groups, interleave, random_script,
+    Archived, Arrival, Cluster, EpochInput, Out, Rng, at, cut, definitions, groups, interleave, random_script, record,
 };
 
 /// `arrivals` as epochs, with each definition before the first event of its time.
-fn epochs(arrivals: Vec<Arrival>, lateness_days: i64) -> Vec<EpochInput> {
-    let mut waiting = definitions(lateness_days);
-    let epochs = arrivals.into_iter().map(|arrival| {
+fn epochs(arrivals: Vec<Arrival>, mut waiting: Vec<DefinitionRecord>) -> Vec<EpochInput> {
+    waiting.sort_by_key(|record| record.ingest_time);
+    let epochs = arrivals.into_iter().map(|mut arrival| {
+        // The clock of a pipeline begins in 1970.
+        arrival.now = arrival.now.max(Timestamp::default());
         let latest = arrival.inputs.iter().map(|input| input.event_time).max();
         let due = waiting.iter().take_while(|record| Some(record.ingest_time) <= latest).count();
         EpochInput { definitions: waiting.drain(..due).collect(), arrival }
@@ -18,21 +23,42 @@ fn epochs(arrivals: Vec<Arrival>, lateness_days: i64) -> Vec<EpochInput> {
     epochs.collect()
 }
 
+/// A mission whose end and lateness are edited back and forth, so that what is kept of it is nearly forgotten.
+fn edits(rng: &mut Rng) -> Vec<DefinitionRecord> {
+    let versions = (0..6).map(|version: i64| {
+        let hours = version * 100 + rng.below(60);
+        let end = match rng.below(3) {
+            0 => String::new(),
+            _ => format!(r#""end":"{}","#, at(hours + rng.below(48))),
+        };
+        let lateness = rng.below(3);
+        let target = rng.pick(&["3", "5"]);
+        let text = format!(
+            r#"{{"mission_id":"z-edited","version":{version},"name":"z","status":"active","start":"{}",{end}"lateness":"P{lateness}D",
+                "stages":[{{"on":["bet_placed"],"measure":{{"kind":"count"}},"target":"{target}"}}]}}"#,
+            at(-240)
+        );
+        record("z-edited", Some(text), hours, 5_000 + version)
+    });
+    versions.collect()
+}
+
 /// What `log` puts out when nothing happens to it.
-fn straight(log: &[EpochInput]) -> Vec<Out> {
-    let mut cluster = Cluster::restore(1, &mut Archived::new(), &[]);
+fn straight(log: &[EpochInput], reporting: Reporting) -> Vec<Out> {
+    let mut cluster = Cluster::restore(1, &mut Archived::new(), &[], reporting);
     log.iter().map(|epoch| cluster.close(epoch)).collect()
 }
 
 /// Runs `log` with crashes, and compares what every epoch puts out that no restored state knows. Answers how
 /// many lives went on from what was written.
-fn compare(rng: &mut Rng, log: &[EpochInput], expected: &[Out], name: &str) -> usize {
+fn compare(rng: &mut Rng, log: &[EpochInput], reporting: Reporting, name: &str) -> usize {
+    let expected = straight(log, reporting);
     let mut archived = Archived::new();
     let mut lives = 0;
     let mut reached = 0;
     while reached < log.len() {
         let workers = rng.pick(&[1, 2, 4]);
-        let mut cluster = Cluster::restore(workers, &mut archived, log);
+        let mut cluster = Cluster::restore(workers, &mut archived, log, reporting);
         lives += usize::from(cluster.next() > 0);
         let known = archived.values().filter_map(|written| written.sections.last()).map(|section| section.epoch).max();
         let known = known.filter(|_| cluster.next() > 0);
@@ -76,9 +102,10 @@ fn a_crash_changes_nothing() {
         let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
         let longest = rng.pick(&[1, 4, 12]);
         let lateness_days = rng.pick(&[1, 60]);
-        let log = epochs(cut(&mut rng, &script, longest), lateness_days);
-        let expected = straight(&log);
-        lives += compare(&mut rng, &log, &expected, &format!("seed {seed}"));
+        let missions = definitions(lateness_days).into_iter().chain(edits(&mut rng)).collect();
+        let log = epochs(cut(&mut rng, &script, longest), missions);
+        let reporting = rng.pick(&[Reporting::EveryEpoch, Reporting::Interval(90 * 60_000_000)]);
+        lives += compare(&mut rng, &log, reporting, &format!("seed {seed}"));
     }
     assert!(lives > 300, "only {lives} lives went on from what was written");
 }
@@ -94,9 +121,10 @@ type Written = Vec<(usize, u64, bool, Vec<u8>)>;
 fn format_1_stays_readable() {
     let mut rng = Rng(1);
     let script = random_script(&mut rng, 140);
-    let log = epochs(cut(&mut rng, &script, 4), 60);
+    let log = epochs(cut(&mut rng, &script, 4), definitions(60));
+    let reporting = Reporting::EveryEpoch;
     let half = log.len() / 2;
-    let mut cluster = Cluster::restore(1, &mut Archived::new(), &[]);
+    let mut cluster = Cluster::restore(1, &mut Archived::new(), &[], reporting);
     let expected: Vec<Out> = log[..half].iter().map(|epoch| cluster.close(epoch)).collect();
     assert!(expected.iter().any(|out| *out != Out::default()));
     let mut archived = Archived::new();
@@ -116,7 +144,7 @@ fn format_1_stays_readable() {
         let part = Part::of(part).unwrap();
         read.entry((part.keeper, part.group)).or_default().push(Section { part, epoch, begins_cycle, bytes });
     }
-    let mut restored = Cluster::restore(2, &mut read, &log);
+    let mut restored = Cluster::restore(2, &mut read, &log, reporting);
     assert_eq!(restored.next(), u64::try_from(half).unwrap());
     for epoch in &log[half..] {
         restored.close(epoch).assert_is(&cluster.close(epoch), "behind what was read");

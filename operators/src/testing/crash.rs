@@ -107,7 +107,7 @@ pub(crate) fn groups() -> Vec<KeyGroup> {
 impl Cluster {
     /// What an earlier one has written of the epochs of `log`, on `workers` workers. Begins with the first epoch that
     /// somebody does not know.
-    pub(crate) fn restore(workers: usize, archived: &mut Archived, log: &[EpochInput]) -> Self {
+    pub(crate) fn restore(workers: usize, archived: &mut Archived, log: &[EpochInput], reporting: Reporting) -> Self {
         let groups = groups();
         archived.values_mut().for_each(Written::begin_anew);
         let parts: Vec<(Keeper, KeyGroup, Kept)> =
@@ -127,9 +127,10 @@ impl Cluster {
             let state = Restored {
                 definitions: definitions.clone(),
                 now: before.last().map(|epoch| epoch.arrival.now),
+                oldest_to_come: before.last().map(|epoch| epoch.arrival.now.min(epoch.arrival.newest)),
                 parts: mine.cloned().collect(),
             };
-            let mut worker = Worker::new(rules(), worker == 0);
+            let mut worker = Worker::new(rules(), reporting, worker == 0);
             worker.players.restore(&state);
             worker.activity.restore(&state);
             worker
@@ -182,11 +183,11 @@ impl Cluster {
 }
 
 impl Worker {
-    fn new(rules: Rules, speaks: bool) -> Self {
+    fn new(rules: Rules, reporting: Reporting, speaks: bool) -> Self {
         let topics = Arc::new(Topics::new(["events", "missions"]));
         Worker {
             players: Players::new(rules, topics, speaks),
-            activity: DailyActivity::new(ActivityRules::default(), Reporting::EveryEpoch),
+            activity: DailyActivity::new(ActivityRules::default(), reporting),
         }
     }
 }

@@ -171,6 +171,7 @@ impl State {
         let state = Restored {
             definitions: definitions.into_iter().map(|record| (0, record)).collect(),
             now: None,
+            oldest_to_come: None,
             parts: parts.into_iter().map(|((keeper, group), kept)| (keeper, group, kept)).collect(),
         };
         restored.players.restore(&state);

@@ -1,7 +1,7 @@
 //! `questline checkpoint`
 
 use serde_json::json;
-use sinks::checkpoint::{CheckpointConfig, Found, Manifest, find, recover};
+use sinks::checkpoint::{CheckpointConfig, Found, Manifest, Problem, find, recover};
 
 use super::{ConfigArgs, Failure, Format};
 use crate::config::Config;
@@ -32,7 +32,7 @@ struct Common {
 /// A manifest, or what is wrong with it.
 struct Listed {
     name: String,
-    manifest: Result<Manifest, String>,
+    manifest: Result<Manifest, Problem>,
 }
 
 impl CheckpointArgs {
@@ -110,7 +110,7 @@ fn line(Listed { name, manifest }: &Listed) -> String {
 
 fn object(Listed { name, manifest }: &Listed) -> serde_json::Value {
     match manifest {
-        Err(why) => json!({ "name": name, "error": why }),
+        Err(why) => json!({ "name": name, "error": why.to_string() }),
         Ok(manifest) => json!({
             "name": name,
             "first": manifest.first,

@@ -24,6 +24,9 @@ use crate::dataflow::Begin;
 /// What a worker writes behind one epoch, about, so that none waits long for it: a few milliseconds.
 const BYTES_PER_EPOCH: usize = 1 << 20;
 
+/// Outputs of a round from which on it does not wait for the end of its interval, since they are kept in memory.
+const HEAVY: usize = 64 << 20;
+
 /// What is known at start.
 pub struct Start {
     config: Option<(CheckpointConfig, Found)>,
@@ -52,8 +55,10 @@ pub fn checkpoint_config(config: &Config, run_id: &str) -> Option<CheckpointConf
 /// Tells the rules that the state follows from. Under others the log is followed from its beginning, as if they had
 /// always been in force.
 fn rules(config: &Config) -> String {
-    let Config { sources, missions, defaults, ledger, identity, activity, .. } = config;
-    let text = format!("{:?}", (sources, missions, defaults, ledger, identity, activity));
+    let Config { sources, missions, defaults, ledger, identity, activity, lake, .. } = config;
+    // A checkpoint knows how far a lake is written: of another one, or of none, it knows nothing.
+    let lake = lake.as_ref().map(|lake| &lake.url);
+    let text = format!("{:?}", (sources, missions, defaults, ledger, identity, activity, lake));
     format!("{:032x}", fingerprint(text.as_bytes()))
 }
 
@@ -107,14 +112,13 @@ impl Start {
         workers: usize,
         lake: Option<LakeHandle>,
         free_from: Epoch,
-    ) -> Result<(Option<Checkpoints>, Keeping), SinkError> {
+    ) -> Result<Keeping, SinkError> {
         let Start { config, recovered } = self;
-        let mut checkpoints = None;
         let mut keeping = Keeping { archive: None, workers: Vec::new(), outputs: Mutex::default() };
         if let Some((config, found)) = config {
-            let (thread, handle) = Checkpoints::start(&config, found, recovered.as_ref(), lake)?;
+            // Nobody waits for the thread: an end of the process abandons a put, which changes nothing.
+            let (_, handle) = Checkpoints::start(&config, found, recovered.as_ref(), lake)?;
             keeping.archive = Some((handle, config.interval, free_from));
-            checkpoints = Some(thread);
         }
         let mut shares: Vec<Restored> = (0..workers).map(|_| Restored::default()).collect();
         if let Some(Recovered { manifest, parts, outputs }) = recovered {
@@ -122,7 +126,9 @@ impl Start {
             let records: Vec<_> = before.iter().filter_map(|(at, row)| Some((*at, record(row, topics)?))).collect();
             for share in &mut shares {
                 share.definitions.clone_from(&records);
-                share.now = (manifest.first > 0).then_some(manifest.before.now);
+                let before = Some(&manifest.before).filter(|_| manifest.first > 0);
+                share.now = before.map(|before| before.now);
+                share.oldest_to_come = before.map(|before| before.now.min(before.newest));
             }
             for (part, kept) in parts {
                 shares[part.group.worker(workers)].parts.push((part.keeper, part.group, kept));
@@ -130,7 +136,7 @@ impl Start {
             keeping.outputs = Mutex::new(outputs);
         }
         keeping.workers = shares.into_iter().map(|share| Mutex::new(Some(share))).collect();
-        Ok((checkpoints, keeping))
+        Ok(keeping)
     }
 }
 
@@ -205,7 +211,7 @@ impl Turns {
     }
 
     fn decide(&mut self, epoch: Epoch) -> Range<u16> {
-        if epoch < self.free_from || self.handle.rounds() < self.rounds {
+        if epoch < self.free_from || self.handle.rounds() < self.rounds || self.handle.has_ended() {
             self.began = Instant::now();
             return 0..0;
         }
@@ -213,6 +219,8 @@ impl Turns {
         self.at_once = if written > BYTES_PER_EPOCH { self.at_once / 2 } else { self.at_once * 2 };
         self.at_once = self.at_once.clamp(1, KEY_GROUPS);
         let elapsed = self.began.elapsed().as_secs_f64() / self.interval.as_secs_f64().max(f64::MIN_POSITIVE);
+        let is_heavy = self.handle.bytes() > HEAVY;
+        let elapsed = if is_heavy { 1.0 } else { elapsed };
         let due = (1..=self.at_once)
             .map(|more| self.next + more)
             .take_while(|group| *group <= KEY_GROUPS && f64::from(*group) <= elapsed * f64::from(KEY_GROUPS));

@@ -63,7 +63,7 @@ pub fn run(config: &Config, workers: usize, (wake, halt): (Wake, Halt)) -> Resul
     let assignment = Assignment::new(&prepared, &connection, &config.pipeline.name, logged, workers);
     let assignment = assignment.map_err(|error| crate::chain(&error))?;
     let keeping = start.go_on(&prepared.plan.decode.topics, workers, lake.clone(), log.upper);
-    let (checkpoints, keeping) = keeping.map_err(|error| crate::chain(&error))?;
+    let keeping = keeping.map_err(|error| crate::chain(&error))?;
 
     let flow = Flow::resuming(first, log.upper);
     let (publish, epochs) = unbounded();
@@ -121,9 +121,6 @@ pub fn run(config: &Config, workers: usize, (wake, halt): (Wake, Halt)) -> Resul
     finished.map_err(|error| crate::chain(&error))?;
     let committed = committing.join().map_err(|_| "the committer's thread panicked".to_owned())?;
     monitor.join();
-    if let Some(checkpoints) = checkpoints {
-        checkpoints.join();
-    }
     committed.map_err(|error| crate::chain(&error))
 }
 

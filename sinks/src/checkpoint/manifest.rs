@@ -6,6 +6,7 @@ use datasets::{Epoch, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::CheckpointConfig;
+use crate::SinkError;
 use crate::cut::Table;
 use crate::kafka::Chain;
 
@@ -101,6 +102,23 @@ impl From<Chain> for ChainText {
     }
 }
 
+/// Why a checkpoint cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// It is of no use: another one may be.
+    #[error("{0}")]
+    Unusable(String),
+    /// Nobody knows, or somebody has to do something first.
+    #[error(transparent)]
+    Fatal(SinkError),
+}
+
+impl From<String> for Problem {
+    fn from(why: String) -> Self {
+        Problem::Unusable(why)
+    }
+}
+
 impl Manifest {
     /// Its object, under the checkpoint's folder.
     pub fn name(&self) -> String {
@@ -110,8 +128,8 @@ impl Manifest {
     /// Reads one, as far as this version can.
     ///
     /// # Errors
-    /// What is wrong with it, for people.
-    pub(super) fn parse(bytes: &[u8], config: &CheckpointConfig) -> Result<Self, String> {
+    /// What is wrong with it.
+    pub(super) fn parse(bytes: &[u8], config: &CheckpointConfig) -> Result<Self, Problem> {
         let CheckpointConfig { pipeline, state_format, rules, .. } = config;
         #[derive(Deserialize)]
         struct Head {
@@ -121,18 +139,24 @@ impl Manifest {
         }
         let head: Head = serde_json::from_slice(bytes).map_err(|error| format!("it is no manifest: {error}"))?;
         if head.pipeline != *pipeline {
-            return Err(format!("it belongs to the pipeline {:?}", head.pipeline));
+            // Each would remove what the other needs.
+            return Err(Problem::Fatal(SinkError::Conflict(format!(
+                "the checkpoints in {} belong to the pipeline {:?}: give each pipeline a folder of its own",
+                config.url, head.pipeline
+            ))));
         }
         if (head.format, head.state_format) != (FORMAT, *state_format) {
             let Head { format, state_format: found, .. } = head;
-            return Err(format!("it has format {format}.{found}, and this version reads {FORMAT}.{state_format}"));
+            return Err(
+                format!("it has format {format}.{found}, and this version reads {FORMAT}.{state_format}").into()
+            );
         }
         let manifest: Manifest = serde_json::from_slice(bytes).map_err(|error| format!("it is damaged: {error}"))?;
         if manifest.parts.len() != PARTS {
-            return Err(format!("it has {} parts instead of {PARTS}", manifest.parts.len()));
+            return Err(format!("it has {} parts instead of {PARTS}", manifest.parts.len()).into());
         }
         if manifest.rules != *rules {
-            return Err("its state follows from other rules: the configuration has changed since".to_owned());
+            return Err("its state follows from other rules: the configuration has changed since".to_owned().into());
         }
         Ok(manifest)
     }

@@ -7,7 +7,7 @@ use datasets::rows::EpochOutputs;
 use datasets::state::{Kept, PARTS, Part};
 
 use super::CheckpointConfig;
-use super::manifest::{ChainText, Manifest, seq_of};
+use super::manifest::{ChainText, Manifest, Problem, seq_of};
 use super::segment::Segment;
 use crate::SinkError;
 use crate::kafka::RecoveredLog;
@@ -53,12 +53,13 @@ pub fn find(config: &CheckpointConfig) -> Result<Found, SinkError> {
 /// Reads the newest checkpoint that belongs to `log`. None, and a start follows the log from its beginning.
 ///
 /// # Errors
-/// [`SinkError::Conflict`] if there are checkpoints and none can be read by this version.
+/// [`SinkError::Rejected`] if the store does not answer; [`SinkError::Conflict`] if the folder is another pipeline's.
 pub fn recover(config: &CheckpointConfig, found: &Found, log: &RecoveredLog) -> Result<Option<Recovered>, SinkError> {
     for name in &found.manifests {
         match found.read(config, name, log) {
             Ok(recovered) => return Ok(Some(recovered)),
-            Err(why) => tracing::warn!(manifest = name, why, "this checkpoint is passed over"),
+            Err(Problem::Unusable(why)) => tracing::warn!(manifest = name, why, "this checkpoint is passed over"),
+            Err(Problem::Fatal(error)) => return Err(error),
         }
     }
     if !found.manifests.is_empty() {
@@ -71,8 +72,8 @@ impl Found {
     /// A manifest by its name.
     ///
     /// # Errors
-    /// What is wrong with it, for people.
-    pub fn manifest(&self, config: &CheckpointConfig, name: &str) -> Result<Manifest, String> {
+    /// What is wrong with it.
+    pub fn manifest(&self, config: &CheckpointConfig, name: &str) -> Result<Manifest, Problem> {
         let bytes = self.get(name)?;
         Manifest::parse(&bytes, config)
     }
@@ -80,14 +81,14 @@ impl Found {
     /// Reads a whole checkpoint.
     ///
     /// # Errors
-    /// The first thing that is missing or damaged, for people.
-    pub fn load(&self, manifest: Manifest) -> Result<Recovered, String> {
+    /// The first thing that is missing or damaged.
+    pub fn load(&self, manifest: Manifest) -> Result<Recovered, Problem> {
         let epochs = manifest.parts.iter().map(|part| part.epoch);
         let mut kept: Vec<Kept> = epochs.map(|epoch| Kept { epoch, sections: Vec::new() }).collect();
         let mut outputs = BTreeMap::new();
         for reference in &manifest.segments {
             let bytes = self.get(&reference.name)?;
-            let damaged = |error| format!("{}: {}", reference.name, crate::chain(&error));
+            let damaged = |error| Problem::Unusable(format!("{}: {}", reference.name, crate::chain(&error)));
             let segment = Segment::open(&bytes).map_err(damaged)?;
             for section in segment.sections() {
                 let section = section.map_err(damaged)?;
@@ -106,21 +107,24 @@ impl Found {
         Ok(Recovered { manifest, parts, outputs })
     }
 
-    fn read(&self, config: &CheckpointConfig, name: &str, log: &RecoveredLog) -> Result<Recovered, String> {
+    fn read(&self, config: &CheckpointConfig, name: &str, log: &RecoveredLog) -> Result<Recovered, Problem> {
         let manifest = self.manifest(config, name)?;
         let reached = manifest.reached;
         let record = usize::try_from(reached).ok().and_then(|index| log.records.get(index));
         let Some(record) = record else {
-            return Err(format!("it knows epoch {reached}, which the log of epochs does not have"));
+            return Err(format!("it knows epoch {reached}, which the log of epochs does not have").into());
         };
         if ChainText::from(record.chain) != manifest.chain {
-            return Err(format!("its epochs up to {reached} are not those of the log"));
+            return Err(format!("its epochs up to {reached} are not those of the log").into());
         }
         self.load(manifest)
     }
 
-    fn get(&self, name: &str) -> Result<bytes::Bytes, String> {
-        let object = self.runtime.block_on(self.place.get(name, self.patience));
-        object.map_err(|error| format!("{name}: {}", crate::chain(&error)))
+    fn get(&self, name: &str) -> Result<bytes::Bytes, Problem> {
+        self.runtime.block_on(self.place.get(name, self.patience)).map_err(|error| match error {
+            object_store::Error::NotFound { .. } => Problem::Unusable(format!("{name} is missing")),
+            // A start that goes on without it may follow what is there no more.
+            error => Problem::Fatal(SinkError::Rejected(format!("reading the checkpoint's {name}"), error.into())),
+        })
     }
 }

@@ -107,6 +107,17 @@ impl Rounds {
         is_new
     }
 
+    /// Drops outputs that no start will ask for: the lake has all rows of their epochs, or there is none to ask.
+    /// Answers how much memory that was, about.
+    pub fn forget_outputs(&mut self, lanes: &[LaneState]) -> usize {
+        let needed_from = lanes.iter().map(|lane| lane.rows_from).min().unwrap_or(Epoch::MAX);
+        let mut freed = 0;
+        while let Some(outputs) = self.outputs.pop_front_if(|outputs| outputs.epoch < needed_from) {
+            freed += output_bytes(&outputs);
+        }
+        freed
+    }
+
     /// Epochs were committed; they come in order.
     pub fn committed(&mut self, chains: &[(Epoch, Chain)]) {
         self.chains.extend(chains);
@@ -127,6 +138,11 @@ impl Rounds {
         if self.recent.back().is_none_or(|last| last.epoch < reached) {
             return Ok(None);
         }
+        // The lake has taken epochs that are not committed: another run may bind them otherwise. What is covered is.
+        let lanes: Vec<LaneState> = lanes
+            .into_iter()
+            .map(|lane| LaneState { rows_from: lane.rows_from.min(reached + 1).max(lane.covered), ..lane })
+            .collect();
         let seq = self.seq;
         let sections = std::mem::take(&mut self.sections);
         self.visited.fill(false);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,10 @@ enum Message {
 struct Shared {
     /// Rounds whose manifest is in place.
     rounds: AtomicU64,
-    bytes_waiting: AtomicUsize,
+    /// Outputs that are in no checkpoint yet, about.
+    bytes: AtomicUsize,
+    is_putting: AtomicBool,
+    has_ended: AtomicBool,
 }
 
 /// Where state, outputs and commits are told. Clones are the same.
@@ -51,7 +54,7 @@ impl CheckpointHandle {
 
     /// An epoch closed; every epoch must come, in order.
     pub fn published(&self, outputs: Arc<EpochOutputs>) {
-        self.shared.bytes_waiting.fetch_add(output_bytes(&outputs), Ordering::Relaxed);
+        self.shared.bytes.fetch_add(output_bytes(&outputs), Ordering::Relaxed);
         self.send(Message::Published(outputs));
     }
 
@@ -65,13 +68,24 @@ impl CheckpointHandle {
         self.shared.rounds.load(Ordering::Acquire)
     }
 
-    /// Memory of outputs that are in no checkpoint yet, about.
+    /// Memory of outputs that are in no checkpoint yet, about: a round should come to its end.
+    pub fn bytes(&self) -> usize {
+        if self.has_ended() { 0 } else { self.shared.bytes.load(Ordering::Relaxed) }
+    }
+
+    /// The same while a checkpoint is being put, and 0 otherwise: then only more epochs can bring the round to its
+    /// end, so nobody may wait for it.
     pub fn bytes_waiting(&self) -> usize {
-        self.shared.bytes_waiting.load(Ordering::Relaxed)
+        if self.shared.is_putting.load(Ordering::Relaxed) { self.bytes() } else { 0 }
+    }
+
+    /// No more checkpoints are put. The pipeline needs none to be exact.
+    pub fn has_ended(&self) -> bool {
+        self.shared.has_ended.load(Ordering::Relaxed)
     }
 
     fn send(&self, message: Message) {
-        // A thread that is gone has panicked and said so; the pipeline needs no checkpoint to be exact.
+        // A thread that is gone has said why.
         let _ = self.sender.send(message);
     }
 }
@@ -126,6 +140,7 @@ struct Thread {
 
 impl Thread {
     fn run(mut self, messages: &Receiver<Message>) {
+        let _end = End(self.shared.clone());
         loop {
             match messages.recv_timeout(PATIENCE) {
                 Ok(message) => self.receive(message),
@@ -134,10 +149,16 @@ impl Thread {
             }
             messages.try_iter().for_each(|message| self.receive(message));
             let lanes = self.lake.as_ref().map_or_else(Vec::new, LakeHandle::lanes);
-            match self.rounds.seal(lanes) {
+            let freed = self.rounds.forget_outputs(&lanes);
+            self.shared.bytes.fetch_sub(freed, Ordering::Relaxed);
+            let put = match self.rounds.seal(lanes) {
                 Ok(Some(sealed)) => self.put(sealed),
-                Ok(None) => {}
-                Err(error) => return tracing::error!(%error, "checkpoints end: a segment cannot be written"),
+                Ok(None) => continue,
+                Err(error) => Err(SinkError::Rejected("a segment cannot be written".to_owned(), error.into())),
+            };
+            if let Err(error) = put {
+                // Without a manifest nothing of it is ever used; the next start follows more of the log.
+                return tracing::error!(error = %crate::chain(&error), "no more checkpoints are put");
             }
         }
     }
@@ -147,27 +168,25 @@ impl Thread {
             Message::Section(section) => self.rounds.section(section),
             Message::Published(outputs) => {
                 if !self.rounds.published(outputs.clone()) {
-                    self.shared.bytes_waiting.fetch_sub(output_bytes(&outputs), Ordering::Relaxed);
+                    self.shared.bytes.fetch_sub(output_bytes(&outputs), Ordering::Relaxed);
                 }
             }
             Message::Committed(chains) => self.rounds.committed(&chains),
         }
     }
 
-    fn put(&mut self, Sealed { segment: (name, bytes), manifest, freed }: Sealed) {
+    fn put(&mut self, Sealed { segment: (name, bytes), manifest, freed }: Sealed) -> Result<(), SinkError> {
         let began = Instant::now();
         let len = bytes.len();
         let json = serde_json::to_vec(&manifest).expect("a manifest has only types that JSON has");
-        let put = async {
+        self.shared.is_putting.store(true, Ordering::Relaxed);
+        self.runtime.block_on(async {
             pass(Failpoint::BeforeSegmentPut);
             self.place.put_new(&name, bytes.into()).await?;
             pass(Failpoint::BeforeManifestPut);
             self.place.put_new(&manifest.name(), json.into()).await
-        };
-        if let Err(error) = self.runtime.block_on(put) {
-            // Without a manifest nothing of it is ever used; the next start follows more of the log.
-            return tracing::error!(error = %crate::chain(&error), "checkpoints end: one cannot be put");
-        }
+        })?;
+        self.shared.is_putting.store(false, Ordering::Relaxed);
         pass(Failpoint::AfterManifestPut);
         tracing::info!(
             checkpoint = manifest.seq,
@@ -183,8 +202,9 @@ impl Thread {
             self.kept.remove(0);
         }
         self.remove_unneeded();
-        self.shared.bytes_waiting.fetch_sub(freed, Ordering::Relaxed);
+        self.shared.bytes.fetch_sub(freed, Ordering::Relaxed);
         self.shared.rounds.fetch_add(1, Ordering::Release);
+        Ok(())
     }
 
     /// Removes older objects that the kept manifests do not need. Not newer ones, which another instance may
@@ -202,5 +222,14 @@ impl Thread {
         if let Err(error) = self.runtime.block_on(remove) {
             tracing::warn!(error = %crate::chain(&error), "old checkpoints stay for now: they cannot be removed");
         }
+    }
+}
+
+/// Tells that the thread has ended, however it did.
+struct End(Arc<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.has_ended.store(true, Ordering::Relaxed);
     }
 }
