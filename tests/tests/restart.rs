@@ -32,6 +32,21 @@ fn of_two_at_once_the_first_stops() {
     println!("{}", compare::everything(&scenario, &oracle));
 }
 
+/// It has bound its partitions and nothing else: what it reads next are definitions still.
+#[test]
+fn a_start_that_died_before_it_read_definitions_reads_them_first() {
+    let Some(stack) = Stack::from_env() else { return };
+    let scenario = Scenario::new(stack, "early", Play::new(recent(10_000, 15)));
+    let oracle = scenario.play.oracle();
+    scenario.feed(usize::MAX);
+    let mut run = scenario.run_with(2, &[("QUESTLINE_FAILPOINT", "after-commit:1")]);
+    run.wait();
+    let mut run = scenario.run(2);
+    scenario.await_outputs(&mut run, &oracle);
+    run.terminate();
+    println!("{}", compare::everything(&scenario, &oracle));
+}
+
 #[test]
 fn a_pipeline_without_events_stops_at_once() {
     let Some(stack) = Stack::from_env() else { return };

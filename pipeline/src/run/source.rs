@@ -192,6 +192,9 @@ impl KafkaSource {
             return Ok(Reading { is_complete: true, bindings: begun, behind: self.behind(), ..Reading::default() });
         }
         self.assign_allowed()?;
+        if !self.start.gate.is_open() {
+            return self.read_definitions();
+        }
         let mut chunks: Vec<Rc<dyn operators::decode::Chunk>> = Vec::new();
         let mut moved = BTreeMap::new();
         let ahead = std::mem::take(&mut self.ahead);
@@ -225,6 +228,38 @@ impl KafkaSource {
         }
         chunks.push(Rc::new(LiveChunk::new(chunk)));
         let bindings = moved.into_iter().map(|(key, upper)| self.binding(key, upper)).collect();
+        Ok(Reading { chunks, is_complete: true, bindings, behind: self.behind() })
+    }
+
+    /// Reads definitions and nothing else. Partitions of events are assigned already where the log was followed: what
+    /// comes of them waits.
+    fn read_definitions(&mut self) -> Result<Reading, SourceError> {
+        let missions = self.start.missions;
+        let mut definitions = Vec::new();
+        let mut moved = BTreeMap::new();
+        let chunk = self.start.consumer.poll(EPOCH_RECORDS)?;
+        for record in chunk.records() {
+            let key = (record.topic(), record.partition());
+            if Some(key.0) == missions {
+                self.advance(key, record.offset(), record.timestamp(), &mut moved);
+                definitions.push(OwnedRecord::of(&record));
+            } else {
+                self.ahead.entry(key).or_default().push_back(OwnedRecord::of(&record));
+            }
+        }
+        for end in chunk.ends() {
+            let key = (end.topic, end.partition);
+            self.ends_at(key, end.offset);
+            if let Some(progress) = self.partitions.get(&key).filter(|_| Some(key.0) == missions) {
+                moved.insert(key, progress.upper);
+            }
+        }
+        self.pass_gate();
+        if chunk.is_full() {
+            (self.start.ring)();
+        }
+        let bindings = moved.into_iter().map(|(key, upper)| self.binding(key, upper)).collect();
+        let chunks: Vec<Rc<dyn operators::decode::Chunk>> = vec![Rc::new(StoredChunk(definitions))];
         Ok(Reading { chunks, is_complete: true, bindings, behind: self.behind() })
     }
 
