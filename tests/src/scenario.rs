@@ -148,6 +148,8 @@ allow_http = true
         }
         self.fed.set(until);
         for (partition, end) in (0..).zip(self.ends()).filter(|(_, end)| *end > 0) {
+            // A commit is answered before its markers are written, which take offsets too.
+            wait_for("the markers", || (self.watch.end(&topic, partition) >= end).then_some(()));
             assert_eq!(self.watch.end(&topic, partition), end, "every record has the offset that it should have");
         }
     }
