@@ -177,6 +177,14 @@ allow_http = true
         self.watch.committed(&self.topic("events"), self.play.partitions()) == self.ends()
     }
 
+    /// Waits until it has, by `run`.
+    pub fn await_caught_up(&self, run: &mut Questline) {
+        wait_for("the pipeline to catch up", || {
+            run.assert_running();
+            self.is_caught_up().then_some(())
+        });
+    }
+
     /// Looks at its topics as one who knows the pipeline's offsets.
     pub fn watch(&self) -> &Watch {
         &self.watch

@@ -14,13 +14,6 @@ fn run_through(scenario: &Scenario, proxy: &KafkaProxy, workers: usize) -> Quest
     scenario.run_with(workers, &[(BROKERS, &proxy.address())])
 }
 
-fn await_caught_up(scenario: &Scenario, run: &mut Questline) {
-    wait_for("the pipeline to catch up", || {
-        run.assert_running();
-        scenario.is_caught_up().then_some(())
-    });
-}
-
 #[test]
 fn a_commit_whose_answer_is_lost_is_found_to_have_succeeded() {
     let Some(stack) = Stack::from_env() else { return };
@@ -29,7 +22,7 @@ fn a_commit_whose_answer_is_lost_is_found_to_have_succeeded() {
     let oracle = scenario.play.oracle();
     let mut run = run_through(&scenario, &proxy, 2);
     scenario.feed(2_000);
-    await_caught_up(&scenario, &mut run);
+    scenario.await_caught_up(&mut run);
     for times in [1, 2, 5] {
         proxy.fail(Fault::Lost, times);
         wait_for("answers to be lost", || {
@@ -53,7 +46,7 @@ fn a_commit_with_an_unknown_outcome_ends_the_process_and_the_next_finds_out() {
     for workers in [1, 2, 4] {
         let mut run = run_through(&scenario, &proxy, workers);
         scenario.feed(3_000);
-        await_caught_up(&scenario, &mut run);
+        scenario.await_caught_up(&mut run);
         let before = scenario.watch().decided_end(&scenario.topic("progress"), 0);
         proxy.fail(Fault::Unknown, 1);
         scenario.feed(500);
@@ -78,7 +71,7 @@ fn a_commit_that_a_takeover_has_fenced_is_said_to_be_fenced_whatever_the_broker_
     let oracle = scenario.play.oracle();
     let mut first = run_through(&scenario, &proxy, 2);
     scenario.feed(5_000);
-    await_caught_up(&scenario, &mut first);
+    scenario.await_caught_up(&mut first);
     // Its next commit comes only after the takeover, and its answer tells nothing.
     proxy.hold();
     scenario.feed(1_000);

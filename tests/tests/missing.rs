@@ -4,17 +4,14 @@ use questline_tests::compare;
 use questline_tests::kafka::{Producer, create_topic, delete_records, delete_topic};
 use questline_tests::play::{Play, recent};
 use questline_tests::scenario::Scenario;
-use questline_tests::stack::{Stack, wait_for};
+use questline_tests::stack::Stack;
 use rdkafka::Offset;
 
 /// Feeds so many records, runs until they are committed, and dies.
 fn live(scenario: &Scenario, workers: usize, count: usize) {
     let mut run = scenario.run(workers);
     scenario.feed(count);
-    wait_for("the pipeline to catch up", || {
-        run.assert_running();
-        scenario.is_caught_up().then_some(())
-    });
+    scenario.await_caught_up(&mut run);
     run.kill();
 }
 

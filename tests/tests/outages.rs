@@ -33,10 +33,7 @@ fn a_broker_that_is_killed_in_mid_transaction_costs_nothing() {
     let start = || scenario.run_with(2, &[("QUESTLINE__KAFKA__BROKERS", &proxy.address())]);
     let mut run = start();
     scenario.feed(4_000);
-    wait_for("the pipeline to catch up", || {
-        run.assert_running();
-        scenario.is_caught_up().then_some(())
-    });
+    scenario.await_caught_up(&mut run);
 
     // Everything is written and acknowledged, the commit has not been asked for.
     proxy.hold();

@@ -190,19 +190,17 @@ impl Rounds {
         let rows = lanes.iter().map(|lane| lane.rows_from);
         // Never back: what lies before `first` cannot be had again.
         self.first = known.chain(rows).min().unwrap_or(0).max(self.first);
+        let known = std::mem::take(&mut self.before.uppers).into_iter();
+        let mut uppers: BTreeMap<_, _> = known.map(|one| ((one.topic, one.partition), one.upper)).collect();
         while let Some(Recent { epoch, now, newest, bindings, definitions }) =
             self.recent.pop_front_if(|recent| recent.epoch < self.first)
         {
             (self.before.now, self.before.newest) = (now, newest);
             self.before.definitions.extend(definitions.into_iter().map(|row| (epoch, row)));
-            let mut uppers: BTreeMap<_, _> = std::mem::take(&mut self.before.uppers)
-                .into_iter()
-                .map(|binding| ((binding.topic, binding.partition), binding.upper))
-                .collect();
-            uppers.extend(bindings.into_iter().map(|binding| ((binding.topic, binding.partition), binding.upper)));
-            let uppers = uppers.into_iter().map(|((topic, partition), upper)| Binding { topic, partition, upper });
-            self.before.uppers = uppers.collect();
+            uppers.extend(bindings.into_iter().map(|one| ((one.topic, one.partition), one.upper)));
         }
+        let uppers = uppers.into_iter().map(|((topic, partition), upper)| Binding { topic, partition, upper });
+        self.before.uppers = uppers.collect();
         let from = self.parts.iter().map(|part| part.state().from).min().unwrap_or(0);
         let first = self.first;
         self.segments.retain(|segment| segment.seq >= from || segment.outputs_to.is_some_and(|last| last >= first));
