@@ -300,6 +300,8 @@ pub struct EpochOutputs {
     pub epoch: crate::Epoch,
     /// The recorded reading of the clock.
     pub now: Timestamp,
+    /// The wall's when the epoch was opened, by which activity reports.
+    pub wall: Timestamp,
     /// The highest ingest time so far.
     pub newest: Timestamp,
     /// Partitions whose upper moved, sorted.

@@ -61,7 +61,9 @@ struct Gathering {
 impl Gathering {
     fn add(&mut self, part: Part) {
         match part {
-            Part::Clock(Clock { now, newest, .. }) => (self.outputs.now, self.outputs.newest) = (now, newest),
+            Part::Clock(Clock { now, wall, newest, .. }) => {
+                (self.outputs.now, self.outputs.wall, self.outputs.newest) = (now, wall, newest);
+            }
             Part::Bindings(bindings) => self.outputs.bindings.extend(bindings),
             Part::Read(read) => {
                 self.outputs.counters.add(&read.counters);

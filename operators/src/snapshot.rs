@@ -38,9 +38,9 @@ pub struct State {
 pub struct Restored {
     /// Definitions with their epochs, as they were applied.
     pub definitions: Vec<(Epoch, DefinitionRecord)>,
-    /// The last reading of the clock.
-    pub now: Option<Timestamp>,
-    /// The least of that and the highest ingest time.
+    /// The last reading of the wall's clock.
+    pub wall: Option<Timestamp>,
+    /// The least of the clock and the highest ingest time.
     pub oldest_to_come: Option<Timestamp>,
     /// The worker's parts.
     pub parts: Vec<(Keeper, KeyGroup, Kept)>,

@@ -45,6 +45,8 @@ pub struct Begin {
     pub first: Epoch,
     /// The last reading of the clock.
     pub now: Timestamp,
+    /// The last of the wall's.
+    pub wall: Timestamp,
     /// The highest ingest time.
     pub newest: Timestamp,
 }

@@ -22,7 +22,7 @@ use crate::dataflow::Begin;
 /// Opens an epoch: read what is there, or exactly what was read before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tick {
-    /// The clock when the epoch was opened; the recorded one in a replay along the log.
+    /// The wall's clock when the epoch was opened, the first time.
     pub opened: Timestamp,
     /// What to read, from the log.
     pub recorded: Option<Arc<Recorded>>,
@@ -33,6 +33,8 @@ pub struct Tick {
 /// What an epoch of the log read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
+    /// The reading of the clock.
+    pub now: Timestamp,
     /// Partitions whose upper moved.
     pub bindings: Vec<Binding>,
     /// Definition records, which their topic may have compacted away.
@@ -59,10 +61,10 @@ pub enum Pace {
 /// A worker's report on what it read in an epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// The clock when the epoch was opened.
+    /// See [`Tick::opened`].
     pub opened: Option<Timestamp>,
-    /// The epoch follows the log, and `opened` is its recorded clock.
-    pub recorded: bool,
+    /// The epoch follows the log, and this was its clock.
+    pub recorded: Option<Timestamp>,
     /// The least last-read ingest time among partitions that are not at their end.
     pub behind: Option<Timestamp>,
     /// The highest ingest time read.
@@ -115,7 +117,7 @@ pub fn clock<'s>(
     from: ClockSource,
     begin: Begin,
 ) -> StreamVec<'s, Epoch, Clock> {
-    let Begin { mut now, mut newest, .. } = begin;
+    let Begin { mut now, mut wall, mut newest, .. } = begin;
     let mut open = std::collections::BTreeMap::new();
     let to_first = Exchange::new(|_: &Report| 0);
     let clock = reports.unary_frontier(to_first, "Clock", move |_, _| {
@@ -132,7 +134,11 @@ pub fn clock<'s>(
                 // Never backwards, whatever the inputs say.
                 now = now.max(report.reading(from).unwrap_or(now));
                 newest = newest.max(report.newest.unwrap_or(newest));
-                output.session(&capability).give(Clock { now, newest, is_last: report.is_last });
+                wall = match from {
+                    ClockSource::Wall => wall.max(report.opened.unwrap_or(wall)),
+                    ClockSource::Input => now,
+                };
+                output.session(&capability).give(Clock { now, wall, newest, is_last: report.is_last });
             }
         }
     });
@@ -142,7 +148,7 @@ pub fn clock<'s>(
 impl Report {
     fn merge(&mut self, other: Report) {
         self.opened = self.opened.max(other.opened);
-        self.recorded |= other.recorded;
+        self.recorded = self.recorded.max(other.recorded);
         self.is_last |= other.is_last;
         self.newest = self.newest.max(other.newest);
         self.behind = match (self.behind, other.behind) {
@@ -154,8 +160,7 @@ impl Report {
     fn reading(&self, from: ClockSource) -> Option<Timestamp> {
         match from {
             ClockSource::Input => self.newest,
-            ClockSource::Wall if self.recorded => self.opened,
-            ClockSource::Wall => self.behind.or(self.opened),
+            ClockSource::Wall => self.recorded.or(self.behind).or(self.opened),
         }
     }
 }

@@ -91,7 +91,7 @@ pub fn read<'s>(ticks: StreamVec<'s, Epoch, Tick>, mut from: Box<dyn Source>) ->
                 }
                 let report = Report {
                     opened: Some(tick.opened),
-                    recorded: tick.recorded.is_some(),
+                    recorded: tick.recorded.as_ref().map(|recorded| recorded.now),
                     behind,
                     newest: None,
                     is_last: tick.is_last,

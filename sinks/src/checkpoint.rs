@@ -25,7 +25,7 @@ mod thread;
 
 use std::time::Duration;
 
-pub use manifest::{LaneState, Manifest, Problem};
+pub use manifest::{Before, LaneState, Manifest, Problem};
 pub use recovery::{Found, Recovered, find, recover};
 pub use thread::{CheckpointHandle, Checkpoints};
 

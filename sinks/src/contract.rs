@@ -175,6 +175,7 @@ fn outputs(epoch: Epoch) -> EpochOutputs {
     EpochOutputs {
         epoch,
         now,
+        wall: now.plus_micros(5_000_000),
         newest: now,
         bindings: Vec::new(),
         completions: (0..rows).map(|row| completion_row(place(row), now)).collect(),

@@ -125,6 +125,7 @@ pub fn epochs() -> Layout<EpochOutputs> {
     let columns = vec![
         epoch(),
         Col::time("now", |out, _| Some(out.now)).required(),
+        Col::time("wall", |out, _| Some(out.wall)),
         Col::json("bindings", |out, _| json(&out.bindings)),
         Col::json("counters", |out, _| json(&out.counters)),
     ];

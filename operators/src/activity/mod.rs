@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::changes::Posting;
+use crate::players::Clock;
 use crate::rollup::{GameDay, Takings};
 use crate::snapshot::Round;
 
@@ -37,7 +38,7 @@ const BLOCK: usize = 64;
 pub enum Reporting {
     /// At the end of every epoch.
     EveryEpoch,
-    /// Each key group once in so many microseconds of the recorded clock, at its own phase.
+    /// Each key group once in so many microseconds of the wall's recorded clock, at its own phase.
     Interval(i64),
 }
 
@@ -46,7 +47,7 @@ pub struct DailyActivity {
     rules: ActivityRules,
     reporting: Reporting,
     groups: Vec<Rows>,
-    /// The clock up to which rows were reported.
+    /// The wall's clock up to which rows were reported.
     reported: Option<Timestamp>,
     restored: snapshot::Restored,
 }
@@ -103,10 +104,11 @@ impl DailyActivity {
         }
     }
 
-    /// Restates the touched rows of the groups that report by `now`, or of all at the end of the input.
-    pub fn report(&mut self, now: Timestamp, is_last: bool) -> Restatements {
-        let since = self.reported.replace(now);
-        let due = self.reporting.due(since, now);
+    /// Restates the touched rows of the groups that report by `clock`, or of all at the end of the input.
+    pub fn report(&mut self, clock: &Clock) -> Restatements {
+        let Clock { now, wall, is_last, .. } = *clock;
+        let since = self.reported.replace(wall);
+        let due = self.reporting.due(since, wall);
         let mut restatements = Restatements::default();
         for (index, group) in self.groups.iter_mut().enumerate() {
             if !group.touched.is_empty() && (is_last || due(index)) {
@@ -116,7 +118,7 @@ impl DailyActivity {
         restatements
     }
 
-    /// The earliest clock reading at which a touched row is reported.
+    /// The earliest reading of the wall's clock at which a touched row is reported.
     pub fn next_report(&self) -> Option<Timestamp> {
         let (Reporting::Interval(interval), Some(reported)) = (self.reporting, self.reported) else { return None };
         let touched = self.groups.iter().enumerate().filter(|(_, group)| !group.touched.is_empty());
@@ -125,12 +127,12 @@ impl DailyActivity {
 }
 
 impl Reporting {
-    /// Which groups report in `(since, now]`.
-    fn due(self, since: Option<Timestamp>, now: Timestamp) -> impl Fn(usize) -> bool {
+    /// Which groups report in `(since, wall]`.
+    fn due(self, since: Option<Timestamp>, wall: Timestamp) -> impl Fn(usize) -> bool {
         move |group| match (self, since) {
             (Reporting::EveryEpoch, _) => true,
             (Reporting::Interval(_), None) => false,
-            (Reporting::Interval(interval), Some(since)) => next_phase(group, interval, since) <= now,
+            (Reporting::Interval(interval), Some(since)) => next_phase(group, interval, since) <= wall,
         }
     }
 }

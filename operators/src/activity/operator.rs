@@ -68,12 +68,12 @@ pub fn daily_activity<'s>(
                 if !is_closed(frontiers, epoch) {
                     break;
                 }
-                let (for_rows, for_takings, Clock { now, is_last, .. }) = entry.remove();
+                let (for_rows, for_takings, clock) = entry.remove();
                 activity.wake(epoch);
                 for updates in pending.remove(&epoch).unwrap_or_default() {
                     activity.update(&updates);
                 }
-                let Restatements { rows, takings } = activity.report(now, is_last);
+                let Restatements { rows, takings } = activity.report(&clock);
                 if !rows.is_empty() {
                     let takings = takings.into_iter().map(|(day, takings)| (day, epoch, takings));
                     takings_output.session(&for_takings).give_iterator(takings);

@@ -52,7 +52,7 @@ impl DailyActivity {
             restored.touched = touched.map(|(place, _)| place).collect();
             self.restored.0.insert(group, (kept.epoch, restored));
         }
-        self.reported = state.now;
+        self.reported = state.wall;
     }
 
     /// Before `epoch` is closed: groups that do not know it yet begin to live.

@@ -23,6 +23,9 @@ use crate::snapshot::State;
 pub struct Clock {
     /// Never less than in the epoch before.
     pub now: Timestamp,
+    /// The wall's, which `now` is behind while a backlog is read. Activity reports by it: nobody waits for more
+    /// revisions of a row because they are made faster. In a replay of files it is `now`.
+    pub wall: Timestamp,
     /// The highest ingest time so far. Memory is given back by it, not by `now`, which may be far ahead
     /// of a backlog.
     pub newest: Timestamp,

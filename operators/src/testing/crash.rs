@@ -7,7 +7,7 @@ use std::sync::Arc;
 use datasets::hash::{KeyGroup, player_hash};
 use datasets::rows::{ActivityRow, CompletionRow, DeadLetterRow, DispositionRow};
 use datasets::state::{Keeper, Kept, Section};
-use datasets::{Epoch, Topics};
+use datasets::{Epoch, Timestamp, Topics};
 
 use super::script::{PLAYERS, batches};
 use super::{Arrival, rules};
@@ -99,6 +99,11 @@ pub(crate) struct Cluster {
     next: Epoch,
 }
 
+/// Epochs are further apart on the wall than in what they read, as when a backlog is read slowly.
+fn wall(epoch: Epoch) -> Timestamp {
+    Timestamp::from_micros(i64::try_from(epoch).unwrap() * 11 * 60_000_000)
+}
+
 /// The groups that anybody is in.
 pub(crate) fn groups() -> Vec<KeyGroup> {
     PLAYERS.iter().map(|player| KeyGroup::of(player_hash(player))).collect()
@@ -126,7 +131,7 @@ impl Cluster {
             let mine = parts.iter().filter(|(_, group, _)| is_whole && group.worker(workers) == worker);
             let state = Restored {
                 definitions: definitions.clone(),
-                now: before.last().map(|epoch| epoch.arrival.now),
+                wall: (next > 0).then(|| wall(next - 1)),
                 oldest_to_come: before.last().map(|epoch| epoch.arrival.now.min(epoch.arrival.newest)),
                 parts: mine.cloned().collect(),
             };
@@ -147,7 +152,7 @@ impl Cluster {
     pub(crate) fn close(&mut self, EpochInput { definitions, arrival }: &EpochInput) -> Out {
         let epoch = self.next;
         self.next += 1;
-        let clock = Clock { now: arrival.now, newest: arrival.newest, is_last: false };
+        let clock = Clock { now: arrival.now, wall: wall(epoch), newest: arrival.newest, is_last: false };
         let (mut out, mut completions) = (Out::default(), Vec::new());
         let batches = batches(&arrival.inputs, self.workers.len());
         for (number, worker) in self.workers.iter_mut().enumerate() {
@@ -157,7 +162,7 @@ impl Cluster {
             let changes = worker.players.close(clock, &mut definitions.clone(), &mine);
             let postings: Vec<_> = changes.postings.into_iter().map(|(posting, diff)| (posting, (), diff)).collect();
             worker.activity.update(&postings);
-            out.rows.extend(worker.activity.report(arrival.now, false).rows);
+            out.rows.extend(worker.activity.report(&clock).rows);
             completions.extend(changes.completions);
             out.dead_letters.extend(changes.dead_letters.into_iter().map(|(_, row)| row));
             out.dispositions.extend(changes.dispositions.into_iter().map(|(_, row)| row));

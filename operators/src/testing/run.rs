@@ -64,14 +64,14 @@ impl Run {
         batches: &[Arc<EventBatch>],
         (now, newest): (Timestamp, Timestamp),
     ) -> Changes {
-        let clock = Clock { now, newest, is_last: false };
+        let clock = Clock { now, wall: now, newest, is_last: false };
         let changes = self.players.close(clock, &mut definitions, batches);
         for (posting, diff) in &changes.postings {
             self.activity.update(&[(posting.clone(), (), *diff)]);
             *self.postings.entry(posting.clone()).or_default() += diff;
         }
         self.postings.retain(|_, count| *count != 0);
-        self.rows.extend(self.activity.report(now, false).rows);
+        self.rows.extend(self.activity.report(&clock).rows);
         let mut messages = changes.completions.clone();
         messages.sort_by(|(a, _), (b, _)| a.cmp(b));
         self.messages.extend(messages.into_iter().map(|(_, message)| message));

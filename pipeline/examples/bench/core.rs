@@ -85,7 +85,7 @@ impl Core {
 
             let begun = Instant::now();
             let now = read.newest.unwrap_or_default();
-            let clock = Clock { now, newest: now, is_last: false };
+            let clock = Clock { now, wall: now, newest: now, is_last: false };
             let batches: Vec<Arc<EventBatch>> = batches;
             let changes = players.close(clock, &mut definitions, &batches);
             definitions.clear();
@@ -98,7 +98,7 @@ impl Core {
             update += begun.elapsed();
 
             let begun = Instant::now();
-            rows += activity.report(now, false).rows.len();
+            rows += activity.report(&clock).rows.len();
             report += begun.elapsed();
         }
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).map(|nanos| nanos / self.events.max(1)).ok();

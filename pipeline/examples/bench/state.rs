@@ -82,11 +82,12 @@ impl Core {
 
     fn close(&mut self, batches: &[Arc<EventBatch>], definitions: &mut Vec<DefinitionRecord>) {
         let now = Timestamp::from_micros(START_MICROS);
-        let changes = self.players.close(Clock { now, newest: now, is_last: false }, definitions, batches);
+        let clock = Clock { now, wall: now, newest: now, is_last: true };
+        let changes = self.players.close(clock, definitions, batches);
         definitions.clear();
         let postings: Vec<_> = changes.postings.into_iter().map(|(posting, diff)| (posting, (), diff)).collect();
         self.activity.update(&postings);
-        self.activity.report(now, true);
+        self.activity.report(&clock);
     }
 
     /// Writes every group, as one round does.
@@ -170,7 +171,7 @@ impl State {
         }
         let state = Restored {
             definitions: definitions.into_iter().map(|record| (0, record)).collect(),
-            now: None,
+            wall: None,
             oldest_to_come: None,
             parts: parts.into_iter().map(|((keeper, group), kept)| (keeper, group, kept)).collect(),
         };

@@ -14,7 +14,9 @@ use datasets::{Coordinates, Epoch, Topics};
 use operators::definitions::DefinitionRecord;
 use operators::snapshot::{Archive, Restored, State};
 use sinks::SinkError;
-use sinks::checkpoint::{CheckpointConfig, CheckpointHandle, Checkpoints, Found, LaneState, Recovered, find, recover};
+use sinks::checkpoint::{
+    Before, CheckpointConfig, CheckpointHandle, Checkpoints, Found, LaneState, Recovered, find, recover,
+};
 use sinks::kafka::RecoveredLog;
 use sinks::lake::LakeHandle;
 
@@ -88,6 +90,7 @@ impl Start {
         manifest.map_or_else(Begin::default, |manifest| Begin {
             first: manifest.first,
             now: manifest.before.now,
+            wall: manifest.before.wall(),
             newest: manifest.before.newest,
         })
     }
@@ -127,7 +130,7 @@ impl Start {
             for share in &mut shares {
                 share.definitions.clone_from(&records);
                 let before = Some(&manifest.before).filter(|_| manifest.first > 0);
-                share.now = before.map(|before| before.now);
+                share.wall = before.map(Before::wall);
                 share.oldest_to_come = before.map(|before| before.now.min(before.newest));
             }
             for (part, kept) in parts {

@@ -63,7 +63,12 @@ impl CommitLoop {
         while let Some(cut) = cuts.pop().or_else(|| self.cuts.recv().ok()) {
             cuts.push(cut);
             cuts.extend(self.cuts.try_iter());
-            last = Arc::new(EpochOutputs { epoch: last.epoch + 1, now: last.now, ..EpochOutputs::default() });
+            last = Arc::new(EpochOutputs {
+                epoch: last.epoch + 1,
+                now: last.now,
+                wall: last.wall,
+                ..EpochOutputs::default()
+            });
             self.commit(std::slice::from_ref(&last), std::mem::take(&mut cuts))?;
         }
         Ok(())

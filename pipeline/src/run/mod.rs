@@ -68,7 +68,9 @@ pub fn run(config: &Config, workers: usize, (wake, halt): (Wake, Halt)) -> Resul
     let flow = Flow::resuming(first, log.upper);
     let (publish, epochs) = unbounded();
     let (committed, counts) = unbounded();
-    let discovery = assignment.discovery(&hint);
+    let mut discovery = assignment.discovery(&hint);
+    // The clock waits for partitions that are behind, so it hears of them before the first epoch.
+    discovery.look().map_err(|error| crate::chain(&error))?;
     let monitor = Monitor::start(counts, lake.clone(), halt.clone(), discovery).map_err(|error| error.to_string())?;
     let commits = CommitLoop {
         committer,

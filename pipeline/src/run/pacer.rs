@@ -172,9 +172,9 @@ impl Pacer for LivePacer {
         }
         if let Some(record) = self.log.pop_front() {
             debug_assert_eq!(record.epoch, epoch, "the log has one record an epoch");
-            let ProgressRecord { now, bindings, definitions, .. } = record;
-            let recorded = Some(Arc::new(Recorded { bindings, definitions }));
-            return Pace::Open(Tick { opened: now, recorded, is_last: false });
+            let ProgressRecord { now, wall, bindings, definitions, .. } = record;
+            let recorded = Some(Arc::new(Recorded { now, bindings, definitions }));
+            return Pace::Open(Tick { opened: wall, recorded, is_last: false });
         }
         if self.is_hasty(epoch) {
             self.hint.wake.first_at(self.opened + SHORTEST);

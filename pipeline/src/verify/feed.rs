@@ -55,6 +55,7 @@ impl Compared {
 /// An epoch of which every worker has its part.
 struct Opened {
     now: Timestamp,
+    wall: Timestamp,
     is_last: bool,
 }
 
@@ -136,7 +137,7 @@ impl Reader {
 
     /// Answers false when the workers are gone.
     fn send(&self, mut input: super::input::EpochInput) -> bool {
-        let (now, epoch) = (input.now, input.epoch);
+        let (now, wall, epoch) = (input.now, input.wall, input.epoch);
         // The clock of a replay is the highest ingest time, that of clock records included.
         input.newest = if self.replayed.is_some() { Some(now) } else { input.newest };
         let is_last = self.replayed.is_some_and(|replayed| replayed.flushed == Some(epoch));
@@ -151,7 +152,7 @@ impl Reader {
             }
         }
         // Every worker has its part before any can hear of the epoch.
-        let sent = self.open.send(Opened { now, is_last }).is_ok();
+        let sent = self.open.send(Opened { now, wall, is_last }).is_ok();
         self.wake.all();
         sent
     }
@@ -181,8 +182,9 @@ impl Pacer for LakePacer {
             return Pace::Wait;
         }
         match self.opened.try_recv() {
-            Ok(Opened { now, is_last }) => {
-                Pace::Open(Tick { opened: now, recorded: Some(Arc::new(Recorded::default())), is_last })
+            Ok(Opened { now, wall, is_last }) => {
+                let recorded = Some(Arc::new(Recorded { now, ..Recorded::default() }));
+                Pace::Open(Tick { opened: wall, recorded, is_last })
             }
             Err(TryRecvError::Empty) => Pace::Wait,
             Err(TryRecvError::Disconnected) => Pace::End,

@@ -25,6 +25,8 @@ pub(super) struct EpochInput {
     pub epoch: Epoch,
     /// The recorded clock.
     pub now: Timestamp,
+    /// The wall's, by which activity reported.
+    pub wall: Timestamp,
     pub counters: Counters,
     /// Rows of `events`.
     pub events: Vec<RecordBatch>,
@@ -82,6 +84,7 @@ impl Inputs {
             return Err(format!("lake: table epochs has epoch {epoch} more than once"));
         }
         let now = row.time("now").ok_or_else(|| format!("lake: epoch {epoch} has no clock"))?;
+        let wall = row.time("wall").unwrap_or(now);
         let counters: Counters = json(row, "counters", epoch)?;
         let bindings: Vec<Binding> = json(row, "bindings", epoch)?;
         let (events, definitions) = (self.events.take(epoch)?, self.definitions.take(epoch)?);
@@ -93,7 +96,7 @@ impl Inputs {
         let refused = rows(&letters).filter(|letter| letter.text("topic") != &*self.missions);
         let newest = refused.filter_map(|letter| letter.time("ingest_time")).max();
         self.next += 1;
-        Ok(Some(EpochInput { epoch, now, counters, events, definitions, newest }))
+        Ok(Some(EpochInput { epoch, now, wall, counters, events, definitions, newest }))
     }
 
     /// Definitions were read, and no file tells which.

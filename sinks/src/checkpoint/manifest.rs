@@ -49,12 +49,22 @@ pub struct Manifest {
 pub struct Before {
     /// The last reading of the clock.
     pub now: Timestamp,
+    /// The last of the wall's; an earlier release knew only one clock.
+    #[serde(default)]
+    pub wall: Option<Timestamp>,
     /// The highest ingest time.
     pub newest: Timestamp,
     /// How far each partition was read.
     pub uppers: Vec<Binding>,
     /// Definition records with their epochs, in the order in which they applied.
     pub definitions: Vec<(Epoch, DefinitionRow)>,
+}
+
+impl Before {
+    /// The last reading of the wall's clock.
+    pub fn wall(&self) -> Timestamp {
+        self.wall.unwrap_or(self.now)
+    }
 }
 
 /// A part, as the segments hold it.

@@ -60,6 +60,7 @@ struct Track {
 struct Recent {
     epoch: Epoch,
     now: Timestamp,
+    wall: Timestamp,
     newest: Timestamp,
     bindings: Vec<Binding>,
     definitions: Vec<DefinitionRow>,
@@ -97,10 +98,10 @@ impl Rounds {
 
     /// An epoch closed; they come in order. Answers whether its outputs wait for a segment.
     pub fn published(&mut self, outputs: Arc<EpochOutputs>) -> bool {
-        let EpochOutputs { epoch, now, newest, .. } = *outputs;
+        let EpochOutputs { epoch, now, wall, newest, .. } = *outputs;
         if epoch >= self.first {
             let (bindings, definitions) = (outputs.bindings.clone(), outputs.definitions.clone());
-            self.recent.push_back(Recent { epoch, now, newest, bindings, definitions });
+            self.recent.push_back(Recent { epoch, now, wall, newest, bindings, definitions });
         }
         let is_new = epoch >= self.outputs_from;
         self.outputs.extend(is_new.then_some(outputs));
@@ -192,10 +193,10 @@ impl Rounds {
         self.first = known.chain(rows).min().unwrap_or(0).max(self.first);
         let known = std::mem::take(&mut self.before.uppers).into_iter();
         let mut uppers: BTreeMap<_, _> = known.map(|one| ((one.topic, one.partition), one.upper)).collect();
-        while let Some(Recent { epoch, now, newest, bindings, definitions }) =
+        while let Some(Recent { epoch, now, wall, newest, bindings, definitions }) =
             self.recent.pop_front_if(|recent| recent.epoch < self.first)
         {
-            (self.before.now, self.before.newest) = (now, newest);
+            (self.before.now, self.before.wall, self.before.newest) = (now, Some(wall), newest);
             self.before.definitions.extend(definitions.into_iter().map(|row| (epoch, row)));
             uppers.extend(bindings.into_iter().map(|one| ((one.topic, one.partition), one.upper)));
         }

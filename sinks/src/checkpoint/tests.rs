@@ -36,16 +36,18 @@ fn outputs(epoch: Epoch) -> Arc<EpochOutputs> {
     let now = Timestamp::from_micros(i64::try_from(epoch).unwrap() * 1_000_000);
     let upper = i64::try_from(epoch).unwrap() * 10;
     let bindings = vec![Binding { topic: "events".into(), partition: 0, upper }];
-    Arc::new(EpochOutputs { epoch, now, newest: now, bindings, ..EpochOutputs::default() })
+    let wall = now.plus_micros(5_000_000);
+    Arc::new(EpochOutputs { epoch, now, wall, newest: now, bindings, ..EpochOutputs::default() })
 }
 
 /// A log of epochs below `upper`.
 fn log(upper: Epoch) -> RecoveredLog {
     let record = |epoch| ProgressRecord {
-        format: 1,
+        format: 2,
         run_id: "run".to_owned(),
         epoch,
         now: outputs(epoch).now,
+        wall: outputs(epoch).wall,
         bindings: outputs(epoch).bindings.clone(),
         cuts: Vec::new(),
         definitions: Vec::new(),
@@ -109,7 +111,7 @@ fn a_start_finds_what_was_written_last() {
     assert_eq!(run(folder.path(), &log(0), 0..4), None);
     let Recovered { manifest, parts, outputs: kept } = recovered(folder.path(), &log(40)).unwrap();
     assert_eq!((manifest.first, manifest.reached), (31, 31));
-    assert_eq!(manifest.before.now, outputs(30).now);
+    assert_eq!((manifest.before.now, manifest.before.wall()), (outputs(30).now, outputs(30).wall));
     assert_eq!(manifest.before.uppers, outputs(30).bindings);
     for (part, kept) in &parts {
         let text = |round: u64| format!("part {} of round {round}", part.index()).into_bytes();

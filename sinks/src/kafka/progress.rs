@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 use crate::cut::Cut;
 
 /// The format that is written.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// Bytes of a message before its part of the record.
 const HEADER: usize = 9;
@@ -52,6 +52,8 @@ pub struct ProgressRecord {
     pub epoch: Epoch,
     /// The reading of the clock.
     pub now: Timestamp,
+    /// The wall's when the epoch was opened; the same in format 1.
+    pub wall: Timestamp,
     /// Partitions whose upper moved.
     pub bindings: Vec<Binding>,
     /// Cuts of the lake that were decided.
@@ -81,8 +83,20 @@ pub enum ProgressError {
     Chain(Epoch),
 }
 
-/// Format 1. The bytes are a contract: a test pins them.
+/// Format 2. The bytes are a contract: a test pins them.
 #[derive(Serialize, Deserialize)]
+struct Body {
+    run_id: String,
+    epoch: Epoch,
+    now: Timestamp,
+    wall: Timestamp,
+    bindings: Vec<Binding>,
+    cuts: Vec<Cut>,
+    definitions: Vec<DefinitionV1>,
+}
+
+/// Format 1, which knew one clock.
+#[derive(Deserialize)]
 struct BodyV1 {
     run_id: String,
     epoch: Epoch,
@@ -90,6 +104,13 @@ struct BodyV1 {
     bindings: Vec<Binding>,
     cuts: Vec<Cut>,
     definitions: Vec<DefinitionV1>,
+}
+
+impl From<BodyV1> for Body {
+    fn from(body: BodyV1) -> Self {
+        let BodyV1 { run_id, epoch, now, bindings, cuts, definitions } = body;
+        Body { run_id, epoch, now, wall: now, bindings, cuts, definitions }
+    }
 }
 
 /// A [`DefinitionRow`] without its JSON layout, which postcard cannot express.
@@ -137,10 +158,11 @@ pub(super) struct Encoded {
 
 /// Encodes the record of `outputs`, which follows `chain`.
 pub(super) fn encode(run_id: &str, outputs: &EpochOutputs, cuts: Vec<Cut>, chain: Chain) -> Encoded {
-    let body = BodyV1 {
+    let body = Body {
         run_id: run_id.to_owned(),
         epoch: outputs.epoch,
         now: outputs.now,
+        wall: outputs.wall,
         bindings: outputs.bindings.clone(),
         cuts,
         definitions: outputs.definitions.iter().map(DefinitionV1::from).collect(),
@@ -196,7 +218,7 @@ impl Decoder {
             value.split_first_chunk::<HEADER>().ok_or(ProgressError::Malformed("shorter than its header"))?;
         let [format, part @ .., p0, p1, p2, p3] = *header;
         let (part, parts) = (u32::from_be_bytes(part), u32::from_be_bytes([p0, p1, p2, p3]));
-        if format != FORMAT {
+        if !(1..=FORMAT).contains(&format) {
             return Err(ProgressError::UnknownFormat(format));
         }
         if part != self.next_part || part >= parts {
@@ -224,7 +246,11 @@ impl Decoder {
         let (chain, body) =
             bytes.split_first_chunk::<16>().ok_or(ProgressError::Malformed("shorter than its chain"))?;
         let chain = Chain(u128::from_be_bytes(*chain));
-        let (decoded, rest) = postcard::take_from_bytes::<BodyV1>(body).map_err(ProgressError::Body)?;
+        let (decoded, rest) = match format {
+            1 => postcard::take_from_bytes::<BodyV1>(body).map(|(body, rest)| (body.into(), rest)),
+            _ => postcard::take_from_bytes::<Body>(body),
+        }
+        .map_err(ProgressError::Body)?;
         if !rest.is_empty() {
             return Err(ProgressError::Malformed("longer than its body"));
         }
@@ -241,6 +267,7 @@ impl Decoder {
             run_id: decoded.run_id,
             epoch: decoded.epoch,
             now: decoded.now,
+            wall: decoded.wall,
             bindings: decoded.bindings,
             cuts: decoded.cuts,
             definitions: decoded.definitions.into_iter().map(DefinitionRow::from).collect(),
@@ -261,6 +288,7 @@ mod tests {
         EpochOutputs {
             epoch,
             now: Timestamp::from_millis(1_780_000_000_000),
+            wall: Timestamp::from_millis(1_780_000_600_000),
             bindings: vec![Binding { topic: Arc::from("events"), partition: 2, upper: 4711 }],
             definitions: vec![DefinitionRow {
                 place,
@@ -307,7 +335,7 @@ mod tests {
             assert_eq!(records.len(), 3, "limit {limit}");
             let last = &records[2];
             let expected = outputs(2);
-            assert_eq!((last.format, last.epoch, last.now), (1, 2, expected.now));
+            assert_eq!((last.format, last.epoch, last.now, last.wall), (2, 2, expected.now, expected.wall));
             assert_eq!(last.run_id, "run");
             assert_eq!(last.bindings, expected.bindings);
             assert_eq!(last.definitions, expected.definitions);
@@ -318,22 +346,48 @@ mod tests {
 
     /// A release must read what an earlier one wrote: when this fails, add a format.
     #[test]
-    fn format_1_is_pinned() {
+    fn format_2_is_pinned() {
         let message = &log(1, 1_000_000)[0];
         let hex: String = message.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
             hex,
-            "01\
+            "02\
              00000000\
              00000001\
-             5470054a0c003beebc07196d1bce8d33\
+             4fde9e684029d48110b083b880e2f861\
              0372756e\
              00\
              80809abbd1b9a906\
+             8098b4f7d5b9a906\
              01066576656e747304ce49\
              010001000001\
              01086d697373696f6e730006904e016d01060101027b7d"
         );
+    }
+
+    /// The first record of the log above, as it was written before there was a second clock.
+    const FORMAT_1: &str = "01\
+        00000000\
+        00000001\
+        5470054a0c003beebc07196d1bce8d33\
+        0372756e\
+        00\
+        80809abbd1b9a906\
+        01066576656e747304ce49\
+        010001000001\
+        01086d697373696f6e730006904e016d01060101027b7d";
+
+    #[test]
+    fn format_1_stays_readable() {
+        let digits = FORMAT_1.as_bytes().chunks(2).map(|byte| std::str::from_utf8(byte).unwrap());
+        let message: Vec<u8> = digits.map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+        let records = read(&[message]).unwrap();
+        let [record] = &records[..] else { panic!("{records:?}") };
+        let expected = outputs(0);
+        assert_eq!((record.format, record.epoch, &*record.run_id), (1, 0, "run"));
+        assert_eq!((record.now, record.wall), (expected.now, expected.now), "the clock was reported by");
+        assert_eq!((&record.bindings, &record.definitions), (&expected.bindings, &expected.definitions));
+        assert_eq!(record.cuts, [cut(0)]);
     }
 
     #[test]
@@ -356,8 +410,8 @@ mod tests {
         assert_eq!(error(&[vec![1, 2]]), "no progress record: shorter than its header");
 
         let mut later = whole[0].clone();
-        later[0] = 2;
-        assert_eq!(error(&[later]), "progress record of format 2, which only a later release can read");
+        later[0] = 3;
+        assert_eq!(error(&[later]), "progress record of format 3, which only a later release can read");
 
         let parts = log(1, 60);
         assert_eq!(error(&parts[..1]), "no progress record: its last parts are missing");
