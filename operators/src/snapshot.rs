@@ -1,8 +1,10 @@
 //! When operators write their state, and how far each has gone round in it.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datasets::hash::KeyGroup;
 use datasets::state::{Keeper, Kept, Section};
@@ -44,12 +46,35 @@ pub struct Restored {
     pub oldest_to_come: Option<Timestamp>,
     /// The worker's parts.
     pub parts: Vec<(Keeper, KeyGroup, Kept)>,
+    /// How many more threads than the worker's own read them.
+    pub helpers: usize,
 }
 
 impl Restored {
-    /// The parts of one operator.
-    pub(crate) fn of(&self, keeper: Keeper) -> impl Iterator<Item = (KeyGroup, &Kept)> {
-        self.parts.iter().filter(move |part| part.0 == keeper).map(|(_, group, kept)| (*group, kept))
+    /// Reads the parts of one operator, with the epochs that they know. Key groups have nothing in common, so threads
+    /// read them side by side; what a thread's parts may share is its `L`.
+    pub(crate) fn read<L: Default, T: Send>(
+        &self,
+        keeper: Keeper,
+        read: impl Fn(&mut L, &Kept) -> T + Sync,
+    ) -> BTreeMap<KeyGroup, (Epoch, T)> {
+        let parts: Vec<_> = self.parts.iter().filter(|part| part.0 == keeper).collect();
+        let next = AtomicUsize::new(0);
+        let read_some = || {
+            let (mut shared, mut done) = (L::default(), Vec::new());
+            while let Some((_, group, kept)) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
+                done.push((*group, (kept.epoch, read(&mut shared, kept))));
+            }
+            done
+        };
+        std::thread::scope(|scope| {
+            let helpers: Vec<_> = (0..self.helpers).map(|_| scope.spawn(read_some)).collect();
+            let mut done: BTreeMap<_, _> = read_some().into_iter().collect();
+            for helper in helpers {
+                done.extend(helper.join().expect(READABLE));
+            }
+            done
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datasets::Epoch;
 use datasets::hash::KeyGroup;
-use datasets::state::{Keeper, Part, Section};
+use datasets::state::{Keeper, Kept, Part, Section};
 use hashbrown::HashSet;
 
 use super::{DailyActivity, Row, RowKey, Rows};
@@ -41,17 +41,7 @@ impl DailyActivity {
 
     /// Takes what was written. Each group wakes up behind the epoch that was written last.
     pub fn restore(&mut self, state: &snapshot::Restored) {
-        let mut shared = Shared::default();
-        for (group, kept) in state.of(Keeper::Activity) {
-            let mut restored = Rows::default();
-            for bytes in &kept.sections {
-                let rows: Vec<(RowKey, Row)> = postcard::from_bytes(bytes).expect(snapshot::READABLE);
-                restored.rows.extend(rows.into_iter().map(|(key, row)| (key.sharing(&mut shared), row)));
-            }
-            let touched = restored.rows.values().enumerate().filter(|(_, row)| row.is_touched);
-            restored.touched = touched.map(|(place, _)| place).collect();
-            self.restored.0.insert(group, (kept.epoch, restored));
-        }
+        self.restored.0 = state.read(Keeper::Activity, |shared, kept| Rows::read(kept, shared));
         self.reported = state.wall;
     }
 
@@ -60,6 +50,19 @@ impl DailyActivity {
         for (group, (_, rows)) in self.restored.0.extract_if(.., |_, (known, _)| *known < epoch) {
             self.groups[group.index()] = rows;
         }
+    }
+}
+
+impl Rows {
+    fn read(kept: &Kept, shared: &mut Shared) -> Rows {
+        let mut restored = Rows::default();
+        for bytes in &kept.sections {
+            let rows: Vec<(RowKey, Row)> = postcard::from_bytes(bytes).expect(snapshot::READABLE);
+            restored.rows.extend(rows.into_iter().map(|(key, row)| (key.sharing(shared), row)));
+        }
+        let touched = restored.rows.values().enumerate().filter(|(_, row)| row.is_touched);
+        restored.touched = touched.map(|(place, _)| place).collect();
+        restored
     }
 }
 

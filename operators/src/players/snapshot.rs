@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use datasets::Epoch;
 use datasets::hash::KeyGroup;
-use datasets::state::{Keeper, Part, Section};
+use datasets::state::{Keeper, Kept, Part, Section};
 use serde::{Deserialize, Serialize};
 
 use super::close::{closing_hour, hour_of};
 use super::roster::Member;
 use super::{Closing, Group, Players};
-use crate::ledger::{LedgerSection, WrittenLedger};
+use crate::ledger::{LedgerRules, LedgerSection, Markets, WrittenLedger};
 use crate::snapshot;
 
 /// What a section says of a key group. The fields of [`GroupSection`], borrowed.
@@ -30,16 +30,10 @@ struct GroupSection {
     ledger: LedgerSection,
 }
 
-/// A key group as it was after an epoch. Until that epoch has passed again, it is asleep: events pass it by,
-/// since it knows them.
-struct Asleep {
-    epoch: Epoch,
-    group: Group,
-}
-
-/// Key groups that were read from a checkpoint and have not been reached yet.
+/// Key groups that were read from a checkpoint, as they were after their epochs. Until its epoch has passed again, a
+/// group is asleep: events pass it by, since it knows them.
 #[derive(Default)]
-pub(super) struct Restored(BTreeMap<KeyGroup, Asleep>);
+pub(super) struct Restored(BTreeMap<KeyGroup, (Epoch, Group)>);
 
 impl Restored {
     /// The group knows the events of this epoch already.
@@ -49,7 +43,23 @@ impl Restored {
 
     /// Takes out the groups that begin to live in `epoch`.
     fn take(&mut self, epoch: Epoch) -> impl Iterator<Item = (KeyGroup, Group)> {
-        self.0.extract_if(.., move |_, asleep| asleep.epoch < epoch).map(|(group, asleep)| (group, asleep.group))
+        self.0.extract_if(.., move |_, (known, _)| *known < epoch).map(|(number, (_, group))| (number, group))
+    }
+}
+
+impl Group {
+    fn read(kept: &Kept, rules: &LedgerRules, markets: &mut Markets) -> Group {
+        let mut group = Group::default();
+        let (mut swept, mut overdue) = (i64::MIN, Vec::new());
+        for bytes in &kept.sections {
+            let section: GroupSection = postcard::from_bytes(bytes).expect(snapshot::READABLE);
+            swept = section.swept;
+            section.members.into_iter().for_each(|member| group.players.restore(member));
+            overdue = group.ledger.read(section.ledger, markets);
+        }
+        group.players.members.settle();
+        group.ledger.complete(swept, &overdue, rules);
+        group
     }
 }
 
@@ -82,19 +92,8 @@ impl Players {
         }
         // As if the epochs before had been closed here.
         self.swept = state.oldest_to_come.map_or(i64::MIN, hour_of);
-        for (group, kept) in state.of(Keeper::Players) {
-            let mut restored = Group::default();
-            let (mut swept, mut overdue) = (i64::MIN, Vec::new());
-            for bytes in &kept.sections {
-                let section: GroupSection = postcard::from_bytes(bytes).expect(snapshot::READABLE);
-                swept = section.swept;
-                section.members.into_iter().for_each(|member| restored.players.restore(member));
-                overdue = restored.ledger.read(section.ledger, &mut self.markets);
-            }
-            restored.players.members.settle();
-            restored.ledger.complete(swept, &overdue, &self.rules.ledger);
-            self.restored.0.insert(group, Asleep { epoch: kept.epoch, group: restored });
-        }
+        let rules = &self.rules.ledger;
+        self.restored.0 = state.read(Keeper::Players, |markets, kept| Group::read(kept, rules, markets));
     }
 
     /// Before `epoch` is closed: groups that do not know it yet begin to live. Until then the definitions have

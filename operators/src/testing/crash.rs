@@ -134,6 +134,7 @@ impl Cluster {
                 wall: (next > 0).then(|| wall(next - 1)),
                 oldest_to_come: before.last().map(|epoch| epoch.arrival.now.min(epoch.arrival.newest)),
                 parts: mine.cloned().collect(),
+                helpers: 1,
             };
             let mut worker = Worker::new(rules(), reporting, worker == 0);
             worker.players.restore(&state);

@@ -1,5 +1,5 @@
-//! What it costs to write the state and to read it again: one bet of each player, then some more of a few, on one
-//! thread and without storage.
+//! What it costs to write the state and to read it again: one bet of each player, then some more of a few, without
+//! storage. One thread writes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,6 +32,9 @@ pub struct State {
     one_in: u64,
     #[arg(long, default_value_t = 20)]
     missions: u32,
+    /// Threads that read it again.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
 }
 
 /// Records of an epoch.
@@ -174,6 +177,7 @@ impl State {
             wall: None,
             oldest_to_come: None,
             parts: parts.into_iter().map(|((keeper, group), kept)| (keeper, group, kept)).collect(),
+            helpers: self.threads.saturating_sub(1),
         };
         restored.players.restore(&state);
         restored.activity.restore(&state);
@@ -181,6 +185,7 @@ impl State {
         restored.activity.wake(u64::MAX);
         Ok(json!({
             "players": self.players,
+            "threads": self.threads,
             "all": all,
             "changes": changes,
             "restore_seconds": begun.elapsed().as_secs_f64(),

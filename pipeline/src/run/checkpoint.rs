@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -123,7 +124,10 @@ impl Start {
             let (_, handle) = Checkpoints::start(&config, found, recovered.as_ref(), lake)?;
             keeping.archive = Some((handle, config.interval, free_from));
         }
-        let mut shares: Vec<Restored> = (0..workers).map(|_| Restored::default()).collect();
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let helpers = (cores / workers).saturating_sub(1);
+        let share = || Restored { helpers, ..Restored::default() };
+        let mut shares: Vec<Restored> = (0..workers).map(|_| share()).collect();
         if let Some(Recovered { manifest, parts, outputs }) = recovered {
             let before = &manifest.before.definitions;
             let records: Vec<_> = before.iter().filter_map(|(at, row)| Some((*at, record(row, topics)?))).collect();
