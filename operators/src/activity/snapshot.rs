@@ -56,6 +56,8 @@ impl DailyActivity {
 impl Rows {
     fn read(kept: &Kept, shared: &mut Shared) -> Rows {
         let mut restored = Rows::default();
+        // A customer's rows are all in one group.
+        shared.customers.clear();
         for bytes in &kept.sections {
             let rows: Vec<(RowKey, Row)> = postcard::from_bytes(bytes).expect(snapshot::READABLE);
             restored.rows.extend(rows.into_iter().map(|(key, row)| (key.sharing(shared), row)));
