@@ -1,4 +1,5 @@
-//! A proxy in front of a broker that knows enough of Kafka's protocol to meddle with commits of transactions.
+//! A proxy in front of a broker that knows enough of Kafka's protocol to meddle with commits of transactions, and of
+//! offsets.
 //!
 //! Clients that begin with its address stay with it: it puts its own port into the answers that name brokers.
 
@@ -11,6 +12,7 @@ use crate::proxy::Listener;
 use crate::stack::PATIENCE;
 
 const METADATA: i16 = 3;
+const OFFSET_COMMIT: i16 = 8;
 const FIND_COORDINATOR: i16 = 10;
 const END_TXN: i16 = 26;
 const UNKNOWN_SERVER_ERROR: i16 = -1;
@@ -42,6 +44,8 @@ struct Shared {
 struct Plan {
     /// What happens to so many answers.
     faults: Option<(Fault, u32)>,
+    /// So many commits of offsets fail.
+    offsets_refused: u32,
     /// Commits are kept back.
     is_holding: bool,
     held: u32,
@@ -53,6 +57,7 @@ struct Asked {
     api: i16,
     version: i16,
     is_commit: bool,
+    is_refused: bool,
 }
 
 impl KafkaProxy {
@@ -78,6 +83,16 @@ impl KafkaProxy {
     /// How many answers are still to meet their fault.
     pub fn faults_left(&self) -> u32 {
         self.shared.plan().faults.map_or(0, |(_, left)| left)
+    }
+
+    /// From now on, so many commits of offsets go to another group, and their answers say `UNKNOWN_SERVER_ERROR`.
+    pub fn refuse_offsets(&self, times: u32) {
+        self.shared.plan().offsets_refused = times;
+    }
+
+    /// How many commits of offsets are still to be refused.
+    pub fn refusals_left(&self) -> u32 {
+        self.shared.plan().offsets_refused
     }
 
     /// From now on, commits do not get through.
@@ -111,8 +126,11 @@ impl Shared {
     }
 
     fn serve(self: Arc<Self>, client: TcpStream) {
-        // Without a broker the client's connection is closed.
-        let Ok(broker) = TcpStream::connect(&self.upstream) else { return };
+        let Ok(broker) = TcpStream::connect(&self.upstream) else {
+            // Said at once: the listener holds on to the connection, so that letting go of it would not close it.
+            let _ = client.shutdown(Shutdown::Both);
+            return;
+        };
         let _ = client.set_nodelay(true).and_then(|()| broker.set_nodelay(true));
         let asked = Arc::new(Mutex::new(HashMap::new()));
         let (Ok(to_client), Ok(from_broker)) = (client.try_clone(), broker.try_clone()) else { return };
@@ -133,14 +151,19 @@ impl Shared {
         asked: &Mutex<HashMap<i32, Asked>>,
     ) -> Result<()> {
         loop {
-            let frame = read_frame(&mut client)?;
+            let mut frame = read_frame(&mut client)?;
             let mut fields = Fields { bytes: &frame, at: 4 };
             let (api, version, correlation) = (fields.i16(), fields.i16(), fields.i32());
             let is_commit = api == END_TXN && is_commit(&mut fields, version);
             if is_commit {
                 self.hold_back();
             }
-            asked.lock().unwrap().insert(correlation, Asked { api, version, is_commit });
+            let is_refused = api == OFFSET_COMMIT && self.refuses_offsets();
+            if is_refused {
+                let group = last_of_group(&mut fields, version);
+                frame[group] ^= 1;
+            }
+            asked.lock().unwrap().insert(correlation, Asked { api, version, is_commit, is_refused });
             broker.write_all(&frame)?;
         }
     }
@@ -167,7 +190,7 @@ impl Shared {
     }
 
     /// Whether the answer goes on to the client.
-    fn meddle(&self, Asked { api, version, is_commit }: Asked, frame: &mut [u8]) -> bool {
+    fn meddle(&self, Asked { api, version, is_commit, is_refused }: Asked, frame: &mut [u8]) -> bool {
         match api {
             METADATA | FIND_COORDINATOR => {
                 let port = i32::from(*self.port.get().expect("set at the start")).to_be_bytes();
@@ -181,9 +204,20 @@ impl Shared {
                 Some(Fault::Unknown) => frame[12..14].copy_from_slice(&UNKNOWN_SERVER_ERROR.to_be_bytes()),
                 None => {}
             },
+            OFFSET_COMMIT if is_refused => {
+                let code = UNKNOWN_SERVER_ERROR.to_be_bytes();
+                offset_errors(frame, version).into_iter().for_each(|at| frame[at..at + 2].copy_from_slice(&code));
+            }
             _ => {}
         }
         true
+    }
+
+    fn refuses_offsets(&self) -> bool {
+        let mut plan = self.plan();
+        let refuses = plan.offsets_refused > 0;
+        plan.offsets_refused -= u32::from(refuses);
+        refuses
     }
 
     fn next_fault(&self) -> Option<Fault> {
@@ -219,7 +253,7 @@ fn broker_ports(frame: &[u8], version: i16) -> Vec<usize> {
     let is_compact = version >= 9;
     let mut fields = Fields { bytes: frame, at: 8 };
     fields.at += usize::from(is_compact) + if version >= 3 { 4 } else { 0 };
-    let brokers = if is_compact { fields.varint() - 1 } else { usize::try_from(fields.i32()).expect("a number") };
+    let brokers = fields.count(is_compact);
     let ports = (0..brokers).map(|_| {
         fields.at += 4;
         fields.text_of(is_compact);
@@ -232,6 +266,33 @@ fn broker_ports(frame: &[u8], version: i16) -> Vec<usize> {
         port
     });
     ports.collect()
+}
+
+/// Where an `OffsetCommit` request, behind its correlation id, has the last byte of the group's name.
+fn last_of_group(fields: &mut Fields<'_>, version: i16) -> usize {
+    let is_compact = version >= 8;
+    fields.text(); // the client's id
+    fields.at += usize::from(is_compact);
+    fields.text_of(is_compact);
+    fields.at - 1
+}
+
+/// Where an `OffsetCommit` answer has its error codes.
+fn offset_errors(frame: &[u8], version: i16) -> Vec<usize> {
+    let is_compact = version >= 8;
+    let mut fields = Fields { bytes: frame, at: 8 };
+    fields.at += usize::from(is_compact) + if version >= 3 { 4 } else { 0 };
+    let mut errors = Vec::new();
+    for _ in 0..fields.count(is_compact) {
+        fields.text_of(is_compact);
+        for _ in 0..fields.count(is_compact) {
+            fields.at += 4;
+            errors.push(fields.at);
+            fields.at += 2 + usize::from(is_compact);
+        }
+        fields.at += usize::from(is_compact);
+    }
+    errors
 }
 
 /// Where a `FindCoordinator` answer has the port.
@@ -274,6 +335,11 @@ impl Fields<'_> {
     fn varint(&mut self) -> usize {
         let byte = usize::from(self.u8());
         if byte < 128 { byte } else { byte - 128 + (self.varint() << 7) }
+    }
+
+    /// How many elements follow.
+    fn count(&mut self, is_compact: bool) -> usize {
+        if is_compact { self.varint() - 1 } else { usize::try_from(self.i32()).expect("a number") }
     }
 
     /// Passes a text, which may be null.

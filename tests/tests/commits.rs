@@ -91,3 +91,20 @@ fn a_commit_that_a_takeover_has_fenced_is_said_to_be_fenced_whatever_the_broker_
     second.terminate();
     println!("{}", compare::everything(&scenario, &oracle));
 }
+
+/// They are for tools that show lag: what was lost is told again, also where nothing is read any more.
+#[test]
+fn offsets_that_the_broker_did_not_take_are_published_again() {
+    let Some(stack) = Stack::from_env() else { return };
+    let proxy = KafkaProxy::start(&stack.brokers);
+    let scenario = Scenario::new(stack, "lost-offsets", Play::new(recent(2_000, 24)));
+    let mut run = run_through(&scenario, &proxy, 2);
+    scenario.feed(1_000);
+    scenario.await_caught_up(&mut run);
+    // Epochs that move nothing may publish before those of the last records do.
+    proxy.refuse_offsets(3);
+    scenario.feed(usize::MAX);
+    scenario.await_caught_up(&mut run);
+    assert_eq!(proxy.refusals_left(), 0);
+    run.terminate();
+}

@@ -12,6 +12,7 @@ mod checkpoint;
 mod chunk;
 mod commit;
 mod monitor;
+mod offsets;
 mod pacer;
 mod source;
 

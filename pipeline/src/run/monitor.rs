@@ -1,21 +1,20 @@
-//! Watches a running pipeline from its own thread: finds partitions, tells the rate, shows lag to the
-//! brokers' tools, and sees failures of the lake.
+//! Watches a running pipeline from its own thread: finds partitions, tells the rate, hands on how far it came, and
+//! sees failures of the lake.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use datasets::rows::{Binding, Counters, EpochOutputs};
+use datasets::rows::{Counters, EpochOutputs};
 use sinks::lake::LakeHandle;
 
 use super::assign::Discovery;
+use super::offsets::Offsets;
 use crate::engine::Halt;
 
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 const TELL_EVERY: Duration = Duration::from_secs(10);
-const OFFSETS_EVERY: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The thread that watches.
@@ -25,14 +24,15 @@ impl Monitor {
     /// Watches until `committed` is closed.
     ///
     /// # Errors
-    /// A thread that cannot be started.
+    /// Threads that cannot be started.
     pub fn start(
         committed: Receiver<Arc<[Arc<EpochOutputs>]>>,
         lake: Option<LakeHandle>,
         halt: Halt,
         discovery: Discovery,
     ) -> std::io::Result<Self> {
-        let watch = Watch { lake, halt, discovery, counters: Counters::default(), uppers: BTreeMap::new() };
+        let offsets = Offsets::start(discovery.cluster.clone())?;
+        let watch = Watch { lake, halt, discovery, offsets, counters: Counters::default() };
         std::thread::Builder::new().name("monitor".to_owned()).spawn(move || watch.run(&committed)).map(Monitor)
     }
 
@@ -47,13 +47,13 @@ struct Watch {
     lake: Option<LakeHandle>,
     halt: Halt,
     discovery: Discovery,
+    offsets: Offsets,
     counters: Counters,
-    uppers: BTreeMap<(Arc<str>, i32), i64>,
 }
 
 impl Watch {
     fn run(mut self, committed: &Receiver<Arc<[Arc<EpochOutputs>]>>) {
-        let (mut looked, mut published): (Option<Instant>, _) = (None, Instant::now());
+        let mut looked: Option<Instant> = None;
         let (mut told, mut before) = (Instant::now(), 0);
         loop {
             if looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY) {
@@ -70,10 +70,6 @@ impl Watch {
             if let Some(error) = self.lake.as_ref().and_then(LakeHandle::error) {
                 self.halt.fail(crate::chain(&error));
             }
-            if published.elapsed() >= OFFSETS_EVERY && !self.uppers.is_empty() {
-                published = Instant::now();
-                self.publish_offsets();
-            }
             if told.elapsed() >= TELL_EVERY && self.counters.read > before {
                 let rate = (self.counters.read - before) * 1000 / millis(told.elapsed());
                 self.tell("running", Some(rate));
@@ -85,16 +81,7 @@ impl Watch {
 
     fn count(&mut self, outputs: &EpochOutputs) {
         self.counters.add(&outputs.counters);
-        for Binding { topic, partition, upper } in &outputs.bindings {
-            self.uppers.insert((topic.clone(), *partition), *upper);
-        }
-    }
-
-    fn publish_offsets(&mut self) {
-        let uppers = std::mem::take(&mut self.uppers).into_iter();
-        let uppers: Vec<Binding> =
-            uppers.map(|((topic, partition), upper)| Binding { topic, partition, upper }).collect();
-        self.discovery.cluster.publish_offsets(&uppers);
+        self.offsets.moved(&outputs.bindings);
     }
 
     fn tell(&self, state: &str, rate: Option<u64>) {

@@ -62,19 +62,18 @@ impl KafkaCluster {
         Ok(self.client.fetch_watermarks(topic, partition, PATIENCE).inspect_err(|_| serve_events(&self.client))?)
     }
 
-    /// Writes how far the pipeline has committed to its consumer group, for tools that show lag. Returns
-    /// at once. Nothing depends on it: recovery reads the progress topic.
-    pub fn publish_offsets(&self, uppers: &[Binding]) {
-        let publish = || -> KafkaResult<()> {
-            let mut offsets = TopicPartitionList::with_capacity(uppers.len());
-            for binding in uppers {
-                offsets.add_partition_offset(&binding.topic, binding.partition, Offset::Offset(binding.upper))?;
-            }
-            self.client.commit(&offsets, CommitMode::Async)
-        };
-        if let Err(error) = publish() {
-            tracing::debug!(%error, "kafka: offsets of the consumer group not published");
+    /// Writes how far the pipeline has committed to its consumer group, for tools that show lag. Waits for the answer,
+    /// and for brokers that are away. Nothing depends on it: recovery reads the progress topic.
+    ///
+    /// # Errors
+    /// Offsets that did not get there: the client gives up what is under way when their coordinator goes away.
+    pub fn publish_offsets<'a>(&self, uppers: impl IntoIterator<Item = &'a Binding>) -> KafkaResult<()> {
+        let mut offsets = TopicPartitionList::new();
+        for binding in uppers {
+            offsets.add_partition_offset(&binding.topic, binding.partition, Offset::Offset(binding.upper))?;
         }
+        let published = self.client.commit(&offsets, CommitMode::Sync);
         serve_events(&self.client);
+        published
     }
 }
