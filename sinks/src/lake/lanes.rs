@@ -46,6 +46,9 @@ pub(super) struct Lanes {
     outputs: Vec<Lane<EpochOutputs>>,
     present: Present,
     replay_upper: Epoch,
+    /// The last epoch that read something. Others are there to fire timers, whose rows are in tables of their own, or
+    /// to record cuts.
+    last_reading: Option<Epoch>,
 }
 
 impl Lanes {
@@ -84,6 +87,7 @@ impl Lanes {
             ],
             present,
             replay_upper: resume.replay_upper,
+            last_reading: None,
         })
     }
 
@@ -97,6 +101,9 @@ impl Lanes {
     /// Takes an epoch. Returns the recorded cuts that it completes, without those that are in place.
     pub(super) fn take(&mut self, whole: &WholeEpoch) -> Result<Vec<CutFiles>, SinkError> {
         let (epoch, now) = (whole.outputs.epoch, whole.outputs.now);
+        if !whole.outputs.bindings.is_empty() {
+            self.last_reading = Some(epoch);
+        }
         for batch in &whole.history {
             let lane = self.events.get_mut(usize::from(batch.lane)).ok_or_else(|| {
                 SinkError::Conflict(format!("lake: history of lane {}, which does not exist", batch.lane))
@@ -161,9 +168,15 @@ impl Lanes {
         Ok(files)
     }
 
-    /// The clock at the oldest row in an open file.
+    /// The clock at the oldest row in an open file that an epoch has to be opened for when it is old enough.
+    ///
+    /// Every epoch has a row in table `epochs`, also one that only cuts, or records cuts: epochs for such rows would
+    /// go on for ever. They wait for a row of an epoch that read something.
     pub(super) fn oldest_open(&mut self) -> Option<Timestamp> {
-        self.all().filter_map(|lane| lane.opened()).map(|(_, opened)| opened).min()
+        let last_reading = self.last_reading;
+        let is_worth_it = |table: Table, from: Epoch| table != Table::Epochs || last_reading >= Some(from);
+        let open = self.all().filter_map(|lane| Some((lane.plan().of().0, lane.opened()?)));
+        open.filter(|(table, (from, _))| is_worth_it(*table, *from)).map(|(_, (_, opened))| opened).min()
     }
 
     /// How far each lane is durable but for the cuts that are decided, when epochs below `upper` were taken.

@@ -2,6 +2,7 @@
 //! Parquet's own reader.
 
 mod faults;
+mod idle;
 mod read_back;
 mod recorded;
 mod support;
