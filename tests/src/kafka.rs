@@ -15,6 +15,10 @@ use crate::oracle::Sent;
 use crate::play::{Batch, Play};
 use crate::stack::{PATIENCE, wait_for};
 
+/// Where a broker keeps what it knows of transactional ids: a record for each change, without a value for one that it
+/// has forgotten.
+const TRANSACTION_STATE: &str = "__transaction_state";
+
 /// A message as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -254,4 +258,43 @@ fn end(consumer: &BaseConsumer, topic: &str, partition: i32) -> i64 {
         return 0;
     }
     consumer.fetch_watermarks(topic, partition, Duration::from_secs(10)).map_or(0, |(_, end)| end)
+}
+
+/// The transactional ids that a broker knows, by the log in which it keeps them.
+pub struct TransactionalIds {
+    consumer: BaseConsumer,
+    prefix: String,
+    known: BTreeSet<String>,
+}
+
+impl TransactionalIds {
+    /// Those whose name begins with `prefix`.
+    pub fn new(brokers: &str, prefix: &str) -> Self {
+        let consumer = consumer(brokers, "e2e-ids", "read_uncommitted");
+        let mut assignment = TopicPartitionList::new();
+        for partition in partitions(&consumer, TRANSACTION_STATE) {
+            assignment.add_partition_offset(TRANSACTION_STATE, partition, Offset::Beginning).unwrap();
+        }
+        consumer.assign(&assignment).unwrap();
+        TransactionalIds { consumer, prefix: prefix.to_owned(), known: BTreeSet::new() }
+    }
+
+    /// How many it knows, as far as it has told by now.
+    pub fn known(&mut self) -> usize {
+        while let Some(message) = self.consumer.poll(Duration::from_millis(20)) {
+            let message = match message {
+                Ok(message) => message,
+                Err(KafkaError::PartitionEOF(_)) => continue,
+                Err(error) => panic!("{error}"),
+            };
+            // A version and a length, two bytes each.
+            let id = message.key().and_then(|key| key.get(4..)).expect("every record is about an id");
+            let id = String::from_utf8(id.to_vec()).expect("ids are UTF-8");
+            match message.payload() {
+                Some(_) if id.starts_with(&self.prefix) => self.known.insert(id),
+                _ => self.known.remove(&id),
+            };
+        }
+        self.known.len()
+    }
 }

@@ -182,11 +182,31 @@ impl TransactionalProducer {
 
     /// An error before the commit was attempted.
     fn refused(&self, doing: &str, error: KafkaError) -> SinkError {
+        let error = self.reason(error);
         let what = format!("cannot {doing} the transaction {}", self.id);
         if self.is_fenced(&error) {
             SinkError::Fenced(what, error.into())
+        } else if is_forgotten(&error) {
+            // Not registered anew here: another instance may have come and gone meanwhile, and only a start reads
+            // what it has committed.
+            let why = "the brokers have forgotten it, because nothing was committed under it for longer than their \
+                       transactional.id.expiration.ms; a new start registers it again";
+            SinkError::Rejected(format!("{what}: {why}"), error.into())
         } else {
             SinkError::Rejected(what, error.into())
+        }
+    }
+
+    /// Once a transaction has failed, the client drops its messages, which tells nothing; it keeps the reason, and
+    /// answers with it to whoever wants to begin in the midst of a transaction.
+    fn reason(&self, error: KafkaError) -> KafkaError {
+        use RDKafkaErrorCode as Code;
+        if !matches!(error.rdkafka_error_code(), Some(Code::PurgeQueue | Code::PurgeInflight)) {
+            return error;
+        }
+        match self.producer.begin_transaction() {
+            Err(reason) if reason.rdkafka_error_code() != Some(Code::State) => reason,
+            _ => error,
         }
     }
 
@@ -201,6 +221,12 @@ impl TransactionalProducer {
     fn deliveries(&self) -> &Deliveries {
         self.producer.client().context()
     }
+}
+
+/// The broker does not know the id, or not as this client registered it.
+fn is_forgotten(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(error.rdkafka_error_code(), Some(Code::InvalidProducerIdMapping | Code::UnknownProducerId))
 }
 
 /// Counts what is not acknowledged yet and keeps the first failure.
