@@ -93,7 +93,13 @@ impl Drop for OwnBroker {
 
 fn scripts_stack(folder: &Path, arguments: &[&str]) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/stack");
-    let done = Command::new(script).args(arguments).arg("--dir").arg(folder.join("stack")).output();
+    let patience = PATIENCE.as_secs().to_string();
+    let done = Command::new(script)
+        .args(arguments)
+        .args(["--patience", &patience])
+        .arg("--dir")
+        .arg(folder.join("stack"))
+        .output();
     let done = done.expect("scripts/stack can be started");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     String::from_utf8(done.stdout).expect("it writes UTF-8")
