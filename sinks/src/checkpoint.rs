@@ -16,6 +16,7 @@
 //! 3. Objects are created, never changed. Those of the last two manifests stay.
 
 mod manifest;
+mod putting;
 mod recovery;
 mod rounds;
 mod segment;
@@ -28,6 +29,8 @@ use std::time::Duration;
 pub use manifest::{Before, LaneState, Manifest, Problem};
 pub use recovery::{Found, Recovered, find, recover};
 pub use thread::{CheckpointHandle, Checkpoints};
+#[cfg(test)]
+pub(crate) use {manifest::Before, putting::Putting, recovery::Folder, thread::Message};
 
 use crate::lake::S3Options;
 

@@ -10,12 +10,13 @@
 //!            storage ◄── one conditional put ◄── cut_recorded
 //! ```
 //!
-//! All of it runs on one thread, with an asynchronous runtime for the store; a [`LakeHandle`] is
-//! how others reach it. Only whole epochs enter files: a cut covers epochs, so none may be
+//! All of it runs on one thread (thread), which waits, and decides nothing (cutting), with an asynchronous runtime
+//! for the store; a [`LakeHandle`] is how others reach it. Only whole epochs enter files: a cut covers epochs, so none may be
 //! half inside. Exactly-once rests on three facts: a recorded cut names its rows for good, an object is
 //! created conditionally, and what already exists is compared by its footer, never overwritten.
 
 mod assembly;
+mod cutting;
 mod encode;
 mod handle;
 mod lane;
@@ -41,12 +42,22 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::LaneState;
 use crate::cut::{Cut, Table};
 
+pub use cutting::PARALLEL_PUTS;
 pub use handle::{Lake, LakeHandle};
 pub(crate) use handle::{output_bytes, runtime};
 pub use reader::{LakeObject, LakeReader, ReadError, Rows};
 pub use store::{Place, S3Options};
-pub use thread::PARALLEL_PUTS;
 pub use writer::LakeWriter;
+#[cfg(test)]
+pub(crate) use {
+    cutting::{Cutting, Next},
+    encode::Footer,
+    handle::{Message, begin},
+    lanes::CutFiles,
+    name::cut_of,
+    row_hash::row_hash,
+    thread::put_all,
+};
 
 /// When a file closes. Larger and older files mean fewer objects and a longer lag for analysts.
 #[derive(Clone, Debug, PartialEq, Eq)]

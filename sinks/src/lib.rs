@@ -2,6 +2,7 @@
 //!
 //! - [`EpochWriter`]: the trait, with one contract suite that every writer passes.
 //! - [`kafka`]: the committer; outputs and progress record of an epoch in one transaction.
+//! - [`Commits`]: a commit, and who is told of it.
 //! - [`lake`]: Parquet on object storage, in named cuts.
 //! - [`checkpoint`]: the state of the operators on object storage.
 //! - [`files`]: JSON lines, for replays.
@@ -10,6 +11,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod checkpoint;
+mod commits;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod cut;
@@ -18,7 +20,10 @@ pub mod failpoint;
 pub mod files;
 pub mod kafka;
 pub mod lake;
+#[cfg(test)]
+mod simulation;
 
+pub use commits::Commits;
 pub use epoch_writer::{EpochWriter, SinkError};
 
 /// An error with its causes, for people.

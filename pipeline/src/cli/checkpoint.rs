@@ -76,11 +76,11 @@ impl Common {
                 damaged.push(format!("{name}: {why}"));
             }
         }
-        let whole = found.manifests.len() - damaged.len();
+        let whole = found.manifests().len() - damaged.len();
         let next = next_start(&config, &checkpoints, &found).map_err(Failure::Failed)?;
         match self.format {
             Format::Text => {
-                println!("{whole} of {} checkpoints in {} are whole", found.manifests.len(), checkpoints.url);
+                println!("{whole} of {} checkpoints in {} are whole", found.manifests().len(), checkpoints.url);
                 println!("{next}");
             }
             Format::Json => println!("{}", json!({ "whole": whole, "damaged": damaged, "start": next })),
@@ -90,7 +90,7 @@ impl Common {
 }
 
 fn listed(config: &CheckpointConfig, found: &Found) -> Vec<Listed> {
-    let names = found.manifests.iter();
+    let names = found.manifests().iter();
     names.map(|name| Listed { name: name.clone(), manifest: found.manifest(config, name) }).collect()
 }
 

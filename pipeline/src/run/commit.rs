@@ -5,12 +5,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
 use datasets::rows::EpochOutputs;
-use sinks::SinkError;
-use sinks::checkpoint::CheckpointHandle;
 use sinks::cut::Cut;
 use sinks::failpoint::{Failpoint, pass};
-use sinks::kafka::KafkaCommitter;
-use sinks::lake::LakeHandle;
+use sinks::{Commits, SinkError};
 
 use super::pacer::{Flow, Hint};
 use crate::engine::Wake;
@@ -23,14 +20,12 @@ const TOGETHER: usize = 1024;
 
 /// What the committer's thread works with.
 pub struct CommitLoop {
-    /// The one committer.
-    pub committer: KafkaCommitter,
+    /// The one committer, and who it tells.
+    pub commits: Commits,
     /// Closed epochs, in order; closed when the dataflow has ended.
     pub epochs: Receiver<Arc<EpochOutputs>>,
     /// Cuts to be recorded; closed when the lake is finished.
     pub cuts: Receiver<Cut>,
-    /// Told what was recorded.
-    pub lake: Option<LakeHandle>,
     /// Told how far it came.
     pub flow: Flow,
     /// Asked for an epoch when there is a cut to record and none to record it in.
@@ -39,8 +34,6 @@ pub struct CommitLoop {
     pub wake: Wake,
     /// Told what was committed.
     pub committed: Sender<Arc<[Arc<EpochOutputs>]>>,
-    /// Told what a checkpoint may know.
-    pub checkpoint: Option<CheckpointHandle>,
 }
 
 impl CommitLoop {
@@ -50,32 +43,31 @@ impl CommitLoop {
     /// The first commit that failed: the process has to end.
     pub fn run(mut self) -> Result<(), SinkError> {
         let mut last: Option<Arc<EpochOutputs>> = None;
-        let mut cuts = Vec::new();
-        while let Some(batch) = self.next_batch(&mut cuts) {
+        while let Some(batch) = self.next_batch() {
             last = batch.last().cloned().or(last);
-            let upper = last.as_ref().map_or(0, |last| last.epoch + 1);
-            // A cut is recorded with its last epoch or later, never ahead of what it names.
-            let due = cuts.extract_if(.., |cut: &mut Cut| cut.last < upper).collect();
-            self.commit(&batch, due)?;
+            self.commit(&batch)?;
         }
         // The dataflow has ended; what the lake still cuts is recorded in epochs that read nothing.
         let Some(mut last) = last else { return Ok(()) };
-        while let Some(cut) = cuts.pop().or_else(|| self.cuts.recv().ok()) {
-            cuts.push(cut);
-            cuts.extend(self.cuts.try_iter());
-            last = Arc::new(EpochOutputs {
-                epoch: last.epoch + 1,
-                now: last.now,
-                wall: last.wall,
-                ..EpochOutputs::default()
-            });
-            self.commit(std::slice::from_ref(&last), std::mem::take(&mut cuts))?;
+        while self.commits.has_cuts() || self.next_cut() {
+            self.commits.record(self.cuts.try_iter());
+            let (epoch, now, wall) = (last.epoch + 1, last.now, last.wall);
+            last = Arc::new(EpochOutputs { epoch, now, wall, ..EpochOutputs::default() });
+            self.commit(std::slice::from_ref(&last))?;
         }
         Ok(())
     }
 
+    /// Waits for a cut; false when there will be no more.
+    fn next_cut(&mut self) -> bool {
+        let cut = self.cuts.recv();
+        let is_there = cut.is_ok();
+        self.commits.record(cut);
+        is_there
+    }
+
     /// The epochs of the next transaction; `None` when there will be no more.
-    fn next_batch(&self, cuts: &mut Vec<Cut>) -> Option<Vec<Arc<EpochOutputs>>> {
+    fn next_batch(&mut self) -> Option<Vec<Arc<EpochOutputs>>> {
         let mut batch = Vec::new();
         let mut deadline = None;
         loop {
@@ -84,7 +76,7 @@ impl CommitLoop {
                     recv(self.epochs) -> epoch => epoch.map_err(|_| RecvTimeoutError::Disconnected),
                     recv(self.cuts) -> cut => {
                         // Recorded in the next epoch; if the topics are idle, there has to be one.
-                        cuts.extend(cut);
+                        self.commits.record(cut);
                         self.hint.ring();
                         continue;
                     }
@@ -106,17 +98,14 @@ impl CommitLoop {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        cuts.extend(self.cuts.try_iter());
+        self.commits.record(self.cuts.try_iter());
         Some(batch)
     }
 
-    fn commit(&mut self, batch: &[Arc<EpochOutputs>], cuts: Vec<Cut>) -> Result<(), SinkError> {
-        let chains = self.committer.commit_with(batch, cuts.clone())?;
-        if let Some(checkpoint) = &self.checkpoint {
-            checkpoint.committed(chains);
-        }
-        if let Some(lake) = self.lake.as_ref().filter(|_| !cuts.is_empty()) {
-            lake.cut_recorded(&cuts);
+    fn commit(&mut self, batch: &[Arc<EpochOutputs>]) -> Result<(), SinkError> {
+        self.commits.commit(batch)?;
+        if self.commits.has_cuts() {
+            self.hint.ring();
         }
         if let Some(last) = batch.last() {
             self.flow.commit(last.epoch + 1);

@@ -22,11 +22,11 @@ use std::time::Instant;
 use crossbeam_channel::{Sender, unbounded};
 use datasets::rows::EpochOutputs;
 use operators::deadline::Deadlines;
-use sinks::SinkError;
 use sinks::checkpoint::LaneState;
 use sinks::cut::Cut;
 use sinks::kafka::{CommitterConfig, Connection, OutputTopics, RecoveredLog};
 use sinks::lake::{CutLog, Lake, LakeHandle, LakeStart};
+use sinks::{Commits, SinkError};
 
 use crate::config::{Config, KafkaConfig};
 use crate::dataflow::Edges;
@@ -74,15 +74,13 @@ pub fn run(config: &Config, workers: usize, (wake, halt): (Wake, Halt)) -> Resul
     discovery.look().map_err(|error| crate::chain(&error))?;
     let monitor = Monitor::start(counts, lake.clone(), halt.clone(), discovery).map_err(|error| error.to_string())?;
     let commits = CommitLoop {
-        committer,
+        commits: Commits::new(committer, lake.clone(), keeping.handle().cloned()),
         epochs,
         cuts,
-        lake: lake.clone(),
         flow: flow.clone(),
         hint: hint.clone(),
         wake: wake.clone(),
         committed,
-        checkpoint: keeping.handle().cloned(),
     };
     let committing = std::thread::Builder::new().name("committer".to_owned()).spawn({
         let halt = halt.clone();

@@ -14,14 +14,19 @@ use crate::kafka::RecoveredLog;
 use crate::lake::Place;
 
 /// What lies in a checkpoint's folder.
-pub struct Found {
+pub(crate) struct Folder {
     pub(super) place: Place,
-    pub(super) runtime: tokio::runtime::Runtime,
     /// Names of manifests, the newest first.
-    pub manifests: Vec<String>,
+    manifests: Vec<String>,
     /// Beyond every number in a name.
     pub(super) next_seq: u64,
     patience: Duration,
+}
+
+/// The same, for threads that may wait.
+pub struct Found {
+    pub(super) folder: Folder,
+    pub(super) runtime: tokio::runtime::Runtime,
 }
 
 /// A checkpoint that was read.
@@ -43,11 +48,8 @@ pub fn find(config: &CheckpointConfig) -> Result<Found, SinkError> {
     lake.s3.clone_from(&config.s3);
     let place = Place::open(&lake)?;
     let runtime = crate::lake::runtime()?;
-    let names = runtime.block_on(place.names(&["manifest", "segment"], config.start_timeout))?;
-    let next_seq = names.iter().filter_map(|name| seq_of(name)).max().map_or(0, |last| last + 1);
-    let mut manifests: Vec<String> = names.into_iter().filter(|name| name.starts_with("manifest/")).collect();
-    manifests.sort_unstable_by(|a, b| b.cmp(a));
-    Ok(Found { place, runtime, manifests, next_seq, patience: config.start_timeout })
+    let folder = runtime.block_on(Folder::look(place, config.start_timeout))?;
+    Ok(Found { folder, runtime })
 }
 
 /// Reads the newest checkpoint that belongs to `log`. None, and a start follows the log from its beginning.
@@ -55,27 +57,21 @@ pub fn find(config: &CheckpointConfig) -> Result<Found, SinkError> {
 /// # Errors
 /// [`SinkError::Rejected`] if the store does not answer; [`SinkError::Conflict`] if the folder is another pipeline's.
 pub fn recover(config: &CheckpointConfig, found: &Found, log: &RecoveredLog) -> Result<Option<Recovered>, SinkError> {
-    for name in &found.manifests {
-        match found.read(config, name, log) {
-            Ok(recovered) => return Ok(Some(recovered)),
-            Err(Problem::Unusable(why)) => tracing::warn!(manifest = name, why, "this checkpoint is passed over"),
-            Err(Problem::Fatal(error)) => return Err(error),
-        }
-    }
-    if !found.manifests.is_empty() {
-        tracing::warn!("no checkpoint can be used: the log of epochs is followed from its beginning");
-    }
-    Ok(None)
+    found.runtime.block_on(found.folder.recover(config, log))
 }
 
 impl Found {
+    /// Names of manifests, the newest first.
+    pub fn manifests(&self) -> &[String] {
+        &self.folder.manifests
+    }
+
     /// A manifest by its name.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn manifest(&self, config: &CheckpointConfig, name: &str) -> Result<Manifest, Problem> {
-        let bytes = self.get(name)?;
-        Manifest::parse(&bytes, config)
+        self.runtime.block_on(self.folder.manifest(config, name))
     }
 
     /// Reads a whole checkpoint.
@@ -83,11 +79,48 @@ impl Found {
     /// # Errors
     /// The first thing that is missing or damaged.
     pub fn load(&self, manifest: Manifest) -> Result<Recovered, Problem> {
+        self.runtime.block_on(self.folder.load(manifest))
+    }
+}
+
+impl Folder {
+    pub(crate) async fn look(place: Place, patience: Duration) -> Result<Self, SinkError> {
+        let names = place.names(&["manifest", "segment"], patience).await?;
+        let next_seq = names.iter().filter_map(|name| seq_of(name)).max().map_or(0, |last| last + 1);
+        let mut manifests: Vec<String> = names.into_iter().filter(|name| name.starts_with("manifest/")).collect();
+        manifests.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(Folder { place, manifests, next_seq, patience })
+    }
+
+    pub(crate) async fn recover(
+        &self,
+        config: &CheckpointConfig,
+        log: &RecoveredLog,
+    ) -> Result<Option<Recovered>, SinkError> {
+        for name in &self.manifests {
+            match self.read(config, name, log).await {
+                Ok(recovered) => return Ok(Some(recovered)),
+                Err(Problem::Unusable(why)) => tracing::warn!(manifest = name, why, "this checkpoint is passed over"),
+                Err(Problem::Fatal(error)) => return Err(error),
+            }
+        }
+        if !self.manifests.is_empty() {
+            tracing::warn!("no checkpoint can be used: the log of epochs is followed from its beginning");
+        }
+        Ok(None)
+    }
+
+    async fn manifest(&self, config: &CheckpointConfig, name: &str) -> Result<Manifest, Problem> {
+        let bytes = self.get(name).await?;
+        Manifest::parse(&bytes, config)
+    }
+
+    async fn load(&self, manifest: Manifest) -> Result<Recovered, Problem> {
         let epochs = manifest.parts.iter().map(|part| part.epoch);
         let mut kept: Vec<Kept> = epochs.map(|epoch| Kept { epoch, sections: Vec::new() }).collect();
         let mut outputs = BTreeMap::new();
         for reference in &manifest.segments {
-            let bytes = self.get(&reference.name)?;
+            let bytes = self.get(&reference.name).await?;
             let damaged = |error| Problem::Unusable(format!("{}: {}", reference.name, crate::chain(&error)));
             let segment = Segment::open(&bytes).map_err(damaged)?;
             for section in segment.sections() {
@@ -107,8 +140,8 @@ impl Found {
         Ok(Recovered { manifest, parts, outputs })
     }
 
-    fn read(&self, config: &CheckpointConfig, name: &str, log: &RecoveredLog) -> Result<Recovered, Problem> {
-        let manifest = self.manifest(config, name)?;
+    async fn read(&self, config: &CheckpointConfig, name: &str, log: &RecoveredLog) -> Result<Recovered, Problem> {
+        let manifest = self.manifest(config, name).await?;
         let reached = manifest.reached;
         let record = usize::try_from(reached).ok().and_then(|index| log.records.get(index));
         let Some(record) = record else {
@@ -117,11 +150,11 @@ impl Found {
         if ChainText::from(record.chain) != manifest.chain {
             return Err(format!("its epochs up to {reached} are not those of the log").into());
         }
-        self.load(manifest)
+        self.load(manifest).await
     }
 
-    fn get(&self, name: &str) -> Result<bytes::Bytes, Problem> {
-        self.runtime.block_on(self.place.get(name, self.patience)).map_err(|error| match error {
+    async fn get(&self, name: &str) -> Result<bytes::Bytes, Problem> {
+        self.place.get(name, self.patience).await.map_err(|error| match error {
             object_store::Error::NotFound { .. } => Problem::Unusable(format!("{name} is missing")),
             // A start that goes on without it may follow what is there no more.
             error => Problem::Fatal(SinkError::Rejected(format!("reading the checkpoint's {name}"), error.into())),

@@ -4,11 +4,14 @@
 //! magic, zstd frames, index: postcard, its length: u64 LE, its hash: u64 LE, magic
 //! ```
 
+use std::cell::RefCell;
+
 use datasets::Epoch;
 use datasets::rows::EpochOutputs;
 use datasets::state::{Part, Section};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
+use zstd::bulk::{Compressor, Decompressor};
 
 const MAGIC: &[u8; 8] = b"QLSEG\0\0\x01";
 /// Behind the index.
@@ -27,6 +30,8 @@ pub enum SegmentError {
     Damaged { what: &'static str, offset: usize },
     #[error("{what} at byte {offset} cannot be decompressed")]
     Frame { what: &'static str, offset: usize, source: std::io::Error },
+    #[error("nothing can be decompressed")]
+    Decompressor(#[source] std::io::Error),
     #[error("outputs of epochs cannot be decoded")]
     Outputs(#[source] serde_json::Error),
 }
@@ -69,14 +74,16 @@ struct Frame {
 pub(super) fn encode(sections: &[Section], outputs: &[&EpochOutputs]) -> std::io::Result<Vec<u8>> {
     let mut bytes = MAGIC.to_vec();
     let mut index = Index::default();
+    let mut compressor = Compressor::new(LEVEL)?;
     for Section { part, epoch, begins_cycle, bytes: raw } in sections {
-        let frame = put(&mut bytes, raw)?;
+        let frame = put(&mut bytes, &mut compressor, raw)?;
         index.sections.push(SectionEntry { part: part.index(), epoch: *epoch, begins_cycle: *begins_cycle, frame });
     }
     if let (Some(first), Some(last)) = (outputs.first(), outputs.last()) {
         // Rows have a JSON form that is a contract, and none for anything more compact.
         let raw = serde_json::to_vec(outputs)?;
-        index.outputs = Some(OutputsEntry { first: first.epoch, last: last.epoch, frame: put(&mut bytes, &raw)? });
+        let frame = put(&mut bytes, &mut compressor, &raw)?;
+        index.outputs = Some(OutputsEntry { first: first.epoch, last: last.epoch, frame });
     }
     let encoded = postcard::to_allocvec(&index).expect("an index has only types that postcard writes");
     bytes.extend_from_slice(&encoded);
@@ -86,8 +93,8 @@ pub(super) fn encode(sections: &[Section], outputs: &[&EpochOutputs]) -> std::io
     Ok(bytes)
 }
 
-fn put(bytes: &mut Vec<u8>, raw: &[u8]) -> std::io::Result<Frame> {
-    let packed = zstd::bulk::compress(raw, LEVEL)?;
+fn put(bytes: &mut Vec<u8>, compressor: &mut Compressor<'_>, raw: &[u8]) -> std::io::Result<Frame> {
+    let packed = compressor.compress(raw)?;
     let frame = Frame { offset: bytes.len(), len: packed.len(), raw_len: raw.len(), hash: xxh3_64(&packed) };
     bytes.extend_from_slice(&packed);
     Ok(frame)
@@ -98,10 +105,10 @@ fn length(len: usize) -> u64 {
 }
 
 /// A segment that was read.
-#[derive(Debug)]
 pub(super) struct Segment<'a> {
     bytes: &'a [u8],
     index: Index,
+    decompressor: RefCell<Decompressor<'static>>,
 }
 
 impl<'a> Segment<'a> {
@@ -121,7 +128,8 @@ impl<'a> Segment<'a> {
             return Err(SegmentError::Damaged { what: "the index", offset: MAGIC.len() + start });
         }
         let index = postcard::from_bytes(encoded).map_err(SegmentError::Index)?;
-        Ok(Segment { bytes, index })
+        let decompressor = RefCell::new(Decompressor::new().map_err(SegmentError::Decompressor)?);
+        Ok(Segment { bytes, index, decompressor })
     }
 
     /// Its sections, in the order in which they were written.
@@ -152,7 +160,8 @@ impl<'a> Segment<'a> {
         if xxh3_64(packed) != hash {
             return Err(SegmentError::Damaged { what, offset });
         }
-        zstd::bulk::decompress(packed, raw_len).map_err(|source| SegmentError::Frame { what, offset, source })
+        let mut decompressor = self.decompressor.borrow_mut();
+        decompressor.decompress(packed, raw_len).map_err(|source| SegmentError::Frame { what, offset, source })
     }
 }
 

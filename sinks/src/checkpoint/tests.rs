@@ -179,7 +179,7 @@ fn a_newer_format_is_refused() {
     run(folder.path(), &log(0), 0..2);
     let config = CheckpointConfig { state_format: 2, ..config(folder.path()) };
     let found = find(&config).unwrap();
-    let why = found.manifest(&config, &found.manifests[0]).unwrap_err();
+    let why = found.manifest(&config, &found.manifests()[0]).unwrap_err();
     assert_eq!(why.to_string(), "it has format 1.1, and this version reads 1.2");
 }
 

@@ -1,49 +1,47 @@
-//! The thread that puts checkpoints.
+//! The thread that puts checkpoints: waits for messages, and decides nothing.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use datasets::Epoch;
 use datasets::rows::EpochOutputs;
 use datasets::state::Section;
+use tokio::runtime::Runtime;
 
 use super::CheckpointConfig;
-use super::manifest::{Manifest, seq_of};
+use super::putting::Putting;
 use super::recovery::{Found, Recovered};
-use super::rounds::{Rounds, Sealed};
 use crate::SinkError;
-use crate::failpoint::{Failpoint, pass};
 use crate::kafka::Chain;
-use crate::lake::{LakeHandle, Place, output_bytes};
+use crate::lake::{LakeHandle, output_bytes};
 
 /// How long the thread waits before it looks again whether a round is complete.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-enum Message {
+pub(crate) enum Message {
     Section(Section),
     Published(Arc<EpochOutputs>),
     Committed(Vec<(Epoch, Chain)>),
 }
 
 #[derive(Default)]
-struct Shared {
+pub(crate) struct Shared {
     /// Rounds whose manifest is in place.
-    rounds: AtomicU64,
+    pub(super) rounds: AtomicU64,
     /// Outputs that are in no checkpoint yet, about.
-    bytes: AtomicUsize,
-    is_putting: AtomicBool,
-    has_ended: AtomicBool,
+    pub(super) bytes: AtomicUsize,
+    pub(super) is_putting: AtomicBool,
+    pub(super) has_ended: AtomicBool,
 }
 
 /// Where state, outputs and commits are told. Clones are the same.
 #[derive(Clone)]
 pub struct CheckpointHandle {
-    sender: Sender<Message>,
-    shared: Arc<Shared>,
+    pub(super) sender: Sender<Message>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl CheckpointHandle {
@@ -104,21 +102,14 @@ impl Checkpoints {
         recovered: Option<&Recovered>,
         lake: Option<LakeHandle>,
     ) -> Result<(Self, CheckpointHandle), SinkError> {
-        let (sender, messages) = unbounded();
-        let shared = Arc::new(Shared::default());
-        let last = recovered.map(|recovered| recovered.manifest.clone());
-        let Found { place, runtime, next_seq, .. } = found;
-        let thread = Thread {
-            rounds: Rounds::new(config, last.as_ref(), next_seq),
-            kept: last.into_iter().collect(),
-            place,
-            runtime,
-            lake,
-            shared: shared.clone(),
-        };
-        let spawned = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(move || thread.run(&messages));
+        let Found { folder, runtime } = found;
+        let (putting, handle, messages) = Putting::new(config, &folder, recovered, lake);
+        let shared = handle.shared.clone();
+        let spawned = std::thread::Builder::new()
+            .name("checkpoint".to_owned())
+            .spawn(move || run(putting, &runtime, &messages, shared));
         let spawned = spawned.map_err(|error| SinkError::Rejected("checkpoints: starting".to_owned(), error.into()))?;
-        Ok((Checkpoints(spawned), CheckpointHandle { sender, shared }))
+        Ok((Checkpoints(spawned), handle))
     }
 
     /// Waits for the end of the thread.
@@ -128,99 +119,17 @@ impl Checkpoints {
     }
 }
 
-struct Thread {
-    rounds: Rounds,
-    /// The last manifests, at most two: their objects stay.
-    kept: Vec<Manifest>,
-    place: Place,
-    runtime: tokio::runtime::Runtime,
-    lake: Option<LakeHandle>,
-    shared: Arc<Shared>,
-}
-
-impl Thread {
-    fn run(mut self, messages: &Receiver<Message>) {
-        let _end = End(self.shared.clone());
-        loop {
-            match messages.recv_timeout(PATIENCE) {
-                Ok(message) => self.receive(message),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-            messages.try_iter().for_each(|message| self.receive(message));
-            let lanes = self.lake.as_ref().map_or_else(Vec::new, LakeHandle::lanes);
-            let freed = self.rounds.forget_outputs(&lanes);
-            self.shared.bytes.fetch_sub(freed, Ordering::Relaxed);
-            let put = match self.rounds.seal(lanes) {
-                Ok(Some(sealed)) => self.put(sealed),
-                Ok(None) => continue,
-                Err(error) => Err(SinkError::Rejected("a segment cannot be written".to_owned(), error.into())),
-            };
-            if let Err(error) = put {
-                // Without a manifest nothing of it is ever used; the next start follows more of the log.
-                return tracing::error!(error = %crate::chain(&error), "no more checkpoints are put");
-            }
+fn run(mut putting: Putting, runtime: &Runtime, messages: &Receiver<Message>, shared: Arc<Shared>) {
+    let _end = End(shared);
+    loop {
+        match messages.recv_timeout(PATIENCE) {
+            Ok(message) => putting.receive(message),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
         }
-    }
-
-    fn receive(&mut self, message: Message) {
-        match message {
-            Message::Section(section) => self.rounds.section(section),
-            Message::Published(outputs) => {
-                if !self.rounds.published(outputs.clone()) {
-                    self.shared.bytes.fetch_sub(output_bytes(&outputs), Ordering::Relaxed);
-                }
-            }
-            Message::Committed(chains) => self.rounds.committed(&chains),
-        }
-    }
-
-    fn put(&mut self, Sealed { segment: (name, bytes), manifest, freed }: Sealed) -> Result<(), SinkError> {
-        let began = Instant::now();
-        let len = bytes.len();
-        let json = serde_json::to_vec(&manifest).expect("a manifest has only types that JSON has");
-        self.shared.is_putting.store(true, Ordering::Relaxed);
-        self.runtime.block_on(async {
-            pass(Failpoint::BeforeSegmentPut);
-            self.place.put_new(&name, bytes.into()).await?;
-            pass(Failpoint::BeforeManifestPut);
-            self.place.put_new(&manifest.name(), json.into()).await
-        })?;
-        self.shared.is_putting.store(false, Ordering::Relaxed);
-        pass(Failpoint::AfterManifestPut);
-        tracing::info!(
-            checkpoint = manifest.seq,
-            first = manifest.first,
-            reached = manifest.reached,
-            bytes = len,
-            segments = manifest.segments.len(),
-            put_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            "checkpoint in place"
-        );
-        self.kept.push(manifest);
-        if self.kept.len() > 2 {
-            self.kept.remove(0);
-        }
-        self.remove_unneeded();
-        self.shared.bytes.fetch_sub(freed, Ordering::Relaxed);
-        self.shared.rounds.fetch_add(1, Ordering::Release);
-        Ok(())
-    }
-
-    /// Removes older objects that the kept manifests do not need. Not newer ones, which another instance may
-    /// have put: of two at once, this may be the one that was fenced.
-    fn remove_unneeded(&self) {
-        let [_, last] = &self.kept[..] else { return };
-        let manifests = self.kept.iter().map(Manifest::name);
-        let segments = self.kept.iter().flat_map(|manifest| manifest.segments.iter().map(|one| one.name.clone()));
-        let needed: BTreeSet<String> = manifests.chain(segments).collect();
-        let remove = async {
-            let names = self.place.names(&["manifest", "segment"], PATIENCE).await?;
-            let is_old = |name: &String| seq_of(name).is_some_and(|seq| seq < last.seq);
-            self.place.remove(names.into_iter().filter(|name| is_old(name) && !needed.contains(name))).await
-        };
-        if let Err(error) = self.runtime.block_on(remove) {
-            tracing::warn!(error = %crate::chain(&error), "old checkpoints stay for now: they cannot be removed");
+        messages.try_iter().for_each(|message| putting.receive(message));
+        if let Err(error) = runtime.block_on(putting.turn()) {
+            return tracing::error!(error = %crate::chain(&error), "no more checkpoints are put");
         }
     }
 }

@@ -5,26 +5,26 @@ use std::time::{Duration, Instant};
 
 use datasets::rows::EpochOutputs;
 use datasets::{Epoch, Timestamp};
-use rdkafka::config::ClientConfig;
 
-use super::connection::Connection;
+use super::broker::{Answer, Cluster, Message, Transactional};
+use super::client::Client;
 use super::messages::{OutputTopics, activity_key, fitting, write_json};
-use super::producer::{Message, TransactionalProducer};
+use super::producer::TransactionalProducer;
 use super::progress::{Chain, encode};
 use super::recovery::{self, RecoveredLog};
-use super::{CommitterConfig, Compression, TRANSACTIONAL_IDS, beginning, topics};
+use super::{CommitterConfig, TRANSACTIONAL_IDS, beginning, transaction};
 use crate::cut::Cut;
 use crate::epoch_writer::{EpochWriter, SinkError};
 use crate::failpoint::{Failpoint, pass};
 
 /// Commits closed epochs, each with its record in the log of epochs. There is one in a pipeline,
 /// whatever the number of workers, and it has one thread to itself: a commit blocks.
-pub struct KafkaCommitter {
+pub struct KafkaCommitter<P = TransactionalProducer> {
     topics: OutputTopics,
     run_id: String,
     /// Bytes of a message's key and value together.
     message_limit: usize,
-    producers: Vec<TransactionalProducer>,
+    producers: Vec<P>,
     /// The producer of the next transaction.
     next: usize,
     position: Position,
@@ -48,18 +48,22 @@ struct Position {
 /// [`SinkError::Conflict`] when the progress topic is not a log of this pipeline from its beginning, or is empty
 /// while the output topics are not.
 pub fn open(config: &CommitterConfig) -> Result<(KafkaCommitter, RecoveredLog), SinkError> {
-    let connection = &config.connection;
+    open_on(&Client::new(config)?, config)
+}
+
+/// The same on any cluster.
+pub(crate) fn open_on<C: Cluster>(
+    cluster: &C,
+    config: &CommitterConfig,
+) -> Result<(KafkaCommitter<C::Producer>, RecoveredLog), SinkError> {
     let started = Instant::now();
-    let max_batch = {
-        let reader = recovery::reader(connection, &config.pipeline, "read_uncommitted")?;
-        topics::ensure(config, &reader)?
-    };
-    let settings = producer_settings(config, max_batch);
-    let producers = fence(connection, &config.pipeline, &settings)?;
+    let max_batch = cluster.ensure_topics()?;
+    let ids = (0..TRANSACTIONAL_IDS).map(|index| format!("{}-{index}", config.pipeline)).collect();
+    let producers = cluster.take_over(ids, max_batch)?;
     let fenced = started.elapsed();
-    let log = recovery::read(config)?;
+    let log = recovery::read(cluster, config)?;
     if log.upper == 0 {
-        beginning::check(config)?;
+        beginning::check(cluster, config)?;
     }
     tracing::info!(
         pipeline = config.pipeline,
@@ -80,53 +84,9 @@ pub fn open(config: &CommitterConfig) -> Result<(KafkaCommitter, RecoveredLog), 
     Ok((committer, log))
 }
 
-/// Initialises every id, all at once: each takes a few round trips.
-fn fence(
-    connection: &Connection,
-    pipeline: &str,
-    settings: &ClientConfig,
-) -> Result<Vec<TransactionalProducer>, SinkError> {
-    let take_over = |index: usize| {
-        let id = format!("{pipeline}-{index}");
-        let producer = TransactionalProducer::create(connection, settings, id.clone())
-            .map_err(|error| SinkError::Rejected("cannot set up a Kafka producer".into(), error.into()))?;
-        connection.retry(&format!("initialise the transactional id {id}"), |timeout| producer.fence(timeout))?;
-        Ok(producer)
-    };
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..TRANSACTIONAL_IDS).map(|index| scope.spawn(move || take_over(index))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("fencing does not panic")).collect()
-    })
-}
-
-fn producer_settings(config: &CommitterConfig, max_batch: usize) -> ClientConfig {
-    let compression = match config.compression {
-        Compression::None => "none",
-        Compression::Lz4 => "lz4",
-    };
-    let timeout = config.transaction_timeout.as_millis().to_string();
-    let tuning = [
-        ("linger.ms", "0"),
-        // Every step of a transaction that must be repeated waits this long first.
-        ("retry.backoff.ms", "1"),
-        ("compression.type", compression),
-        // As Java clients partition, so that their joins by player find our partitions.
-        ("partitioner", "murmur2_random"),
-        ("queue.buffering.max.messages", "1000000"),
-    ];
-    let message_max = (max_batch - batch_overhead(max_batch) / 2).to_string();
-    let required = [
-        ("enable.idempotence", "true"),
-        ("acks", "all"),
-        ("transaction.timeout.ms", timeout.as_str()),
-        ("message.max.bytes", message_max.as_str()),
-    ];
-    config.connection.client(&tuning, &required)
-}
-
 /// What a batch of one message takes beside its key and value, at most: headers, and what
 /// compression adds to bytes that do not compress. Twice, since the client wants its own share.
-fn batch_overhead(max_batch: usize) -> usize {
+pub(super) fn batch_overhead(max_batch: usize) -> usize {
     (1024 + max_batch / 100).min(max_batch / 2)
 }
 
@@ -134,7 +94,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl KafkaCommitter {
+impl<P: Transactional> KafkaCommitter<P> {
     /// Commits `epochs`, which are consecutive, in one transaction. `cuts` go into the record of the
     /// last one. Epochs below [`EpochWriter::resume_upper`] are ignored. Answers the log's hash chain after each of
     /// the others.
@@ -161,19 +121,22 @@ impl KafkaCommitter {
 
         let producer = &self.producers[self.next];
         let records_cuts = !cuts.is_empty();
-        producer.begin()?;
+        producer.begin().map_err(|failure| transaction::refused(producer, "begin", failure))?;
         pass(Failpoint::BeforeProduce);
         if records_cuts {
             pass(Failpoint::BeforeCutRecord);
         }
         let sent = self.send(producer, fresh, cuts).inspect(|_| pass(Failpoint::AfterProduce));
-        let sent = sent.and_then(|chains| producer.settle().map(|()| chains));
-        let committed = match sent {
+        let settled = |chains| match producer.settle() {
+            Ok(()) => Ok(chains),
+            Err(failure) => Err(transaction::refused(producer, "write to", failure)),
+        };
+        let committed = match sent.and_then(settled) {
             Ok(chains) => {
                 pass(Failpoint::BeforeCommit);
-                producer.commit().map(|()| chains)
+                transaction::commit(producer).map(|()| chains)
             }
-            Err(error) => Err(producer.abort(error)),
+            Err(error) => Err(transaction::abort(producer, error)),
         };
         // Also after a failure: an id whose markers are still being written is slow to begin again.
         self.next = (self.next + 1) % TRANSACTIONAL_IDS;
@@ -188,10 +151,15 @@ impl KafkaCommitter {
         Ok(chains)
     }
 
+    /// The first epoch that is not committed.
+    pub(crate) fn upper(&self) -> Epoch {
+        self.position.upper
+    }
+
     /// Sends everything and returns the chain after each record.
     fn send(
         &self,
-        producer: &TransactionalProducer,
+        producer: &P,
         epochs: &[Arc<EpochOutputs>],
         mut cuts: Vec<Cut>,
     ) -> Result<Vec<(Epoch, Chain)>, SinkError> {
@@ -207,33 +175,48 @@ impl KafkaCommitter {
             let key = outputs.epoch.to_string();
             for payload in record.messages(self.message_limit - key.len()) {
                 let topic = &self.topics.progress;
-                producer.send(Message { topic, key: Some(key.as_bytes()), payload: &payload })?;
+                hand_over(producer, Message { topic, key: Some(key.as_bytes()), payload: &payload })?;
             }
         }
         Ok(chains)
     }
 
-    fn send_rows(&self, producer: &TransactionalProducer, outputs: &EpochOutputs) -> Result<(), SinkError> {
+    fn send_rows(&self, producer: &P, outputs: &EpochOutputs) -> Result<(), SinkError> {
         let mut payload = Vec::new();
         for row in &outputs.completions {
             write_json(&mut payload, row);
             let key = Some(row.player_id.as_bytes());
-            producer.send(Message { topic: &self.topics.completions, key, payload: &payload })?;
+            hand_over(producer, Message { topic: &self.topics.completions, key, payload: &payload })?;
         }
         for row in &outputs.activity {
             write_json(&mut payload, row);
             let key = activity_key(&row.key);
-            producer.send(Message { topic: &self.topics.activity, key: Some(key.as_bytes()), payload: &payload })?;
+            hand_over(
+                producer,
+                Message { topic: &self.topics.activity, key: Some(key.as_bytes()), payload: &payload },
+            )?;
         }
         for row in &outputs.dead_letters {
             let cut = fitting(row, self.message_limit);
             let row = cut.as_ref().unwrap_or(row);
             write_json(&mut payload, row);
             let key = row.player_id.as_ref().map(String::as_bytes);
-            producer.send(Message { topic: &self.topics.dead_letters, key, payload: &payload })?;
+            hand_over(producer, Message { topic: &self.topics.dead_letters, key, payload: &payload })?;
         }
         Ok(())
     }
+}
+
+fn hand_over(producer: &impl Transactional, message: Message<'_>) -> Result<(), SinkError> {
+    producer.send(message).map_err(|failure| match failure.answer {
+        Answer::TooLarge => {
+            let (topic, size) = (message.topic, message.payload.len());
+            SinkError::Conflict(format!(
+                "a message of {size} bytes does not fit into topic {topic}: raise its max.message.bytes"
+            ))
+        }
+        _ => transaction::refused(producer, "write to", failure),
+    })
 }
 
 impl Position {
@@ -254,7 +237,7 @@ impl Position {
     }
 }
 
-impl EpochWriter for KafkaCommitter {
+impl<P: Transactional + Send> EpochWriter for KafkaCommitter<P> {
     fn resume_upper(&mut self) -> Result<Epoch, SinkError> {
         Ok(self.position.upper)
     }

@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! epochs ── rows to messages ── one transaction ─┬─ completions, activity, dead letters
-//!            (messages)        (producer)        └─ progress: one record per epoch
+//!            (messages)       (transaction)      └─ progress: one record per epoch
 //!
-//! open: topics ── fence all ids ── read the progress topic ── RecoveredLog
-//!      (topics)   (producer)       (recovery)
+//! open: topics ── take over all ids ── read the progress topic ── RecoveredLog
+//!       (topics)                       (recovery)
 //! ```
+//! The protocol is written against two traits (broker), which librdkafka implements (client, producer) and the
+//! simulation's broker.
 //!
 //! Exactly-once rests on three facts:
 //! 1. Outputs and progress records of an epoch become visible together, or not at all.
@@ -17,6 +19,8 @@
 //!    id of the other's.
 
 mod beginning;
+pub(crate) mod broker;
+mod client;
 mod committer;
 mod connection;
 mod messages;
@@ -24,12 +28,17 @@ mod producer;
 mod progress;
 mod recovery;
 mod topics;
+mod transaction;
 
 use std::time::Duration;
 
+pub(crate) use broker::Transactional;
+#[cfg(test)]
+pub(crate) use committer::open_on;
 pub use committer::{KafkaCommitter, open};
 pub use connection::{Connection, SharedContext, Unreachable, serve_events};
 pub use messages::{OutputTopics, activity_key};
+pub(crate) use producer::TransactionalProducer;
 pub use progress::{Chain, Decoder, ProgressError, ProgressRecord};
 pub use recovery::{RecoveredLog, read_log};
 

@@ -3,14 +3,11 @@
 use std::time::{Duration, Instant};
 
 use datasets::{Epoch, Timestamp};
-use rdkafka::Message as _;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::connection::{SharedContext, serve_events};
+use super::CommitterConfig;
+use super::broker::{Cluster, Isolation};
+use super::client::Client;
 use super::progress::{Chain, Decoder, ProgressRecord};
-use super::{CommitterConfig, Connection};
 use crate::SinkError;
 use crate::cut::Cut;
 
@@ -42,77 +39,30 @@ impl RecoveredLog {
     }
 }
 
-/// A consumer for one purpose: metadata, ends, or reading the log.
-pub(super) fn reader(
-    connection: &Connection,
-    group_id: &str,
-    isolation: &str,
-) -> Result<BaseConsumer<SharedContext>, SinkError> {
-    let tuning = [("fetch.wait.max.ms", "10"), ("fetch.queue.backoff.ms", "1")];
-    let required = [
-        ("group.id", group_id),
-        ("isolation.level", isolation),
-        ("enable.auto.commit", "false"),
-        ("enable.auto.offset.store", "false"),
-        ("enable.partition.eof", "true"),
-        ("auto.offset.reset", "error"),
-        ("allow.auto.create.topics", "false"),
-        ("check.crcs", "true"),
-    ];
-    connection
-        .client(&tuning, &required)
-        .create_with_context(connection.context())
-        .map_err(|error| SinkError::Rejected("cannot set up a Kafka consumer".into(), Box::new(error)))
-}
-
 /// Reads the log. Every transactional id must have been fenced before: only then is what lies
 /// below the end decided, and does nothing more come to be committed by another process.
-pub(super) fn read(config: &CommitterConfig) -> Result<RecoveredLog, SinkError> {
-    let (connection, topic) = (&config.connection, &config.topics.progress);
-    let end = {
-        let uncommitted = reader(connection, &config.pipeline, "read_uncommitted")?;
-        let (low, high) = watermarks(connection, &uncommitted, topic)?;
-        if low > 0 && low == high {
-            return Err(emptied(topic, "it holds nothing"));
-        }
-        high
-    };
-    let committed = reader(connection, &config.pipeline, "read_committed")?;
-    let start = await_stable(connection, &committed, topic, end)?;
+pub(super) fn read(cluster: &impl Cluster, config: &CommitterConfig) -> Result<RecoveredLog, SinkError> {
+    let topic = &config.topics.progress;
+    let written = cluster.offsets(Isolation::Uncommitted)?;
+    if written.start > 0 && written.is_empty() {
+        return Err(emptied(topic, "it holds nothing"));
+    }
+    let start = await_stable(cluster, config, written.end)?;
 
-    // From here on the stable offset is at or beyond `end`, and an end of partition is only reported
-    // at the stable offset: the first one is at or beyond `end` too. (Records do not tell: what an
-    // aborted transaction left, and every commit marker, takes offsets that no record has.)
-    let mut assignment = TopicPartitionList::new();
-    assignment
-        .add_partition_offset(topic, 0, Offset::Offset(start))
-        .and_then(|()| committed.assign(&assignment))
-        .map_err(|error| unreadable(topic, error))?;
+    // From here on the stable offset is at or beyond the end that was read, so the reader comes to it. (Records do
+    // not tell: what an aborted transaction left, and every commit marker, takes offsets that no record has.)
     let mut decoder = Decoder::new(&config.pipeline);
     let mut records = Vec::new();
-    let mut silence = Instant::now();
-    loop {
-        match committed.poll(Duration::from_millis(100)) {
-            Some(Ok(message)) => {
-                silence = Instant::now();
-                let at = message.offset();
-                let record = decoder.read(message.payload().unwrap_or_default());
-                match record {
-                    Ok(record) => records.extend(record),
-                    Err(error) if records.is_empty() && start > 0 => {
-                        return Err(emptied(topic, &format!("it begins at offset {start} with: {error}")));
-                    }
-                    Err(error) => return Err(SinkError::Conflict(format!("{topic}, offset {at}: {error}"))),
-                }
-            }
-            Some(Err(KafkaError::PartitionEOF(_))) => break,
-            Some(Err(error)) if is_lasting(&error) => return Err(unreadable(topic, error)),
-            // The client reconnects by itself, and says so.
-            Some(Err(_)) | None if silence.elapsed() < connection.startup_timeout => {}
-            Some(Err(error)) => return Err(unreadable(topic, error)),
-            None => return Err(unreadable(topic, KafkaError::NoMessageReceived)),
+    cluster.read_committed(start, &mut |at, payload| match decoder.read(payload) {
+        Ok(record) => {
+            records.extend(record);
+            Ok(())
         }
-    }
+        Err(error) if records.is_empty() && start > 0 => {
+            Err(emptied(topic, &format!("it begins at offset {start} with: {error}")))
+        }
+        Err(error) => Err(SinkError::Conflict(format!("{topic}, offset {at}: {error}"))),
+    })?;
     decoder.end().map_err(|error| SinkError::Conflict(format!("{topic}: {error}")))?;
     if records.is_empty() && start > 0 {
         return Err(emptied(topic, "it holds no committed record"));
@@ -126,61 +76,27 @@ pub(super) fn read(config: &CommitterConfig) -> Result<RecoveredLog, SinkError> 
 /// [`SinkError::Rejected`] when brokers cannot be reached within the startup timeout or refuse;
 /// [`SinkError::Conflict`] when the progress topic is not a log of this pipeline from its beginning.
 pub fn read_log(config: &CommitterConfig) -> Result<RecoveredLog, SinkError> {
-    read(config)
+    read(&Client::new(config)?, config)
 }
 
 /// Waits until everything below `end` is committed or aborted, and returns the first offset.
-fn await_stable(
-    connection: &Connection,
-    committed: &BaseConsumer<SharedContext>,
-    topic: &str,
-    end: i64,
-) -> Result<i64, SinkError> {
-    let deadline = Instant::now() + connection.startup_timeout;
+fn await_stable(cluster: &impl Cluster, config: &CommitterConfig, end: i64) -> Result<i64, SinkError> {
+    let (timeout, topic) = (config.connection.startup_timeout, &config.topics.progress);
+    let deadline = Instant::now() + timeout;
     loop {
-        // A read_committed client is told the last stable offset as the end.
-        let (start, stable) = watermarks(connection, committed, topic)?;
-        if stable >= end {
-            return Ok(start);
+        let stable = cluster.offsets(Isolation::Committed)?;
+        if stable.end >= end {
+            return Ok(stable.start);
         }
         if Instant::now() >= deadline {
             return Err(SinkError::Conflict(format!(
                 "the progress topic {topic} ends at offset {end}, but a transaction that is none of this pipeline's \
-                 has been open at offset {stable} for {:?}",
-                connection.startup_timeout
+                 has been open at offset {} for {timeout:?}",
+                stable.end
             )));
         }
-        std::thread::sleep(Duration::from_millis(2));
+        cluster.pause(Duration::from_millis(2));
     }
-}
-
-fn watermarks(
-    connection: &Connection,
-    consumer: &BaseConsumer<SharedContext>,
-    topic: &str,
-) -> Result<(i64, i64), SinkError> {
-    let ends = connection.retry(&format!("read the ends of topic {topic}"), |timeout| {
-        consumer.fetch_watermarks(topic, 0, timeout).inspect_err(|_| serve_events(consumer))
-    })?;
-    Ok(ends)
-}
-
-fn is_lasting(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode as Code;
-    matches!(error, KafkaError::MessageConsumptionFatal(_))
-        || matches!(
-            error.rdkafka_error_code(),
-            Some(
-                Code::AutoOffsetReset
-                    | Code::OffsetOutOfRange
-                    | Code::BadMessage
-                    | Code::BadCompression
-                    | Code::TopicAuthorizationFailed
-                    | Code::GroupAuthorizationFailed
-                    | Code::UnknownTopicOrPartition
-                    | Code::LogTruncation
-            )
-        )
 }
 
 fn emptied(topic: &str, how: &str) -> SinkError {
@@ -188,8 +104,4 @@ fn emptied(topic: &str, how: &str) -> SinkError {
         "the beginning of the progress topic {topic} was removed ({how}): without it the pipeline's state cannot be \
          recovered. Restore the topic, or start anew under another pipeline name"
     ))
-}
-
-fn unreadable(topic: &str, error: KafkaError) -> SinkError {
-    SinkError::Rejected(format!("cannot read the progress topic {topic}"), error.into())
 }

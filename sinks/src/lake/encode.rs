@@ -52,10 +52,10 @@ const FORMAT: &str = "1";
 
 /// What an object says about itself: enough to know whether it is the one that was to be written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Footer {
-    pub(super) cut: Cut,
-    pub(super) rows: u64,
-    pub(super) row_hash: u64,
+pub(crate) struct Footer {
+    pub(crate) cut: Cut,
+    pub(crate) rows: u64,
+    pub(crate) row_hash: u64,
 }
 
 impl Footer {
@@ -71,7 +71,7 @@ impl Footer {
     }
 
     /// Reads what [`Footer::key_values`] wrote; `None` if it is not all there.
-    pub(super) fn parse(pairs: &[KeyValue]) -> Option<Self> {
+    pub(crate) fn parse(pairs: &[KeyValue]) -> Option<Self> {
         let value = |key: &str| pairs.iter().find(|pair| pair.key == key)?.value.as_deref();
         if value("questline.format")? != FORMAT {
             return None;
@@ -86,11 +86,11 @@ impl Footer {
 
 /// A finished object, ready to be put.
 #[derive(Clone, Debug)]
-pub(super) struct Object {
+pub(crate) struct Object {
     /// Name under the lake's root.
-    pub(super) name: String,
-    pub(super) bytes: Bytes,
-    pub(super) footer: Footer,
+    pub(crate) name: String,
+    pub(crate) bytes: Bytes,
+    pub(crate) footer: Footer,
 }
 
 /// An object that still takes rows.

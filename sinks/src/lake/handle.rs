@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use crossbeam_channel::{Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use datasets::rows::EpochOutputs;
 use datasets::{Epoch, EventBatch, Timestamp};
 
+use super::cutting::Cutting;
 use super::lanes::Resume;
 use super::store::Place;
 use super::thread::LakeThread;
@@ -56,6 +57,19 @@ pub(super) fn spawn(
     limits: &CutLimits,
     start: LakeStart,
 ) -> Result<(LakeHandle, std::thread::JoinHandle<()>), SinkError> {
+    let (cutting, handle, messages) = begin(objects, limits, start)?;
+    let thread = LakeThread::new(cutting, place, runtime, handle.shared.clone());
+    let spawned = std::thread::Builder::new().name("lake".to_owned()).spawn(move || thread.run(&messages));
+    let join = spawned.map_err(|error| SinkError::Rejected("lake: starting its thread".to_owned(), error.into()))?;
+    Ok((handle, join))
+}
+
+/// What the thread is to do, how it is reached, and what it is told.
+pub(crate) fn begin(
+    objects: Vec<String>,
+    limits: &CutLimits,
+    start: LakeStart,
+) -> Result<(Cutting, LakeHandle, Receiver<Message>), SinkError> {
     let (sender, messages) = unbounded();
     let shared = Arc::new(Shared::new(start.durable_below));
     let resume = Resume {
@@ -78,14 +92,12 @@ pub(super) fn spawn(
     let present = objects.into_iter().filter(is_replayed).collect();
     let mut lanes = super::lanes::Lanes::new(start.lanes, start.names, &resume, present)?;
     shared.set_lanes(lanes.states(0).collect());
-    let thread = LakeThread::new(place, runtime, limits.clone(), lanes, start.workers, start.log, shared.clone());
-    let spawned = std::thread::Builder::new().name("lake".to_owned()).spawn(move || thread.run(&messages));
-    let join = spawned.map_err(|error| SinkError::Rejected("lake: starting its thread".to_owned(), error.into()))?;
-    Ok((LakeHandle { sender, shared }, join))
+    let cutting = Cutting::new(limits.clone(), lanes, start.workers, start.log, shared.clone());
+    Ok((cutting, LakeHandle { sender, shared }, messages))
 }
 
 /// What others tell the lake.
-pub(super) enum Message {
+pub(crate) enum Message {
     History {
         worker: usize,
         epoch: Epoch,
@@ -103,7 +115,7 @@ pub(super) enum Message {
 }
 
 /// What the lake tells others without being asked.
-pub(super) struct Shared {
+pub(crate) struct Shared {
     in_flight: AtomicUsize,
     oldest_open: AtomicI64,
     durable_upper: AtomicU64,
@@ -216,9 +228,14 @@ impl LakeHandle {
     /// # Errors
     /// The first error since the lake started.
     pub fn finish(&self) -> Result<LakeTotals, SinkError> {
+        self.ask_to_finish().recv().map_err(|_| self.error().unwrap_or_else(gone))
+    }
+
+    /// Begins [`LakeHandle::finish`].
+    pub(crate) fn ask_to_finish(&self) -> Receiver<LakeTotals> {
         let (reply, totals) = bounded(1);
         self.send(Message::Finish(reply));
-        totals.recv().map_err(|_| self.error().unwrap_or_else(gone))
+        totals
     }
 
     /// Stops the lake as if the process had died here.

@@ -16,11 +16,11 @@ use crate::checkpoint::LaneState;
 use crate::cut::{Cut, Table};
 
 /// A cut and its objects.
-pub(super) struct CutFiles {
-    pub(super) cut: Cut,
+pub(crate) struct CutFiles {
+    pub(crate) cut: Cut,
     /// The first epoch that it has rows of.
     pub(super) rows_from: Epoch,
-    pub(super) objects: Vec<Object>,
+    pub(crate) objects: Vec<Object>,
 }
 
 impl CutFiles {

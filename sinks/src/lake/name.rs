@@ -39,7 +39,7 @@ pub(super) fn object_name(cut: &Cut, partition: &str, day: i32) -> String {
 }
 
 /// The cut that an object belongs to, by its name; `None` for objects that are not ours.
-pub(super) fn cut_of(name: &str) -> Option<Cut> {
+pub(crate) fn cut_of(name: &str) -> Option<Cut> {
     let (folder, rest) = name.split_once('/')?;
     let table = Table::ALL.into_iter().find(|table| table.name() == folder)?;
     let (_, file) = rest.split_once('/')?;

@@ -14,7 +14,7 @@ use arrow_schema::{DataType, TimeUnit};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// The sum of the hashes of `batch`'s rows. Panics on a column type that no table has.
-pub(super) fn row_hash(batch: &RecordBatch) -> u64 {
+pub(crate) fn row_hash(batch: &RecordBatch) -> u64 {
     let mut sums = vec![0_u64; batch.num_rows()];
     for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
         // Most columns of an event are absent.

@@ -82,7 +82,7 @@ impl Place {
 
     /// Names, under the root, of all objects of all tables. A store that does not answer is tried
     /// again until `timeout`.
-    pub(super) async fn list(&self, timeout: Duration) -> Result<Vec<String>, SinkError> {
+    pub(crate) async fn list(&self, timeout: Duration) -> Result<Vec<String>, SinkError> {
         self.names(&Table::ALL.map(Table::name), timeout).await
     }
 

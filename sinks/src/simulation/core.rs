@@ -1,0 +1,318 @@
+//! A small pipeline in the place of the real one: what it puts out depends on everything before, and its state is
+//! written in sections as the operators do it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datasets::hash::{KeyGroup, fingerprint, player_hash};
+use datasets::rows::{
+    ActivityKey, ActivityRow, Binding, CompletionKind, CompletionRow, DeadLetterRow, DefinitionRow, EpochOutputs,
+    Place, Trigger, TriggerKind,
+};
+use datasets::state::{Keeper, Part, Section};
+use datasets::time::Date;
+use datasets::{
+    Coordinates, Epoch, EventBatch, EventName, EventRow, Money, Reason, SourceId, TextField, Timestamp, TopicId,
+};
+
+pub const PLAYERS: [&str; 6] = ["p0", "p1", "p2", "p3", "p4", "p5"];
+pub const PARTITIONS: usize = 3;
+pub const LANES: u16 = 2;
+pub const TOPIC: &str = "events";
+
+/// How far each partition is read.
+pub type Uppers = [i64; PARTITIONS];
+
+/// A record of the input: a function of where it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Record {
+    pub partition: usize,
+    pub offset: i64,
+    pub player: usize,
+    pub amount: u64,
+    pub ingest_time: Timestamp,
+}
+
+impl Record {
+    fn at(partition: usize, offset: i64) -> Self {
+        let mixed = fingerprint(format!("{partition} {offset}").as_bytes());
+        let number = |shift: u32, below: u128| usize::try_from((mixed >> shift) % below).expect("small");
+        Record {
+            partition,
+            offset,
+            player: number(0, 6),
+            amount: u64::try_from(number(16, 100)).expect("small"),
+            // Midnight passes.
+            ingest_time: Timestamp::from_millis(1_780_358_300_000 + offset * 7_000),
+        }
+    }
+
+    pub fn place(&self) -> Place {
+        Place { topic: TOPIC.into(), partition: number(self.partition), offset: self.offset }
+    }
+}
+
+fn number(partition: usize) -> i32 {
+    i32::try_from(partition).expect("few partitions")
+}
+
+/// What an epoch binds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    pub epoch: Epoch,
+    pub now: Timestamp,
+    pub newest: Timestamp,
+    pub from: Uppers,
+    pub to: Uppers,
+}
+
+impl Input {
+    /// Follows `last`, which read up to `from`.
+    pub fn next(epoch: Epoch, now: Timestamp, newest: Timestamp, from: Uppers, to: Uppers) -> Self {
+        let mut input = Input { epoch, now, newest, from, to };
+        input.newest = input.records().map(|record| record.ingest_time).max().unwrap_or_default().max(newest);
+        input
+    }
+
+    /// As a record of the log says.
+    pub fn logged(epoch: Epoch, now: Timestamp, bindings: &[Binding], (from, newest): (Uppers, Timestamp)) -> Self {
+        Input::next(epoch, now, newest, from, advanced(from, bindings))
+    }
+
+    pub fn bindings(&self) -> Vec<Binding> {
+        let moved = (0..PARTITIONS).filter(|partition| self.from[*partition] < self.to[*partition]);
+        let binding =
+            |partition: usize| Binding { topic: TOPIC.into(), partition: number(partition), upper: self.to[partition] };
+        moved.map(binding).collect()
+    }
+
+    /// In the order in which they apply.
+    pub fn records(&self) -> impl Iterator<Item = Record> {
+        let ranges = self.from.into_iter().zip(self.to).enumerate();
+        ranges.flat_map(|(partition, (from, to))| (from..to).map(move |offset| Record::at(partition, offset)))
+    }
+
+    /// Raw history of one lane, as the worker delivers it that reads these partitions.
+    pub fn history(&self, lane: u16, reads: impl Fn(usize) -> bool) -> Option<Arc<EventBatch>> {
+        let mut batch = EventBatch::new(0, lane);
+        let mut is_empty = true;
+        for record in self.records().filter(|record| lane_of(record.partition) == lane && reads(record.partition)) {
+            is_empty = false;
+            let place = record.place();
+            let at = Coordinates { topic: TopicId(0), partition: place.partition, offset: place.offset, index: 0 };
+            let mut row = EventRow::new(at, SourceId(0), record.ingest_time, record.ingest_time);
+            row.name = EventName::BetPlaced;
+            row.amount = Some(units(record.amount));
+            let texts = [(TextField::EventName, "bet_placed"), (TextField::PlayerId, PLAYERS[record.player])];
+            batch.push(&row, texts, "{}");
+        }
+        (!is_empty).then(|| Arc::new(batch))
+    }
+}
+
+pub fn advanced(mut uppers: Uppers, bindings: &[Binding]) -> Uppers {
+    for binding in bindings {
+        uppers[usize::try_from(binding.partition).expect("a partition")] = binding.upper;
+    }
+    uppers
+}
+
+pub fn lane_of(partition: usize) -> u16 {
+    u16::try_from(partition).expect("few partitions") % LANES
+}
+
+fn units(amount: u64) -> Money {
+    Money::from_units(i64::try_from(amount).expect("small sums"))
+}
+
+/// Numbers that are written as they change, and as many again going round.
+#[derive(Clone, Debug)]
+pub struct Cells<const N: usize> {
+    pub values: [Option<u64>; N],
+    changed: [bool; N],
+    next: usize,
+}
+
+impl<const N: usize> Default for Cells<N> {
+    fn default() -> Self {
+        Cells { values: [None; N], changed: [false; N], next: 0 }
+    }
+}
+
+impl<const N: usize> Cells<N> {
+    fn get(&self, cell: usize) -> u64 {
+        self.values[cell].unwrap_or_default()
+    }
+
+    fn set(&mut self, cell: usize, value: u64) {
+        (self.values[cell], self.changed[cell]) = (Some(value), true);
+    }
+
+    /// What changed since the last turn, and the next cell. Answers whether a cycle begins.
+    fn write(&mut self) -> (Vec<u8>, bool) {
+        let begins_cycle = self.next == 0;
+        self.changed[self.next] = true;
+        self.next = (self.next + 1) % N;
+        let written: Vec<(usize, Option<u64>)> =
+            (0..N).filter(|cell| self.changed[*cell]).map(|cell| (cell, self.values[cell])).collect();
+        self.changed = [false; N];
+        (postcard::to_allocvec(&written).expect("numbers"), begins_cycle)
+    }
+
+    pub fn read(sections: &[Vec<u8>]) -> Self {
+        let mut cells = Cells::default();
+        for section in sections {
+            let written: Vec<(usize, Option<u64>)> = postcard::from_bytes(section).expect("a section");
+            written.into_iter().for_each(|(cell, value)| cells.values[cell] = value);
+        }
+        cells
+    }
+}
+
+/// Everything that is known of a player.
+#[derive(Clone, Debug, Default)]
+pub struct Player {
+    /// Records, their sum, and a number that all of them mix.
+    pub progress: Cells<3>,
+    /// Revisions of the row of activity.
+    pub activity: Cells<2>,
+    touched: bool,
+}
+
+impl Player {
+    fn apply(&mut self, record: &Record, input: &Input, outputs: &mut EpochOutputs) {
+        let (count, sum) = (self.progress.get(0) + 1, self.progress.get(1) + record.amount);
+        let mixed = (self.progress.get(2) ^ record.amount).rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.progress.set(0, count);
+        self.progress.set(1, sum);
+        self.progress.set(2, mixed);
+        self.touched = true;
+        // Every third record completes, and every sixth takes it back.
+        if count % 3 == 0 {
+            let is_revoked = count % 6 == 0;
+            outputs.completions.push(CompletionRow {
+                kind: if is_revoked { CompletionKind::MissionRevoked } else { CompletionKind::MissionCompleted },
+                completion_id: format!("{}-{}", PLAYERS[record.player], count.div_ceil(6)),
+                revision: 1,
+                player_id: PLAYERS[record.player].to_owned(),
+                mission_id: format!("{mixed:x}"),
+                mission_version: 1,
+                occurrence: 1,
+                window_start: Timestamp::default(),
+                window_end: None,
+                completed_at: record.ingest_time,
+                emitted_at: input.now,
+                reversed_by: None,
+                trigger: Trigger { kind: TriggerKind::Event, transaction_id: None, place: record.place() },
+                progress: units(sum),
+                target: Money::ONE,
+                reward: None,
+                channels: Vec::new(),
+            });
+        }
+    }
+
+    fn close(&mut self, player: usize, input: &Input, outputs: &mut EpochOutputs) {
+        if !std::mem::take(&mut self.touched) {
+            return;
+        }
+        let revision = self.activity.get(0) + 1;
+        self.activity.set(0, revision);
+        self.activity.set(1, self.progress.get(2));
+        let total = units(self.progress.get(1));
+        outputs.activity.push(ActivityRow {
+            key: ActivityKey {
+                date: Date::from_days(20_605),
+                customer_id: PLAYERS[player].into(),
+                game_type: "slots".into(),
+                currency: "EUR".into(),
+            },
+            bets_count: i64::try_from(self.progress.get(0)).expect("small"),
+            total_bets: total,
+            wins: Money::ZERO,
+            ggr: total,
+            ngr: total,
+            bonus_bets: Money::ZERO,
+            bonus_wins: Money::ZERO,
+            bonus_cost: Money::ZERO,
+            jackpot_contribution: Money::ZERO,
+            jackpot_wins: Money::ZERO,
+            revision,
+            updated_at: input.now,
+        });
+    }
+
+    /// The sections of both keepers after `epoch`.
+    pub fn write(&mut self, group: KeyGroup, epoch: Epoch) -> [Section; 2] {
+        let section =
+            |keeper, (bytes, begins_cycle)| Section { part: Part { keeper, group }, epoch, begins_cycle, bytes };
+        [section(Keeper::Players, self.progress.write()), section(Keeper::Activity, self.activity.write())]
+    }
+}
+
+pub fn group(player: usize) -> KeyGroup {
+    KeyGroup::of(player_hash(PLAYERS[player]))
+}
+
+/// Players by their number.
+pub type Players = BTreeMap<usize, Player>;
+
+/// What `input` leads to for those of `players` that are awake.
+pub fn close(players: &mut Players, input: &Input, is_awake: impl Fn(usize) -> bool) -> EpochOutputs {
+    let Input { epoch, now, newest, .. } = *input;
+    let mut outputs = EpochOutputs { epoch, now, newest, bindings: input.bindings(), ..EpochOutputs::default() };
+    for record in input.records() {
+        if let Some(player) = players.get_mut(&record.player).filter(|_| is_awake(record.player)) {
+            player.apply(&record, input, &mut outputs);
+        }
+    }
+    for (number, player) in players {
+        player.close(*number, input, &mut outputs);
+    }
+    outputs
+}
+
+/// Adds what needs no state: rows of `input` that the worker makes which reads these partitions.
+pub fn add_stateless(outputs: &mut EpochOutputs, input: &Input, reads: impl Fn(usize) -> bool) {
+    for record in input.records().filter(|record| reads(record.partition)) {
+        match record.amount {
+            13..20 => outputs.dead_letters.push(DeadLetterRow {
+                reason: Reason::NotJson,
+                detail: String::new(),
+                place: record.place(),
+                index: 0,
+                ingest_time: record.ingest_time,
+                player_id: None,
+                raw: None,
+                raw_base64: None,
+                truncated: false,
+            }),
+            30..34 => outputs.definitions.push(DefinitionRow {
+                place: record.place(),
+                ingest_time: record.ingest_time,
+                mission_id: format!("m{}", record.amount),
+                version: Some(record.offset),
+                accepted: true,
+                definition: Some("{}".to_owned()),
+            }),
+            _ => {}
+        }
+    }
+}
+
+/// One epoch of all workers, in the order that no number of workers changes.
+pub fn merge(parts: Vec<EpochOutputs>) -> EpochOutputs {
+    let mut parts = parts.into_iter();
+    let mut whole = parts.next().expect("a worker");
+    for part in parts {
+        whole.completions.extend(part.completions);
+        whole.activity.extend(part.activity);
+        whole.dead_letters.extend(part.dead_letters);
+        whole.definitions.extend(part.definitions);
+    }
+    whole.completions.sort_by(|a, b| a.trigger.place.cmp(&b.trigger.place));
+    whole.activity.sort_by(|a, b| a.key.cmp(&b.key));
+    whole.dead_letters.sort_by(|a, b| a.place.cmp(&b.place));
+    whole.definitions.sort_by(|a, b| a.place.cmp(&b.place));
+    whole
+}
