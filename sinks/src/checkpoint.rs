@@ -30,7 +30,7 @@ pub use manifest::{Before, LaneState, Manifest, Problem};
 pub use recovery::{Found, Recovered, find, recover};
 pub use thread::{CheckpointHandle, Checkpoints};
 #[cfg(test)]
-pub(crate) use {manifest::Before, putting::Putting, recovery::Folder, thread::Message};
+pub(crate) use {putting::Putting, recovery::Folder, thread::Message};
 
 use crate::lake::S3Options;
 

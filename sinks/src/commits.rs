@@ -46,9 +46,10 @@ impl<P: Transactional> Commits<P> {
         let upper = batch.last().map_or(0, |last| last.epoch + 1);
         let upper = if upper > self.committer.upper() { upper } else { 0 };
         let due: Vec<Cut> = self.cuts.extract_if(.., |cut| cut.last < upper).collect();
+        let rounds = self.checkpoint.as_ref().map_or(0, CheckpointHandle::rounds);
         let chains = self.committer.commit_with(batch, due.clone())?;
-        if let Some(checkpoint) = &self.checkpoint {
-            checkpoint.committed(chains);
+        if let Some(checkpoint) = self.checkpoint.as_ref().filter(|_| !chains.is_empty()) {
+            checkpoint.committed(chains, rounds);
         }
         if let Some(lake) = self.lake.as_ref().filter(|_| !due.is_empty()) {
             lake.cut_recorded(&due);

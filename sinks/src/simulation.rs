@@ -78,6 +78,7 @@ impl Simulation {
             workers: 1,
             has_lake: rng.one_in(3),
             has_checkpoint: !rng.one_in(5),
+            trims: false,
             file_age: Duration::from_secs(rng.pick(&[15, 60, 150])),
             target: rng.pick(&[6, 15, 30]),
             ends_after: None,
@@ -201,6 +202,8 @@ impl Simulation {
     fn disturb(&mut self) {
         let starts = 1 + self.world.below(5);
         let restores = !self.setting.has_lake && self.world.below(3) == 0;
+        // A copy of the broker needs checkpoints as old as it is.
+        self.setting.trims = self.setting.has_checkpoint && !restores;
         let mut copy: Option<(Broker, Epoch)> = None;
         for _ in 0..starts {
             // Those that stand still while others take over are zombies when they go on.

@@ -351,6 +351,9 @@ pub struct CheckpointConfig {
     /// `file:///path` or `s3://bucket/prefix`, for this pipeline alone; S3 is reached as `[lake.s3]` says. Absent:
     /// the folder `_checkpoint` of the lake; without a lake, a start follows the log from its beginning.
     pub url: Option<String>,
+    /// Keep what the last two checkpoints make superfluous in the log of epochs: a start under other rules can follow
+    /// it from its beginning, for as long as the topics still have the events. Default false.
+    pub keep_log: bool,
 }
 
 /// `[dead_letters]`

@@ -72,7 +72,13 @@ impl Start {
     /// A store that does not answer in time.
     pub fn find(config: &Config, run_id: &str, log: &RecoveredLog) -> Result<Self, SinkError> {
         let Some(config) = checkpoint_config(config, run_id) else {
-            return Ok(Start { config: None, recovered: None });
+            return match log.first {
+                0 => Ok(Start { config: None, recovered: None }),
+                first => Err(SinkError::Conflict(format!(
+                    "the log of epochs begins with epoch {first}: a checkpoint has the rest, and neither checkpoint.url nor \
+                     lake.url says where"
+                ))),
+            };
         };
         let began = Instant::now();
         let found = find(&config)?;

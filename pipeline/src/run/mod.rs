@@ -15,6 +15,7 @@ mod monitor;
 mod offsets;
 mod pacer;
 mod source;
+mod trimming;
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -40,6 +41,7 @@ use checkpoint::{Keeping, Start};
 use commit::CommitLoop;
 use monitor::Monitor;
 use pacer::{Flow, Hint, Limits, LivePacer};
+use trimming::Trimming;
 
 /// Runs until `halt` is asked for or something fails. What was read by then is committed, and the lake
 /// is cut.
@@ -72,7 +74,11 @@ pub fn run(config: &Config, workers: usize, (wake, halt): (Wake, Halt)) -> Resul
     let mut discovery = assignment.discovery(&hint);
     // The clock waits for partitions that are behind, so it hears of them before the first epoch.
     discovery.look().map_err(|error| crate::chain(&error))?;
-    let monitor = Monitor::start(counts, lake.clone(), halt.clone(), discovery).map_err(|error| error.to_string())?;
+    let trimmed = keeping.handle().cloned().filter(|_| !config.checkpoint.keep_log);
+    let trimming = trimmed.map(|checkpoint| Trimming::start(committer_config(config, kafka, &run_id), checkpoint));
+    let trimming = trimming.transpose().map_err(|error| error.to_string())?;
+    let monitor = Monitor::start(counts, lake.clone(), halt.clone(), discovery, trimming);
+    let monitor = monitor.map_err(|error| error.to_string())?;
     let commits = CommitLoop {
         commits: Commits::new(committer, lake.clone(), keeping.handle().cloned()),
         epochs,

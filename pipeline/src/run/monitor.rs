@@ -11,6 +11,7 @@ use sinks::lake::LakeHandle;
 
 use super::assign::Discovery;
 use super::offsets::Offsets;
+use super::trimming::Trimming;
 use crate::engine::Halt;
 
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -30,9 +31,10 @@ impl Monitor {
         lake: Option<LakeHandle>,
         halt: Halt,
         discovery: Discovery,
+        trimming: Option<Trimming>,
     ) -> std::io::Result<Self> {
         let offsets = Offsets::start(discovery.cluster.clone())?;
-        let watch = Watch { lake, halt, discovery, offsets, counters: Counters::default() };
+        let watch = Watch { lake, halt, discovery, offsets, trimming, counters: Counters::default() };
         std::thread::Builder::new().name("monitor".to_owned()).spawn(move || watch.run(&committed)).map(Monitor)
     }
 
@@ -48,6 +50,7 @@ struct Watch {
     halt: Halt,
     discovery: Discovery,
     offsets: Offsets,
+    trimming: Option<Trimming>,
     counters: Counters,
 }
 
@@ -66,6 +69,9 @@ impl Watch {
                 Ok(batch) => batch.iter().for_each(|outputs| self.count(outputs)),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if let Some(trimming) = &mut self.trimming {
+                trimming.look();
             }
             if let Some(error) = self.lake.as_ref().and_then(LakeHandle::error) {
                 self.halt.fail(crate::chain(&error));

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, unbounded};
+use datasets::Epoch;
 
 use super::CheckpointConfig;
 use super::manifest::{Manifest, seq_of};
@@ -24,6 +25,8 @@ pub(crate) struct Putting {
     rounds: Rounds,
     /// The last manifests, at most two: their objects stay.
     kept: Vec<Manifest>,
+    /// The rounds that have to be in place when a commit begins, so that the log below this epoch is not needed.
+    trimmable: Option<(u64, Epoch)>,
     place: Place,
     lake: Option<LakeHandle>,
     shared: Arc<Shared>,
@@ -43,6 +46,7 @@ impl Putting {
         let putting = Putting {
             rounds: Rounds::new(config, last.as_ref(), folder.next_seq),
             kept: last.into_iter().collect(),
+            trimmable: None,
             place: folder.place.clone(),
             lake,
             shared: shared.clone(),
@@ -74,7 +78,13 @@ impl Putting {
                     self.shared.bytes.fetch_sub(output_bytes(&outputs), Ordering::Relaxed);
                 }
             }
-            Message::Committed(chains) => self.rounds.committed(&chains),
+            Message::Committed { chains, rounds } => {
+                self.rounds.committed(&chains);
+                let proven = self.trimmable.take_if(|(needed, _)| rounds >= *needed);
+                if let Some((_, epoch)) = proven {
+                    self.shared.log_needed_from.store(epoch, Ordering::Release);
+                }
+            }
         }
     }
 
@@ -106,7 +116,10 @@ impl Putting {
             tracing::warn!(error = %crate::chain(&error), "old checkpoints stay for now: they cannot be removed");
         }
         self.shared.bytes.fetch_sub(freed, Ordering::Relaxed);
-        self.shared.rounds.fetch_add(1, Ordering::Release);
+        let rounds = self.shared.rounds.fetch_add(1, Ordering::Release) + 1;
+        if let [older, _] = &self.kept[..] {
+            self.trimmable = Some((rounds, older.first));
+        }
         Ok(())
     }
 

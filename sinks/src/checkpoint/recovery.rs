@@ -55,9 +55,21 @@ pub fn find(config: &CheckpointConfig) -> Result<Found, SinkError> {
 /// Reads the newest checkpoint that belongs to `log`. None, and a start follows the log from its beginning.
 ///
 /// # Errors
-/// [`SinkError::Rejected`] if the store does not answer; [`SinkError::Conflict`] if the folder is another pipeline's.
+/// [`SinkError::Rejected`] if the store does not answer; [`SinkError::Conflict`] if the folder is another pipeline's, or
+/// if the log was trimmed and no checkpoint has what is missing.
 pub fn recover(config: &CheckpointConfig, found: &Found, log: &RecoveredLog) -> Result<Option<Recovered>, SinkError> {
     found.runtime.block_on(found.folder.recover(config, log))
+}
+
+fn trimmed(config: &CheckpointConfig, log: &RecoveredLog, passed_over: &[String]) -> SinkError {
+    let CheckpointConfig { pipeline, url, .. } = config;
+    let found = if passed_over.is_empty() { "there is none".to_owned() } else { passed_over.join("; ") };
+    SinkError::Conflict(format!(
+        "the log of epochs of {pipeline} begins with epoch {}: the rest was removed because a checkpoint in {url} has it, and \
+         no checkpoint there can be used ({found}). Restore the checkpoints, or go back to the configuration that they were \
+         written with; or start anew under another pipeline name, with output topics and a lake of its own",
+        log.first
+    ))
 }
 
 impl Found {
@@ -97,12 +109,19 @@ impl Folder {
         config: &CheckpointConfig,
         log: &RecoveredLog,
     ) -> Result<Option<Recovered>, SinkError> {
+        let mut passed_over = Vec::new();
         for name in &self.manifests {
             match self.read(config, name, log).await {
                 Ok(recovered) => return Ok(Some(recovered)),
-                Err(Problem::Unusable(why)) => tracing::warn!(manifest = name, why, "this checkpoint is passed over"),
+                Err(Problem::Unusable(why)) => {
+                    tracing::warn!(manifest = name, why, "this checkpoint is passed over");
+                    passed_over.push(format!("{name}: {why}"));
+                }
                 Err(Problem::Fatal(error)) => return Err(error),
             }
+        }
+        if log.first > 0 {
+            return Err(trimmed(config, log, &passed_over));
         }
         if !self.manifests.is_empty() {
             tracing::warn!("no checkpoint can be used: the log of epochs is followed from its beginning");
@@ -143,8 +162,14 @@ impl Folder {
     async fn read(&self, config: &CheckpointConfig, name: &str, log: &RecoveredLog) -> Result<Recovered, Problem> {
         let manifest = self.manifest(config, name).await?;
         let reached = manifest.reached;
-        let record = usize::try_from(reached).ok().and_then(|index| log.records.get(index));
-        let Some(record) = record else {
+        if manifest.first < log.first {
+            let first = manifest.first;
+            return Err(format!(
+                "a start from it follows epoch {first}, which the log of epochs does not have any more"
+            )
+            .into());
+        }
+        let Some(record) = log.record(reached) else {
             return Err(format!("it knows epoch {reached}, which the log of epochs does not have").into());
         };
         if ChainText::from(record.chain) != manifest.chain {

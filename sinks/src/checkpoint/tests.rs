@@ -55,7 +55,7 @@ fn log(upper: Epoch) -> RecoveredLog {
     };
     let records: Vec<ProgressRecord> = (0..upper).map(record).collect();
     let now = records.last().map(|last| last.now);
-    RecoveredLog { records, upper, now, chain: chain(upper.saturating_sub(1)), cuts: Vec::new() }
+    RecoveredLog { first: 0, records, upper, now, chain: chain(upper.saturating_sub(1)), cuts: Vec::new() }
 }
 
 /// The sections of round `round`: parts of odd number an epoch later than the others. A cycle takes two rounds.
@@ -73,7 +73,7 @@ fn run_round(handle: &CheckpointHandle, round: u64) {
     sections(round).for_each(|section| handle.section(section));
     epochs.clone().for_each(|epoch| handle.published(outputs(epoch)));
     let before = handle.rounds();
-    handle.committed(epochs.map(|epoch| (epoch, chain(epoch))).collect());
+    handle.committed(epochs.map(|epoch| (epoch, chain(epoch))).collect(), 0);
     let deadline = Instant::now() + Duration::from_secs(30);
     while handle.rounds() == before {
         assert!(Instant::now() < deadline, "round {round} is not put");
@@ -168,6 +168,19 @@ fn what_belongs_to_another_log_is_passed_over() {
     let ours = config(folder.path());
     let config = CheckpointConfig { rules: "other".to_owned(), ..ours.clone() };
     assert!(recover(&config, &find(&config).unwrap(), &log(40)).unwrap().is_none());
+    let mut trimmed = log(40);
+    let error = |log: &RecoveredLog, config: &CheckpointConfig| {
+        recover(config, &find(config).unwrap(), log).err().map(|error| error.to_string())
+    };
+    trimmed.records.drain(..31);
+    trimmed.first = 31;
+    assert_eq!(error(&trimmed, &ours), None, "the last checkpoint needs nothing older");
+    let refused = error(&trimmed, &config).unwrap();
+    assert!(refused.contains("begins with epoch 31") && refused.contains("other rules"), "{refused}");
+    trimmed.records.drain(..1);
+    trimmed.first = 32;
+    let refused = error(&trimmed, &ours).unwrap();
+    assert!(refused.contains("follows epoch 31, which the log of epochs does not have any more"), "{refused}");
     let config = CheckpointConfig { pipeline: "other".to_owned(), ..ours };
     let error = recover(&config, &find(&config).unwrap(), &log(40)).err().unwrap();
     assert!(matches!(&error, SinkError::Conflict(why) if why.contains("belong to the pipeline \"test\"")), "{error}");
@@ -230,7 +243,7 @@ fn without_a_store_the_thread_ends_and_nobody_waits() {
     std::fs::write(segments.join("0000000000000000-run"), "other").unwrap();
     sections(0).for_each(|section| handle.section(section));
     (0..10).for_each(|epoch| handle.published(outputs(epoch)));
-    handle.committed((0..10).map(|epoch| (epoch, chain(epoch))).collect());
+    handle.committed((0..10).map(|epoch| (epoch, chain(epoch))).collect(), 0);
     checkpoints.join();
     assert!(handle.has_ended());
     (10..20).for_each(|epoch| handle.published(outputs(epoch)));

@@ -24,13 +24,14 @@ const PATIENCE: Duration = Duration::from_millis(200);
 pub(crate) enum Message {
     Section(Section),
     Published(Arc<EpochOutputs>),
-    Committed(Vec<(Epoch, Chain)>),
+    Committed { chains: Vec<(Epoch, Chain)>, rounds: u64 },
 }
 
 #[derive(Default)]
 pub(crate) struct Shared {
     /// Rounds whose manifest is in place.
     pub(super) rounds: AtomicU64,
+    pub(super) log_needed_from: AtomicU64,
     /// Outputs that are in no checkpoint yet, about.
     pub(super) bytes: AtomicUsize,
     pub(super) is_putting: AtomicBool,
@@ -56,9 +57,16 @@ impl CheckpointHandle {
         self.send(Message::Published(outputs));
     }
 
-    /// Epochs are committed, each with the log's hash chain after it.
-    pub fn committed(&self, chains: Vec<(Epoch, Chain)>) {
-        self.send(Message::Committed(chains));
+    /// Epochs are committed, each with the log's hash chain after it, in a transaction that began when `rounds` were
+    /// in place.
+    pub fn committed(&self, chains: Vec<(Epoch, Chain)>, rounds: u64) {
+        self.send(Message::Committed { chains, rounds });
+    }
+
+    /// No start will follow the log from an earlier epoch than this, of any instance: the last two checkpoints need
+    /// none, and this instance has committed since they are in place, so whoever takes over finds them.
+    pub fn log_needed_from(&self) -> Epoch {
+        self.shared.log_needed_from.load(Ordering::Acquire)
     }
 
     /// Rounds that are in place: the next one may begin.

@@ -81,6 +81,8 @@ pub trait Cluster {
     /// Reads what is committed in the progress topic from offset `start` to the stable offset, and returns when it
     /// has come there.
     fn read_committed(&self, start: i64, each: Each<'_>) -> Result<(), SinkError>;
+    /// Removes what lies below `offset` in the progress topic.
+    fn remove_below(&self, offset: i64) -> Result<(), SinkError>;
     /// Something in `topic` was committed and is still there.
     fn holds_records(&self, topic: &str) -> Result<bool, SinkError>;
     /// Waits before the next attempt.

@@ -91,6 +91,10 @@ impl Cluster for Client<'_> {
         }
     }
 
+    fn remove_below(&self, offset: i64) -> Result<(), SinkError> {
+        topics::remove_below(&self.config.connection, &self.config.topics.progress, offset)
+    }
+
     /// Offsets alone do not tell: markers of transactions take some too, and so does what was aborted.
     fn holds_records(&self, topic: &str) -> Result<bool, SinkError> {
         let (connection, reader) = (&self.config.connection, &self.committed);

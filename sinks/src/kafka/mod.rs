@@ -29,6 +29,7 @@ mod progress;
 mod recovery;
 mod topics;
 mod transaction;
+mod trim;
 
 use std::time::Duration;
 
@@ -41,6 +42,9 @@ pub use messages::{OutputTopics, activity_key};
 pub(crate) use producer::TransactionalProducer;
 pub use progress::{Chain, Decoder, ProgressError, ProgressRecord};
 pub use recovery::{RecoveredLog, read_log};
+#[cfg(test)]
+pub(crate) use trim::trim;
+pub use trim::trim_log;
 
 /// How many transactional ids a pipeline has: a constant of the format, since recovery must fence
 /// every id that an earlier release may have used.

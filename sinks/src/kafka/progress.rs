@@ -194,11 +194,13 @@ fn number(parts: usize) -> u32 {
     u32::try_from(parts).expect("a record has fewer than 4 G parts")
 }
 
-/// Reads records from the values of the topic's messages, in order, and verifies that they are one
-/// log from its beginning.
+/// Reads records from the values of the topic's messages, in order, and verifies that they are one log. Of a log whose
+/// beginning was removed the first record is taken as it is: a checkpoint vouches for it, which knows the hash chain
+/// of a later one.
 pub struct Decoder {
     chain: Chain,
     upper: Epoch,
+    has_begun: bool,
     parts: Vec<u8>,
     next_part: u32,
 }
@@ -206,7 +208,7 @@ pub struct Decoder {
 impl Decoder {
     /// Before the first record of this pipeline's log.
     pub fn new(pipeline: &str) -> Self {
-        Decoder { chain: Chain::start(pipeline), upper: 0, parts: Vec::new(), next_part: 0 }
+        Decoder { chain: Chain::start(pipeline), upper: 0, has_begun: false, parts: Vec::new(), next_part: 0 }
     }
 
     /// The record that `value` completes, if it does.
@@ -254,14 +256,16 @@ impl Decoder {
         if !rest.is_empty() {
             return Err(ProgressError::Malformed("longer than its body"));
         }
-        if decoded.epoch != self.upper {
+        let is_cut_off = !self.has_begun && decoded.epoch > 0;
+        if decoded.epoch != self.upper && !is_cut_off {
             return Err(ProgressError::Epoch { found: decoded.epoch, expected: self.upper });
         }
-        if self.chain.then(format, body) != chain {
+        if self.chain.then(format, body) != chain && !is_cut_off {
             return Err(ProgressError::Chain(decoded.epoch));
         }
         self.chain = chain;
-        self.upper += 1;
+        self.upper = decoded.epoch + 1;
+        self.has_begun = true;
         Ok(ProgressRecord {
             format: u16::from(format),
             run_id: decoded.run_id,
@@ -404,7 +408,6 @@ mod tests {
             "the hash chain breaks at epoch 1: a record was altered, or belongs to another pipeline"
         );
 
-        assert_eq!(error(&whole[1..]), "epoch 1, where epoch 0 should be");
         assert_eq!(error(&[whole[0].clone(), whole[2].clone()]), "epoch 2, where epoch 1 should be");
         assert_eq!(error(&[whole[0].clone(), whole[0].clone()]), "epoch 0, where epoch 1 should be");
         assert_eq!(error(&[vec![1, 2]]), "no progress record: shorter than its header");
@@ -422,5 +425,24 @@ mod tests {
     fn a_log_belongs_to_its_pipeline() {
         let mut decoder = Decoder::new("other");
         assert!(matches!(decoder.read(&log(1, 1_000_000)[0]), Err(ProgressError::Chain(0))));
+    }
+
+    #[test]
+    fn a_log_without_its_beginning_hangs_together() {
+        let whole = log(4, 1_000_000);
+        let epochs: Vec<Epoch> = read(&whole[1..]).unwrap().iter().map(|record| record.epoch).collect();
+        assert_eq!(epochs, [1, 2, 3]);
+        // A gap is one also there.
+        assert!(matches!(
+            read(&[whole[1].clone(), whole[3].clone()]),
+            Err(ProgressError::Epoch { found: 3, expected: 2 })
+        ));
+        // Of the first record only the second one tells.
+        let mut altered = whole[1].clone();
+        let at = altered.windows(3).position(|text| text == b"run").unwrap();
+        altered[at] = b'R';
+        assert!(read(std::slice::from_ref(&altered)).is_ok());
+        altered[HEADER] ^= 1;
+        assert!(matches!(read(&[altered, whole[2].clone()]), Err(ProgressError::Chain(2))));
     }
 }

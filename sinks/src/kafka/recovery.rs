@@ -1,4 +1,4 @@
-//! Reads the progress topic from its beginning to its committed end.
+//! Reads the progress topic from where it begins to its committed end.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,12 @@ use super::progress::{Chain, Decoder, ProgressRecord};
 use crate::SinkError;
 use crate::cut::Cut;
 
-/// What was committed before this process: the whole log of epochs.
+/// What was committed before this process: the log of epochs, as far as it was not trimmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecoveredLog {
-    /// One record per epoch, from epoch 0 on.
+    /// The epoch that it begins with: what came before was removed below a checkpoint.
+    pub first: Epoch,
+    /// One record per epoch, from `first` on.
     pub records: Vec<ProgressRecord>,
     /// The first epoch that is not committed.
     pub upper: Epoch,
@@ -22,7 +24,7 @@ pub struct RecoveredLog {
     pub now: Option<Timestamp>,
     /// The hash chain up to the last record.
     pub chain: Chain,
-    /// Every cut of the lake, in the order in which they were recorded.
+    /// Cuts of the lake, in the order in which they were recorded.
     pub cuts: Vec<Cut>,
 }
 
@@ -30,12 +32,18 @@ impl RecoveredLog {
     fn of(pipeline: &str, records: Vec<ProgressRecord>) -> Self {
         let last = records.last();
         RecoveredLog {
+            first: records.first().map_or(0, |first| first.epoch),
             upper: last.map_or(0, |last| last.epoch + 1),
             now: last.map(|last| last.now),
             chain: last.map_or(Chain::start(pipeline), |last| last.chain),
             cuts: records.iter().flat_map(|record| record.cuts.iter().cloned()).collect(),
             records,
         }
+    }
+
+    /// The record of an epoch, if it is committed and was not trimmed.
+    pub fn record(&self, epoch: Epoch) -> Option<&ProgressRecord> {
+        self.records.get(usize::try_from(epoch.checked_sub(self.first)?).ok()?)
     }
 }
 

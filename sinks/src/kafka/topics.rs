@@ -6,6 +6,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::connection::{SharedContext, serve_events};
 use super::{CommitterConfig, Connection};
@@ -35,6 +36,15 @@ pub(super) fn ensure(config: &CommitterConfig, reader: &BaseConsumer<SharedConte
         .into_iter()
         .map(|size| size.and_then(|size| size.parse::<usize>().ok()).unwrap_or(ASSUMED_MAX_MESSAGE_BYTES));
     Ok(sizes.min().unwrap_or(ASSUMED_MAX_MESSAGE_BYTES))
+}
+
+/// Removes what lies below `offset` in the only partition of `topic`.
+pub(super) fn remove_below(connection: &Connection, topic: &str, offset: i64) -> Result<(), SinkError> {
+    let admin = Admin::connect(connection)?;
+    connection.retry(&format!("remove what lies below offset {offset} in topic {topic}"), |timeout| {
+        admin.remove_below(topic, offset, timeout)
+    })?;
+    Ok(())
 }
 
 fn create(config: &CommitterConfig, admin: &Admin, topic: &str) -> Result<(), SinkError> {
@@ -129,6 +139,14 @@ impl Admin {
             }
         }
         Ok(())
+    }
+
+    fn remove_below(&self, topic: &str, offset: i64, timeout: Duration) -> KafkaResult<()> {
+        let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
+        let mut below = TopicPartitionList::new();
+        below.add_partition_offset(topic, 0, Offset::Offset(offset))?;
+        let removed = self.runtime.block_on(self.client.delete_records(&below, &options))?;
+        removed.elements().iter().try_for_each(|partition| partition.error())
     }
 
     /// The effective value of a topic's setting; `None` where the broker does not tell.

@@ -37,7 +37,9 @@ impl Plan {
         let ours = |cut: &&Cut| (cut.table, cut.lane) == (table, lane) && cut.last >= covered;
         let mut recorded: Vec<Cut> = resume.iter().filter(ours).cloned().collect();
         recorded.sort_unstable();
-        let mut next = covered;
+        // What no epoch has rows for may have had a cut that was recorded where the log does not begin any more.
+        let mut next =
+            recorded.first().filter(|cut| (covered..=rows_from).contains(&cut.first)).map_or(covered, |cut| cut.first);
         for cut in &recorded {
             let fault = if cut.first != next {
                 format!("it should begin at epoch {next}")
@@ -145,5 +147,16 @@ mod tests {
             assert!(matches!(plan(&resume, durable_below, 10), Err(SinkError::Conflict(_))), "{resume:?}");
         }
         assert_eq!(plan(&[cut(0, 2)], 3, 10).unwrap().decide(4), Some(cut(3, 4)));
+    }
+
+    #[test]
+    fn cuts_may_begin_where_rows_begin() {
+        let plan = |first| Plan::new((Table::Events, 0), &[cut(first, 9)], (3, 7), 10);
+        for first in 3..=7 {
+            assert_eq!(plan(first).unwrap().next(), first);
+        }
+        // Rows of epoch 7 are in no object.
+        assert!(matches!(plan(8), Err(SinkError::Conflict(_))));
+        assert!(matches!(plan(2), Err(SinkError::Conflict(_))));
     }
 }

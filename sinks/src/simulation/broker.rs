@@ -30,6 +30,8 @@ enum Entry {
 #[derive(Clone, Debug, Default)]
 struct Partition {
     entries: Vec<Entry>,
+    /// What lies below was removed.
+    start: usize,
     /// Where transactions began whose marker is not here yet.
     open: BTreeMap<u64, usize>,
 }
@@ -271,7 +273,18 @@ impl<'y> Cluster for SimulatedCluster<'y> {
             Isolation::Uncommitted => partition.entries.len(),
             Isolation::Committed => partition.stable(),
         });
-        Ok(0..offset(end))
+        Ok(offset(partition.map_or(0, |partition| partition.start))..offset(end))
+    }
+
+    fn remove_below(&self, offset: i64) -> Result<(), SinkError> {
+        self.0.step();
+        let mut broker = self.0.world.broker.borrow_mut();
+        let at = (broker.progress.clone(), 0);
+        let partition = broker.partitions.get_mut(&at).expect("something of it was read");
+        partition.start = partition.start.max(usize::try_from(offset).expect("an offset"));
+        drop(broker);
+        self.0.say(|| format!("has removed the log below offset {offset}"));
+        Ok(())
     }
 
     fn read_committed(&self, start: i64, each: Each<'_>) -> Result<(), SinkError> {

@@ -15,6 +15,8 @@ use datasets::{
     Coordinates, Epoch, EventBatch, EventName, EventRow, Money, Reason, SourceId, TextField, Timestamp, TopicId,
 };
 
+use crate::kafka::ProgressRecord;
+
 pub const PLAYERS: [&str; 6] = ["p0", "p1", "p2", "p3", "p4", "p5"];
 pub const PARTITIONS: usize = 3;
 pub const LANES: u16 = 2;
@@ -61,6 +63,7 @@ fn number(partition: usize) -> i32 {
 pub struct Input {
     pub epoch: Epoch,
     pub now: Timestamp,
+    pub wall: Timestamp,
     pub newest: Timestamp,
     pub from: Uppers,
     pub to: Uppers,
@@ -68,15 +71,22 @@ pub struct Input {
 
 impl Input {
     /// Follows `last`, which read up to `from`.
-    pub fn next(epoch: Epoch, now: Timestamp, newest: Timestamp, from: Uppers, to: Uppers) -> Self {
-        let mut input = Input { epoch, now, newest, from, to };
+    pub fn next(
+        epoch: Epoch,
+        (now, wall): (Timestamp, Timestamp),
+        newest: Timestamp,
+        from: Uppers,
+        to: Uppers,
+    ) -> Self {
+        let mut input = Input { epoch, now, wall, newest, from, to };
         input.newest = input.records().map(|record| record.ingest_time).max().unwrap_or_default().max(newest);
         input
     }
 
     /// As a record of the log says.
-    pub fn logged(epoch: Epoch, now: Timestamp, bindings: &[Binding], (from, newest): (Uppers, Timestamp)) -> Self {
-        Input::next(epoch, now, newest, from, advanced(from, bindings))
+    pub fn logged(record: &ProgressRecord, (from, newest): (Uppers, Timestamp)) -> Self {
+        let ProgressRecord { epoch, now, wall, bindings, .. } = record;
+        Input::next(*epoch, (*now, *wall), newest, from, advanced(from, bindings))
     }
 
     pub fn bindings(&self) -> Vec<Binding> {
@@ -259,8 +269,8 @@ pub type Players = BTreeMap<usize, Player>;
 
 /// What `input` leads to for those of `players` that are awake.
 pub fn close(players: &mut Players, input: &Input, is_awake: impl Fn(usize) -> bool) -> EpochOutputs {
-    let Input { epoch, now, newest, .. } = *input;
-    let mut outputs = EpochOutputs { epoch, now, newest, bindings: input.bindings(), ..EpochOutputs::default() };
+    let Input { epoch, now, wall, newest, .. } = *input;
+    let mut outputs = EpochOutputs { epoch, now, wall, newest, bindings: input.bindings(), ..EpochOutputs::default() };
     for record in input.records() {
         if let Some(player) = players.get_mut(&record.player).filter(|_| is_awake(record.player)) {
             player.apply(&record, input, &mut outputs);

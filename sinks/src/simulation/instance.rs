@@ -17,11 +17,10 @@ use datasets::{Epoch, Timestamp, Topics};
 
 use super::broker::SimulatedCluster;
 use super::core::{self, Cells, Input, LANES, PARTITIONS, PLAYERS, Player, Players, TOPIC, Uppers};
-use super::truth::place;
 use super::world::{CHECKPOINT, End, LAKE, PIPELINE, Thread};
 use crate::checkpoint::{self, CheckpointConfig, CheckpointHandle, Folder, Putting, Recovered};
 use crate::cut::Cut;
-use crate::kafka::{CommitterConfig, Connection, ProgressRecord, open_on};
+use crate::kafka::{CommitterConfig, Connection, ProgressRecord, open_on, trim};
 use crate::lake::{self, CutFiles, CutLimits, CutLog, Cutting, LakeHandle, LakeStart, Next, Place, S3Options};
 use crate::{Commits, SinkError};
 
@@ -31,6 +30,8 @@ pub struct Setting {
     pub workers: usize,
     pub has_lake: bool,
     pub has_checkpoint: bool,
+    /// The log is trimmed.
+    pub trims: bool,
     pub file_age: Duration,
     /// No epochs from here on, unless something has to be recorded.
     pub target: Epoch,
@@ -58,8 +59,8 @@ fn live(thread: &Thread<'_>, setting: &Setting) -> Result<(), SinkError> {
     let (world, instance) = (thread.world.clone(), thread.instance);
     let run_id = format!("run{instance}");
     let store = world.store.of(instance);
-    let config = CommitterConfig::new(Connection::new("simulated"), PIPELINE, &run_id);
-    let (committer, log) = open_on(&SimulatedCluster(thread.clone()), &config)?;
+    let committing = CommitterConfig::new(Connection::new("simulated"), PIPELINE, &run_id);
+    let (committer, log) = open_on(&SimulatedCluster(thread.clone()), &committing)?;
     thread.say(|| format!("has read the log up to {}, {setting:?}", log.upper));
     world.truth.borrow().check_log(&log);
     world.opened(instance);
@@ -107,9 +108,14 @@ fn live(thread: &Thread<'_>, setting: &Setting) -> Result<(), SinkError> {
     let mut checkpoint = None;
     if let (Some(config), Some(folder)) = (&checkpoints, &folder) {
         let (putting, handle, messages) = Putting::new(config, folder, recovered.as_ref(), lake.clone());
-        checkpoint = Some(handle);
+        checkpoint = Some(handle.clone());
         let body = move |thread: Thread<'_>| run_checkpoint(&thread, putting, &messages);
         world.spawn(instance, "checkpoint", Box::new(body));
+        if setting.trims {
+            let committing = committing.clone();
+            let body = move |thread: Thread<'_>| run_trimming(&thread, &committing, &handle);
+            world.spawn(instance, "trimming", Box::new(body));
+        }
     }
 
     let flow = Rc::new(Flow::default());
@@ -117,7 +123,8 @@ fn live(thread: &Thread<'_>, setting: &Setting) -> Result<(), SinkError> {
     let (publish, epochs) = unbounded();
     let upper = log.upper;
     let (lake_told, checkpoint_told) = (lake.clone(), checkpoint.clone());
-    let dataflow = Dataflow::new(setting, log.records, recovered, (lake, checkpoint), flow.clone(), publish);
+    let dataflow =
+        Dataflow::new(setting, (log.records, log.upper), recovered, (lake, checkpoint), flow.clone(), publish);
     world.spawn(instance, "dataflow", Box::new(move |thread| dataflow.run(&thread)));
     let commits = Commits::new(committer, lake_told, checkpoint_told);
     run_commits(thread, commits, (&epochs, &cuts), &flow, upper)?;
@@ -177,7 +184,8 @@ fn run_commits(
         commits.record(arrived);
         commits.record(cuts.try_iter());
         if commits.has_cuts() {
-            last = Arc::new(EpochOutputs { epoch: last.epoch + 1, now: last.now, ..EpochOutputs::default() });
+            let (epoch, now, wall) = (last.epoch + 1, last.now, last.wall);
+            last = Arc::new(EpochOutputs { epoch, now, wall, ..EpochOutputs::default() });
             commits.commit(std::slice::from_ref(&last))?;
         } else if is_over {
             return Ok(());
@@ -239,6 +247,18 @@ fn run_checkpoint(thread: &Thread<'_>, mut putting: Putting, messages: &Receiver
     }
 }
 
+fn run_trimming(thread: &Thread<'_>, config: &CommitterConfig, checkpoint: &CheckpointHandle) {
+    let mut trimmed = 0;
+    while !checkpoint.has_ended() {
+        thread.step();
+        let needed = checkpoint.log_needed_from();
+        if needed > trimmed {
+            trim(&SimulatedCluster(thread.clone()), config, needed).expect("brokers that answer");
+            trimmed = needed;
+        }
+    }
+}
+
 /// What one worker does on its own.
 struct Worker {
     number: usize,
@@ -255,6 +275,8 @@ struct Worker {
 struct Dataflow {
     setting: Setting,
     log: Vec<ProgressRecord>,
+    /// The first epoch that is not in the log.
+    free_from: Epoch,
     lake: Option<LakeHandle>,
     checkpoint: Option<CheckpointHandle>,
     flow: Rc<Flow>,
@@ -275,7 +297,7 @@ struct Dataflow {
 impl Dataflow {
     fn new(
         setting: &Setting,
-        log: Vec<ProgressRecord>,
+        (log, free_from): (Vec<ProgressRecord>, Epoch),
         recovered: Option<Recovered>,
         (lake, checkpoint): (Option<LakeHandle>, Option<CheckpointHandle>),
         flow: Rc<Flow>,
@@ -298,6 +320,7 @@ impl Dataflow {
         let mut flowing = Dataflow {
             setting: setting.clone(),
             log,
+            free_from,
             lake,
             checkpoint,
             flow,
@@ -374,8 +397,8 @@ impl Dataflow {
         if epoch - self.published >= 3 || uncommitted >= 6 || world.below(2) == 0 {
             return;
         }
-        let input = if let Some(record) = self.log.get(place(epoch)) {
-            Input::logged(epoch, record.now, &record.bindings, (self.uppers, self.newest))
+        let input = if let Some(record) = self.log.iter().find(|record| record.epoch == epoch) {
+            Input::logged(record, (self.uppers, self.newest))
         } else {
             let is_wanted = self.flow.wants_epoch.take() || self.setting.ends_after.is_some();
             if epoch >= self.setting.target && !is_wanted {
@@ -384,7 +407,8 @@ impl Dataflow {
             let now = self.now.plus_micros(i64::try_from(world.below(20)).expect("small") * 1_000_000);
             let most = world.rng().pick(&[1, 2, 4]);
             let to = self.uppers.map(|upper| upper + i64::try_from(world.below(most)).expect("small"));
-            Input::next(epoch, now, self.newest, self.uppers, to)
+            let wall = now.plus_micros(3_600_000_000);
+            Input::next(epoch, (now, wall), self.newest, self.uppers, to)
         };
         (self.uppers, self.now, self.newest) = (input.to, input.now, input.newest);
         self.open.insert(epoch, input);
@@ -412,7 +436,7 @@ impl Dataflow {
         core::add_stateless(&mut outputs, input, reads);
         self.parts.entry(epoch).or_default().push(outputs);
         worker.next += 1;
-        if let Some(checkpoint) = self.checkpoint.as_ref().filter(|_| epoch >= self.log.len().try_into().expect("64")) {
+        if let Some(checkpoint) = self.checkpoint.as_ref().filter(|_| epoch >= self.free_from) {
             let at_once = thread.world.rng().pick(&[0, 100, 400, KEY_GROUPS]);
             if self.setting.ends_after.is_none_or(|wanted| worker.rounds < wanted) {
                 worker.write(checkpoint, epoch, workers, at_once);

@@ -73,7 +73,7 @@ impl Truth {
             || (0..PLAYERS.len()).map(|player| (player, Player::default())).collect(),
             |last| last.players.clone(),
         );
-        let input = Input::logged(record.epoch, record.now, &record.bindings, (uppers, newest));
+        let input = Input::logged(record, (uppers, newest));
         let mut outputs = core::close(&mut players, &input, |_| true);
         core::add_stateless(&mut outputs, &input, |_| true);
         let outputs = core::merge(vec![outputs]);
@@ -119,11 +119,10 @@ impl Truth {
         self.messages(0..self.epochs.len())
     }
 
-    /// What a start has read is what was committed, from its beginning.
+    /// What a start has read is what was committed, and not yet removed.
     pub fn check_log(&self, log: &RecoveredLog) {
-        let known = &self.records[..log.records.len()];
+        let known = &self.records[place(log.first)..place(log.upper)];
         assert_eq!(log.records, known, "a start has read another log");
-        assert_eq!(log.upper, u64::try_from(known.len()).expect("64 bits"));
         assert_eq!(log.now, known.last().map(|last| last.now));
         assert_eq!(log.chain, known.last().map_or(Chain::start(PIPELINE), |last| last.chain));
     }
@@ -174,6 +173,7 @@ impl Truth {
         };
         Before {
             now: last.input.now,
+            wall: Some(last.input.wall),
             newest: last.input.newest,
             uppers,
             definitions: known.iter().flat_map(definitions).collect(),
