@@ -12,10 +12,14 @@ use sinks::lake::LakeHandle;
 use super::assign::Discovery;
 use super::offsets::Offsets;
 use crate::engine::Halt;
+use crate::source::Position;
 
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 const TELL_EVERY: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Takes a partition that was found, with the worker that is to read it.
+pub type HandOut = dyn FnMut(usize, Position) + Send;
 
 /// The thread that watches.
 pub struct Monitor(JoinHandle<()>);
@@ -29,10 +33,10 @@ impl Monitor {
         committed: Receiver<Arc<[Arc<EpochOutputs>]>>,
         lake: Option<LakeHandle>,
         halt: Halt,
-        discovery: Discovery,
+        (discovery, hand_out): (Discovery, Box<HandOut>),
     ) -> std::io::Result<Self> {
         let offsets = Offsets::start(discovery.cluster.clone())?;
-        let watch = Watch { lake, halt, discovery, offsets, counters: Counters::default() };
+        let watch = Watch { lake, halt, discovery, hand_out, offsets, counters: Counters::default() };
         std::thread::Builder::new().name("monitor".to_owned()).spawn(move || watch.run(&committed)).map(Monitor)
     }
 
@@ -47,6 +51,7 @@ struct Watch {
     lake: Option<LakeHandle>,
     halt: Halt,
     discovery: Discovery,
+    hand_out: Box<HandOut>,
     offsets: Offsets,
     counters: Counters,
 }
@@ -58,7 +63,7 @@ impl Watch {
         loop {
             if looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY) {
                 looked = Some(Instant::now());
-                if let Err(error) = self.discovery.look() {
+                if let Err(error) = self.discovery.look(&mut *self.hand_out) {
                     tracing::warn!(error = crate::chain(&error), "cannot look for partitions");
                 }
             }
