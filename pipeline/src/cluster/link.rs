@@ -35,6 +35,8 @@ enum Outgoing {
 pub struct Ends<News, Hear, Lose> {
     /// The other process, for names of threads.
     pub process: usize,
+    /// After how long without a word the other one is lost: [`SILENCE`].
+    pub silence: Duration,
     /// Asked every few milliseconds what else there is to say.
     pub news: News,
     /// Takes what comes. Called on one thread, in order.
@@ -54,14 +56,14 @@ impl Link {
         Hear: FnMut(Message) + Send + 'static,
         Lose: FnOnce(String) + Send + 'static,
     {
-        let Ends { process, news, hear, lose } = ends;
-        stream.set_read_timeout(Some(SILENCE))?;
-        stream.set_write_timeout(Some(SILENCE))?;
+        let Ends { process, silence, news, hear, lose } = ends;
+        stream.set_read_timeout(Some(silence))?;
+        stream.set_write_timeout(Some(silence))?;
         let reading = stream.try_clone()?;
         let (sender, outgoing) = unbounded();
         let thread = |of: &str| std::thread::Builder::new().name(format!("{of}-{process}"));
         thread("tell").spawn(move || write(stream, &outgoing, news))?;
-        thread("hear").spawn(move || read(&reading, hear, lose))?;
+        thread("hear").spawn(move || read(&reading, silence, hear, lose))?;
         Ok(Link(sender))
     }
 
@@ -137,7 +139,7 @@ fn write(stream: TcpStream, outgoing: &Receiver<Outgoing>, mut news: impl FnMut(
     }
 }
 
-fn read(stream: &TcpStream, mut hear: impl FnMut(Message), lose: impl FnOnce(String)) {
+fn read(stream: &TcpStream, silence: Duration, mut hear: impl FnMut(Message), lose: impl FnOnce(String)) {
     let mut reader = BufReader::new(stream);
     loop {
         match frame::read(&mut reader, u64::MAX) {
@@ -153,7 +155,7 @@ fn read(stream: &TcpStream, mut hear: impl FnMut(Message), lose: impl FnOnce(Str
                 use std::io::ErrorKind::{TimedOut, UnexpectedEof, WouldBlock};
                 return lose(match error.kind() {
                     UnexpectedEof => "it has ended, or closed its connection".to_owned(),
-                    WouldBlock | TimedOut => format!("nothing has been heard of it for {SILENCE:?}"),
+                    WouldBlock | TimedOut => format!("nothing has been heard of it for {silence:?}"),
                     _ => error.to_string(),
                 });
             }
@@ -179,6 +181,7 @@ mod tests {
         let (lost, losing) = unbounded();
         let ends = Ends {
             process: 1,
+            silence: 3 * BEAT,
             news: move || std::mem::take(&mut news),
             hear: move |message| drop(heard.send(message)),
             lose: move |why| drop(lost.send(why)),
@@ -208,6 +211,20 @@ mod tests {
         let _here = link(here, vec![Message::Stop, Message::Passed]);
         let (_there, heard, _lost) = link(there, Vec::new());
         assert_eq!([heard.recv().unwrap(), heard.recv().unwrap()], [Message::Stop, Message::Passed]);
+    }
+
+    #[test]
+    fn who_has_nothing_to_say_is_heard_and_who_is_silent_is_lost() {
+        let (here, there) = streams();
+        let (_here, _heard, lost) = link(here, Vec::new());
+        let (silent, gone) = streams();
+        let (_silent, _nothing, lost_too) = link(silent, Vec::new());
+        let (_there, heard, _) = link(there, Vec::new());
+        let why = lost_too.recv().unwrap();
+        assert!(why.contains("nothing has been heard of it for 1.5s"), "{why}");
+        assert!(lost.recv_timeout(4 * BEAT).is_err_and(|error| error.is_timeout()), "it is there, with nothing to say");
+        assert!(heard.is_empty());
+        drop(gone);
     }
 
     #[test]

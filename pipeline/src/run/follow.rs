@@ -12,7 +12,7 @@ use super::connection;
 use super::pacer::Hint;
 use super::peers::Peers;
 use super::source::Gate;
-use crate::cluster::{Ends, Hosts, Joined, Link, Message, Start, Team};
+use crate::cluster::{Ends, Hosts, Joined, Link, Message, SILENCE, Start, Team};
 use crate::config::{Config, KafkaConfig};
 use crate::dataflow::Edges;
 use crate::engine::{self, Halt, Wake};
@@ -157,6 +157,7 @@ fn ends(
     let (leader, halt) = (hearing.leader.clone(), hearing.halt.clone());
     Ends {
         process: 0,
+        silence: SILENCE,
         news,
         hear: move |message| hearing.hear(message),
         lose: move |why| halt.fail(format!("lost {leader}: {why}")),

@@ -8,7 +8,7 @@ use sinks::checkpoint::CheckpointHandle;
 use super::checkpoint::progress;
 use super::pacer::Hint;
 use super::source::Gate;
-use crate::cluster::{Ends, Hosts, Link, Message};
+use crate::cluster::{Ends, Hosts, Link, Message, SILENCE};
 use crate::engine::Halt;
 
 /// Links to other processes: of process 0 to all, of the others to process 0. Clones are the same.
@@ -127,5 +127,5 @@ pub fn to_follower(
         }
     };
     let halt = halt.clone();
-    Ends { process, news, hear, lose: move |why| halt.fail(format!("lost {name}: {why}")) }
+    Ends { process, silence: SILENCE, news, hear, lose: move |why| halt.fail(format!("lost {name}: {why}")) }
 }
