@@ -100,6 +100,36 @@ fn another_number_of_processes_and_workers_goes_on() {
     verify(&scenario);
 }
 
+/// Process 0 commits, cuts and keeps checkpoints for all: it dies at each such place, and a start with others goes on.
+#[test]
+fn deaths_of_the_process_that_commits_lose_nothing_and_repeat_nothing() {
+    let Some(stack) = Stack::from_env() else { return };
+    let scenario = Scenario::new(stack, "cluster-deaths", Play::new(recent(20_000, 37)));
+    let oracle = scenario.play.oracle();
+    let often = [("QUESTLINE__LAKE__MAX_FILE_AGE", "300ms"), ("QUESTLINE__PIPELINE__CHECKPOINT_INTERVAL", "50ms")];
+    let places = ["before-commit:3", "after-commit:3", "before-cut-put:2", "after-cut-put:2", "before-manifest-put:1"];
+    for (life, place) in places.into_iter().chain(["after-manifest-put:2"]).enumerate() {
+        let workers = [1, 2][life % 2];
+        let variables = [often[0], often[1], ("QUESTLINE_FAILPOINT", place)];
+        let Cluster { mut processes, .. } = Cluster::start(&scenario, 2, workers, &variables);
+        let mut load = Load::new(&scenario, scenario.left() / 7);
+        wait_for(&format!("the end at {place}"), || {
+            load.go_on();
+            processes[0].has_ended().then_some(())
+        });
+        let log = processes[0].log();
+        assert!(log.contains("failpoint") && log.contains("the process ends here"), "{place}: {log}");
+        let why = processes.remove(1).wait_for_error();
+        assert!(why.contains("lost process 0"), "{place}: {why}");
+    }
+    scenario.feed(usize::MAX);
+    let mut cluster = Cluster::start(&scenario, 2, 2, &[]);
+    cluster.await_outputs(&scenario, &oracle);
+    cluster.terminate(0);
+    println!("{}", compare::everything(&scenario, &oracle));
+    verify(&scenario);
+}
+
 #[test]
 fn a_partition_that_comes_later_is_read_by_its_process() {
     let Some(stack) = Stack::from_env() else { return };
