@@ -108,7 +108,10 @@ allow_http = true
 "#
         );
         let path = self.folder.path().join("pipeline.toml");
-        std::fs::write(&path, text).expect("a temporary file can be written");
+        // A process that was just started may be reading it.
+        if std::fs::read_to_string(&path).ok().as_ref() != Some(&text) {
+            std::fs::write(&path, text).expect("a temporary file can be written");
+        }
         path
     }
 
