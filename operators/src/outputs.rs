@@ -183,7 +183,7 @@ mod tests {
                 dispositions += changes.dispositions.len();
                 dead_letters += changes.dead_letters.len();
                 rows += run.rows.len() - before;
-                let clock = Clock { now: arrival.now, newest: arrival.newest, is_last: false };
+                let clock = Clock { now: arrival.now, wall: arrival.now, newest: arrival.newest, is_last: false };
                 crossed(&[Part::Changes(changes), Part::Activity(run.rows[before..].to_vec()), Part::Clock(clock)]);
             }
         }
