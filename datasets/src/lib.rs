@@ -5,6 +5,7 @@
 //! - [`mapping`]: from a payload of any shape to canonical events, or a [`Reason`] for refusing it.
 //! - [`mission`]: mission definitions, checked and compiled; [`condition`]: their `where` in CEL.
 //! - [`rows`]: everything that leaves, as JSON; [`schema`]: the same as Arrow schemas.
+//! - [`wire`]: rows between processes.
 //! - [`state`]: what operators keep, in the pieces that checkpoints are made of.
 //! - [`generator`]: seeded play that looks like play.
 
@@ -25,6 +26,7 @@ pub mod rows;
 pub mod schema;
 pub mod state;
 pub mod time;
+pub mod wire;
 
 pub use event::{BatchPool, Event, EventBatch, EventName, EventRow, Family, Row, TextField};
 pub use identity::Identity;

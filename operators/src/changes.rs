@@ -52,14 +52,18 @@ pub struct Posting {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changes {
     /// Completions and revocations.
+    #[serde(with = "datasets::wire")]
     pub completions: Vec<(Position, CompletionRow)>,
     /// Updates of the collection of postings.
     pub postings: Vec<(Posting, isize)>,
     /// Dead letters of identity and reversal.
+    #[serde(with = "datasets::wire")]
     pub dead_letters: Vec<(Coordinates, DeadLetterRow)>,
     /// What did not simply count.
+    #[serde(with = "datasets::wire")]
     pub dispositions: Vec<(Coordinates, DispositionRow)>,
     /// Definition records, from the worker that speaks for all.
+    #[serde(with = "datasets::wire")]
     pub definitions: Vec<(Coordinates, DefinitionRow)>,
     /// Additions to the counters.
     pub counters: Counters,

@@ -60,6 +60,7 @@ pub struct Read {
     /// `read` and `dead_letters`.
     pub counters: Counters,
     /// Refused inputs.
+    #[serde(with = "datasets::wire")]
     pub dead_letters: Vec<(Coordinates, DeadLetterRow)>,
     /// The highest ingest time among them; definitions count too.
     pub newest: Option<Timestamp>,

@@ -28,7 +28,7 @@ pub enum Part {
     /// What the players operator changed.
     Changes(Changes),
     /// Rows of activity that were emitted.
-    Activity(Vec<ActivityRow>),
+    Activity(#[serde(with = "datasets::wire")] Vec<ActivityRow>),
 }
 
 /// Hands each closed epoch to `publish`, in order, on the first worker.
@@ -121,4 +121,72 @@ fn first_letters(text: &str) -> u128 {
 fn in_order<K: Ord, V>(mut rows: Vec<(K, V)>) -> Vec<V> {
     rows.sort_by(|(a, _), (b, _)| a.cmp(b));
     rows.into_iter().map(|(_, row)| row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use datasets::rows::{DeadLetterRow, Place};
+    use datasets::{EventBatch, Reason, TopicId};
+    use timely::bytes::arc::BytesMut;
+    use timely::dataflow::channels::ContainerBytes;
+
+    use super::*;
+    use crate::testing::{Rng, Run, batch, cut, definitions, random_script};
+
+    /// What another process gets.
+    fn crossed<T: Clone + Debug>(sent: &[T]) -> Vec<T>
+    where
+        Vec<T>: ContainerBytes,
+    {
+        let mut bytes = Vec::new();
+        let sent = sent.to_vec();
+        sent.into_bytes(&mut bytes);
+        assert_eq!(bytes.len(), sent.length_in_bytes());
+        let received = Vec::from_bytes(BytesMut::from(bytes).freeze());
+        assert!(format!("{received:?}") == format!("{sent:?}"), "sent {sent:?}\nreceived {received:?}");
+        received
+    }
+
+    fn refused() -> Read {
+        let at = Coordinates { topic: TopicId(0), partition: 3, offset: 1 << 40, index: 2 };
+        let place = Place { topic: "events".into(), partition: 3, offset: 1 << 40 };
+        let row = DeadLetterRow {
+            reason: Reason::UnknownCurrency,
+            detail: "currency: \"\u{0}¤\n\"".to_owned(),
+            place,
+            index: 2,
+            ingest_time: datasets::Timestamp::MAX,
+            player_id: None,
+            raw: Some("{\"currency\":\"¤\"}".to_owned()),
+            raw_base64: None,
+            truncated: true,
+        };
+        Read { dead_letters: vec![(at, row)], ..Read::default() }
+    }
+
+    #[test]
+    fn everything_is_the_same_in_another_process() {
+        crossed(&[Part::Read(refused()), Part::Read(Read::default())]);
+        let (mut completions, mut rows, mut dispositions, mut dead_letters) = (0, 0, 0, 0);
+        for seed in 0..8 {
+            let mut rng = Rng(seed);
+            let script = random_script(&mut rng, 140);
+            let mut run = Run::new(definitions(1));
+            for arrival in cut(&mut rng, &script, 30) {
+                let batches: Vec<Arc<EventBatch>> = crossed(&batch(&arrival.inputs));
+                assert!(batches.iter().flat_map(|batch| batch.iter()).all(|event| !event.player_id().is_empty()));
+                let before = run.rows.len();
+                let changes = run.step(&arrival);
+                completions += changes.completions.len();
+                dispositions += changes.dispositions.len();
+                dead_letters += changes.dead_letters.len();
+                rows += run.rows.len() - before;
+                let clock = Clock { now: arrival.now, wall: arrival.now, newest: arrival.newest, is_last: false };
+                crossed(&[Part::Changes(changes), Part::Activity(run.rows[before..].to_vec()), Part::Clock(clock)]);
+            }
+        }
+        assert!(completions > 0 && rows > 0 && dispositions > 0 && dead_letters > 0);
+    }
 }

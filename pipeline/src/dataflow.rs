@@ -11,7 +11,8 @@ use operators::outputs::{Part, outputs};
 use operators::players::{Rules, players};
 use operators::rollup::{GameDay, Takings, takings_by_game_type};
 use operators::snapshot::State;
-use timely::dataflow::channels::pact::Pipeline;
+use serde::{Deserialize, Serialize};
+use timely::dataflow::channels::pact::{Exchange, ParallelizationContract, Pipeline};
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::vec::{Broadcast, Map};
 use timely::dataflow::operators::{Concatenate, Inspect};
@@ -36,10 +37,12 @@ pub struct Plan {
     pub clock: ClockSource,
     /// Where it all begins.
     pub begin: Begin,
+    /// Workers that take the raw history, the first ones: all of them, or those of the process that writes the lake.
+    pub keepers: usize,
 }
 
 /// The first epoch, and the clock before it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begin {
     /// The first epoch that is opened.
     pub first: Epoch,
@@ -109,7 +112,7 @@ pub fn build(scope: Scope<'_, Epoch>, plan: Plan, edges: Edges) -> Wakers {
     let takings = takings_by_game_type(activity.takings);
 
     // Sinks.
-    keep_history(decoded.events, edges.history);
+    keep_history(decoded.events, edges.history, plan.keepers);
     let mut show = edges.takings;
     takings.inner.inspect(move |((day, takings), _, diff)| show(day, takings, *diff));
     let is_first = scope.index() == 0;
@@ -124,9 +127,22 @@ pub fn build(scope: Scope<'_, Epoch>, plan: Plan, edges: Edges) -> Wakers {
     Wakers { epochs: wake_epochs, source: records.activator }
 }
 
-fn keep_history(events: StreamVec<'_, Epoch, Arc<EventBatch>>, mut history: Box<dyn History>) {
+/// Every worker gives its history to the one of `keepers` that has its number, going round: to itself, if it is one.
+fn keep_history(events: StreamVec<'_, Epoch, Arc<EventBatch>>, history: Box<dyn History>, keepers: usize) {
+    let (worker, workers) = (events.scope().index(), events.scope().peers());
+    if keepers == workers {
+        return keep_history_of(events, Pipeline, history);
+    }
+    let keeper = u64::try_from(worker % keepers).expect("a worker's index");
+    keep_history_of(events, Exchange::new(move |_: &Arc<EventBatch>| keeper), history);
+}
+
+fn keep_history_of<P>(events: StreamVec<'_, Epoch, Arc<EventBatch>>, pact: P, mut history: Box<dyn History>)
+where
+    P: ParallelizationContract<Epoch, Vec<Arc<EventBatch>>>,
+{
     let mut told = 0;
-    events.sink(Pipeline, "History", move |(events, frontier)| {
+    events.sink(pact, "History", move |(events, frontier)| {
         events.for_each(|capability, batches| {
             batches.iter().for_each(|batch| history.events(*capability.time(), batch));
         });

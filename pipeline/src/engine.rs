@@ -1,10 +1,18 @@
 //! Runs the dataflow on a number of worker threads.
 
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use timely::WorkerConfig;
+use timely::communication::allocator::ProcessBuilder;
+use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
+use timely::communication::{AllocatorBuilder, Hooks};
+use timely::worker::Worker;
+
+use crate::cluster::Team;
 use crate::dataflow::{Edges, Plan, build};
 
 /// How long a worker parks at most before it looks at its timers.
@@ -71,6 +79,7 @@ pub struct Halt(Arc<HaltState>);
 struct HaltState {
     is_asked: AtomicBool,
     failure: Mutex<Option<String>>,
+    failed: Condvar,
     wake: Wake,
 }
 
@@ -89,6 +98,7 @@ impl Halt {
     /// Ends with an error; the first one is kept.
     pub fn fail(&self, message: String) {
         self.0.failure.lock().expect("no panic while failing").get_or_insert(message);
+        self.0.failed.notify_all();
         self.ask();
     }
 
@@ -100,6 +110,13 @@ impl Halt {
     /// What failed.
     pub fn failure(&self) -> Option<String> {
         self.0.failure.lock().expect("no panic while failing").clone()
+    }
+
+    /// The same, waiting for one at most so long.
+    pub fn await_failure(&self, patience: Duration) -> Option<String> {
+        let failure = self.0.failure.lock().expect("no panic while failing");
+        let waited = self.0.failed.wait_timeout_while(failure, patience, |failure| failure.is_none());
+        waited.expect("no panic while failing").0.clone()
     }
 }
 
@@ -115,8 +132,42 @@ pub fn run(
     edges: impl Fn(usize) -> Edges + Send + Sync + 'static,
 ) -> Result<(), String> {
     abort_on_panic();
+    let guards = timely::execute(timely::Config::process(workers), work(plan, halt, edges))?;
+    guards.join().into_iter().collect::<Result<Vec<()>, _>>().map(drop)
+}
+
+/// The same on the workers of one process of a cluster. `data` are its connections to the others, by process. A
+/// connection that is lost is a failure of `halt`, and this does not return then: what waits for it has to end.
+///
+/// # Errors
+/// A worker that could not be started, or that panicked.
+pub fn run_joined(
+    (team, data): (Team, Vec<Option<TcpStream>>),
+    plan: &Plan,
+    halt: &Halt,
+    edges: impl Fn(usize) -> Edges + Send + Sync + 'static,
+) -> Result<(), String> {
+    abort_on_panic();
+    *CONNECTED.lock().expect("no panic while connecting") = Some(halt.clone());
+    let hooks = Hooks::default();
+    // Inside the process what is exchanged is moved, as in one that is alone.
+    let threads = ProcessBuilder::new_typed_vector(team.threads, hooks.refill.clone(), hooks.spill.clone());
+    let connected = initialize_networking_from_sockets(threads, data, team.process, team.threads, hooks);
+    let (builders, guard) = connected.map_err(|error| format!("cannot use the connections of the cluster: {error}"))?;
+    let builders = builders.into_iter().map(AllocatorBuilder::Tcp).collect();
+    let work = work(plan, halt, edges);
+    let guards = timely::execute::execute_from(builders, Box::new(guard), WorkerConfig::default(), work)?;
+    guards.join().into_iter().collect::<Result<Vec<()>, _>>().map(drop)
+}
+
+/// What each worker does.
+fn work(
+    plan: &Plan,
+    halt: &Halt,
+    edges: impl Fn(usize) -> Edges + Send + Sync + 'static,
+) -> impl Fn(&mut Worker) + Send + Sync + 'static {
     let (plan, halt, wake) = (plan.clone(), halt.clone(), halt.0.wake.clone());
-    let guards = timely::execute(timely::Config::process(workers), move |worker| {
+    move |worker| {
         let edges = edges(worker.index());
         let rung = wake.register();
         let wakers = worker.dataflow_named("Questline", |scope| build(scope, plan.clone(), edges));
@@ -136,9 +187,14 @@ pub fn run(
                 worker.installed_dataflows().into_iter().for_each(|dataflow| worker.drop_dataflow(dataflow));
             }
         }
-    })?;
-    guards.join().into_iter().collect::<Result<Vec<()>, _>>().map(drop)
+    }
 }
+
+/// Told when a connection to another process is lost.
+static CONNECTED: Mutex<Option<Halt>> = Mutex::new(None);
+
+/// How long the reason of a loss may take: the process that ended, or the one that leads, says it elsewhere.
+const REASON: Duration = Duration::from_secs(1);
 
 /// A panic in one worker would leave the others waiting for it in silence: it ends the process.
 fn abort_on_panic() {
@@ -146,10 +202,32 @@ fn abort_on_panic() {
     ONCE.call_once(|| {
         let report = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
+            let thread = std::thread::current();
+            let name = thread.name().unwrap_or_default();
+            if let Some((_, process)) = name
+                .strip_prefix("timely:")
+                .and_then(|thread| ["send-", "recv-"].iter().find_map(|kind| Some((kind, thread.strip_prefix(kind)?))))
+            {
+                connection_lost(process);
+            }
             report(panic);
-            if std::thread::current().name().is_some_and(|name| name.starts_with("timely:")) {
+            if name.starts_with("timely:") {
                 std::process::abort();
             }
         }));
     });
+}
+
+/// Timely's threads panic when another process is gone. To go on would make its workers panic too, without a word of what
+/// happened: the thread stays here, while whoever waits for the failure ends the process.
+fn connection_lost(process: &str) -> ! {
+    let halt = CONNECTED.lock().expect("no panic while connecting").clone();
+    if let Some(halt) = halt
+        && halt.await_failure(REASON).is_none()
+    {
+        halt.fail(format!("lost the connection to process {process}"));
+    }
+    loop {
+        std::thread::park();
+    }
 }

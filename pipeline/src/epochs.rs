@@ -38,6 +38,7 @@ pub struct Recorded {
     /// Partitions whose upper moved.
     pub bindings: Vec<Binding>,
     /// Definition records, which their topic may have compacted away.
+    #[serde(with = "datasets::wire")]
     pub definitions: Vec<DefinitionRow>,
 }
 

@@ -1,12 +1,13 @@
 //! Questline's parts that know the world: configuration, sources, the dataflow and its loop.
 //!
 //! - [`dataflow`]: the whole pipeline on one page; [`epochs`] and [`reading`] are its way in.
-//! - [`engine`]: runs it on worker threads.
+//! - [`engine`]: runs it on worker threads; [`cluster`]: of several processes.
 //! - [`replay`]: on files; [`run`]: on Kafka, by [`source`]; [`verify`]: on what a lake says was read.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod dataflow;
 pub mod engine;

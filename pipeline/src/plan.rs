@@ -80,6 +80,7 @@ pub fn prepare(config: &Config, workers: usize, purpose: Purpose) -> Result<Prep
         reporting,
         clock,
         begin: Begin::default(),
+        keepers: workers,
     };
     let mut sources: Vec<(SourceId, Arc<str>)> =
         config.source_ids().into_iter().zip(config.sources.iter().map(|source| source.name.as_str().into())).collect();

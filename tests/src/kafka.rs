@@ -229,6 +229,12 @@ impl Watch {
         partitions(&self.all, topic).len()
     }
 
+    /// The first offset of a partition that is still there.
+    pub fn begin(&self, topic: &str, partition: i32) -> i64 {
+        let (begin, _) = self.all.fetch_watermarks(topic, partition, Duration::from_secs(10)).unwrap();
+        begin
+    }
+
     /// The end of a partition; 0 while there is no such topic.
     pub fn end(&self, topic: &str, partition: i32) -> i64 {
         end(&self.all, topic, partition)

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 pub mod cases;
+pub mod cluster;
 pub mod compare;
 pub mod dice;
 pub mod kafka;

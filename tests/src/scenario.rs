@@ -108,7 +108,10 @@ allow_http = true
 "#
         );
         let path = self.folder.path().join("pipeline.toml");
-        std::fs::write(&path, text).expect("a temporary file can be written");
+        // A process that was just started may be reading it.
+        if std::fs::read_to_string(&path).ok().as_ref() != Some(&text) {
+            std::fs::write(&path, text).expect("a temporary file can be written");
+        }
         path
     }
 
@@ -124,11 +127,21 @@ allow_http = true
 
     /// The same with `variables`, which win over its configuration.
     pub fn run_with(&self, workers: usize, variables: Variables<'_>) -> Questline {
+        self.start(&["--workers", &workers.to_string()], variables)
+    }
+
+    /// Starts one `process` of those that are at `hosts`.
+    pub fn run_among(&self, hosts: &[String], process: usize, workers: usize, variables: Variables<'_>) -> Questline {
+        let (process, hosts) = (process.to_string(), hosts.join(","));
+        self.start(&["--workers", &workers.to_string(), "--process", &process, "--hosts", &hosts], variables)
+    }
+
+    fn start(&self, arguments: &[&str], variables: Variables<'_>) -> Questline {
         self.runs.set(self.runs.get() + 1);
         let log = self.folder.path().join(format!("run-{}.log", self.runs.get()));
-        let (config, workers) = (self.config(), workers.to_string());
+        let config = self.config();
         let config = config.to_str().expect("temporary paths are UTF-8");
-        Questline::start(["run", "--config", config, "--workers", &workers], variables, &log)
+        Questline::start(["run", "--config", config].into_iter().chain(arguments.iter().copied()), variables, &log)
     }
 
     /// Sends the next `count` records and waits until the broker has them; fewer at the end.

@@ -6,7 +6,9 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::{ConfigArgs, Failure};
+use crate::cluster::Hosts;
 use crate::engine::{Halt, Wake};
+use crate::run::Member;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Run {
@@ -15,12 +17,19 @@ pub(super) struct Run {
     /// Worker threads; the configuration's by default.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
+    /// Which one of several processes this is, from 0 on; with --hosts.
+    #[arg(long, value_name = "I", requires = "hosts")]
+    process: Option<usize>,
+    /// Where all processes of the pipeline are, in order: a file with one host:port a line, or a list with commas.
+    #[arg(long, value_name = "FILE", requires = "process")]
+    hosts: Option<String>,
 }
 
 impl Run {
     pub(super) fn run(self) -> Result<(), Failure> {
         super::log("info");
         sinks::failpoint::arm().map_err(|error| Failure::Invalid(vec![error]))?;
+        let member = self.member()?;
         let config = self.config.load()?;
         if config.kafka.is_none() {
             let shown = self.config.config.display();
@@ -31,7 +40,18 @@ impl Run {
         let wake = Wake::default();
         let halt = Halt::new(wake.clone());
         stop_on_signal(halt.clone())?;
-        crate::run::run(&config, workers, (wake, halt)).map_err(Failure::Failed)
+        crate::run::run(&config, workers, member, (wake, halt)).map_err(Failure::Failed)
+    }
+
+    fn member(&self) -> Result<Option<Member>, Failure> {
+        let Some((process, argument)) = self.process.zip(self.hosts.as_ref()) else { return Ok(None) };
+        let hosts = Hosts::read(argument).map_err(Failure::Invalid)?;
+        if process >= hosts.count() {
+            let last = hosts.count() - 1;
+            let message = format!("--process {process}: --hosts {argument} names the processes 0 to {last}");
+            return Err(Failure::Invalid(vec![message]));
+        }
+        Ok(Some(Member { hosts, process }))
     }
 }
 

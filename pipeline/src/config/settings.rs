@@ -48,7 +48,7 @@ pub struct PipelineConfig {
     /// Part of every completion's id and of the transactional ids: two pipelines on one broker need two
     /// names, and one pipeline keeps its name for ever. Default `questline`; required with `[kafka]`.
     pub name: String,
-    /// Worker threads; `--workers` wins. Default 1.
+    /// Worker threads of each process; `--workers` wins. Default 1.
     pub workers: usize,
     /// How often changed rows of activity are reported. Absent: 10 s in a run, every epoch in a replay.
     pub reporting_interval: Option<Duration>,
@@ -81,7 +81,8 @@ pub struct KafkaConfig {
     /// Any property of librdkafka. A secret, such as `sasl.password`, comes by the environment
     /// (`QUESTLINE__KAFKA__PROPERTIES__SASL_PASSWORD`) or from a file (`"sasl.password_file"`).
     pub properties: Properties,
-    /// How long a start waits for the brokers before it gives up with exit 1. Default 60 s.
+    /// How long a start waits for the brokers, and for the other processes of a cluster, before it gives up with exit 1.
+    /// Default 60 s.
     pub startup_timeout: Duration,
     /// How long brokers may be away with something to commit before the process has to end, and how long readers of
     /// the outputs wait for a process that died and was not started again. Default 60 s.

@@ -12,28 +12,19 @@ use sinks::kafka::{Connection, RecoveredLog};
 
 use super::pacer::Hint;
 use super::source::{Gate, KafkaSource, SourceStart};
+use crate::cluster::{Share, Team};
 use crate::engine::Halt;
 use crate::plan::Prepared;
 use crate::source::{ConsumerConfig, KafkaCluster, KafkaConsumer, Position, SourceError};
 
 /// Everything that is known of the partitions at start.
 pub struct Assignment {
-    connection: Connection,
-    consumer: ConsumerConfig,
-    topics: Arc<Topics>,
-    missions: TopicId,
-    gate: Gate,
-    shares: Vec<Share>,
-    found: Vec<Sender<Position>>,
     cluster: Arc<KafkaCluster>,
-}
-
-/// One worker's part of it.
-#[derive(Clone)]
-struct Share {
-    logged: Vec<Position>,
-    definitions_end: BTreeMap<i32, i64>,
-    found: Receiver<Position>,
+    topics: Arc<Topics>,
+    /// By worker, of all processes.
+    shares: Vec<Share>,
+    /// Partitions of definitions that are read before events.
+    pub definitions: i64,
 }
 
 impl Assignment {
@@ -48,13 +39,9 @@ impl Assignment {
         Logged { first, last }: Logged,
         workers: usize,
     ) -> Result<Self, SourceError> {
-        let consumer = ConsumerConfig::new(pipeline);
-        let cluster = Arc::new(KafkaCluster::connect(connection, &consumer)?);
+        let cluster = Arc::new(KafkaCluster::connect(connection, &ConsumerConfig::new(pipeline))?);
         let topics = prepared.plan.decode.topics.clone();
-        let (found, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded()).unzip();
-        let share = |found| Share { logged: Vec::new(), definitions_end: BTreeMap::new(), found };
-        let mut shares: Vec<Share> = receivers.into_iter().map(share).collect();
-
+        let mut shares = vec![Share::default(); workers];
         for position in first {
             shares[owner(position.topic, position.partition, workers)].logged.push(position);
         }
@@ -68,16 +55,79 @@ impl Assignment {
                 definitions += 1;
             }
         }
-        Ok(Assignment {
+        Ok(Assignment { cluster, topics, shares, definitions })
+    }
+
+    /// What the workers of a process read first.
+    pub fn shares(&self, team: &Team, process: usize) -> Vec<Share> {
+        self.shares[team.of(process)].to_vec()
+    }
+
+    /// Finds partitions that nobody reads yet.
+    pub fn discovery(&self, hint: &Hint) -> Discovery {
+        let known = self.shares.iter().flat_map(|share| &share.logged);
+        Discovery {
+            cluster: self.cluster.clone(),
+            topics: self.topics.clone(),
+            known: known.map(|position| (position.topic, position.partition)).collect(),
+            workers: self.shares.len(),
+            hint: hint.clone(),
+            missing: Vec::new(),
+        }
+    }
+}
+
+/// Makes the sources of this process.
+pub struct Sources {
+    connection: Connection,
+    consumer: ConsumerConfig,
+    topics: Arc<Topics>,
+    missions: TopicId,
+    gate: Gate,
+    team: Team,
+    /// By worker of this process.
+    shares: Vec<(Share, Receiver<Position>)>,
+}
+
+/// Hands partitions that were found to the workers of this process.
+#[derive(Clone)]
+pub struct Finds {
+    first: usize,
+    senders: Vec<Sender<Position>>,
+}
+
+impl Finds {
+    /// To the workers of `team` here, each of which receives them by its own end.
+    pub fn new(team: &Team) -> (Self, Vec<Receiver<Position>>) {
+        let (senders, receivers) = team.here().map(|_| unbounded()).unzip();
+        (Finds { first: team.here().start, senders }, receivers)
+    }
+
+    /// `worker`, one of this process, reads what is at `position`.
+    pub fn give(&self, worker: usize, position: Position) {
+        // A worker that is gone needs nothing more.
+        let _ = self.senders[worker - self.first].send(position);
+    }
+}
+
+impl Sources {
+    /// Of the workers of `team` here, which begin with `shares` and go on with what is found.
+    pub fn new(
+        prepared: &Prepared,
+        connection: &Connection,
+        pipeline: &str,
+        (team, shares, found): (Team, Vec<Share>, Vec<Receiver<Position>>),
+        gate: Gate,
+    ) -> Self {
+        Sources {
             connection: connection.clone(),
-            consumer,
-            topics,
+            consumer: ConsumerConfig::new(pipeline),
+            topics: prepared.plan.decode.topics.clone(),
             missions: prepared.missions,
-            gate: Gate::new(definitions),
-            shares,
-            found,
-            cluster,
-        })
+            gate,
+            team,
+            shares: shares.into_iter().zip(found).collect(),
+        }
     }
 
     /// The source of a worker, made on its own thread.
@@ -91,7 +141,7 @@ impl Assignment {
         halt: &Halt,
         deadlines: &Deadlines,
     ) -> Result<KafkaSource, SourceError> {
-        let Share { logged, definitions_end, found } = self.shares[worker].clone();
+        let (Share { logged, definitions_end }, found) = self.shares[worker - self.team.here().start].clone();
         let (on_records, on_more) = (hint.clone(), hint.clone());
         let wake = Arc::new(move || on_records.ring());
         KafkaSource::new(SourceStart {
@@ -107,19 +157,6 @@ impl Assignment {
             deadlines: deadlines.clone(),
             halt: halt.clone(),
         })
-    }
-
-    /// Finds partitions that nobody reads yet.
-    pub fn discovery(&self, hint: &Hint) -> Discovery {
-        let known = self.shares.iter().flat_map(|share| &share.logged);
-        Discovery {
-            cluster: self.cluster.clone(),
-            topics: self.topics.clone(),
-            known: known.map(|position| (position.topic, position.partition)).collect(),
-            found: self.found.clone(),
-            hint: hint.clone(),
-            missing: Vec::new(),
-        }
     }
 }
 
@@ -161,18 +198,18 @@ pub struct Discovery {
     pub cluster: Arc<KafkaCluster>,
     topics: Arc<Topics>,
     known: std::collections::BTreeSet<(TopicId, i32)>,
-    found: Vec<Sender<Position>>,
+    workers: usize,
     hint: Hint,
     /// Topics that were said not to exist.
     missing: Vec<TopicId>,
 }
 
 impl Discovery {
-    /// Hands partitions that are new to the workers that own them. Read from their beginning.
+    /// Gives partitions that are new to `hand_out`, each with the worker that owns it. Read from their beginning.
     ///
     /// # Errors
     /// Brokers that do not answer now.
-    pub fn look(&mut self) -> Result<(), SourceError> {
+    pub fn look(&mut self, hand_out: &mut dyn FnMut(usize, Position)) -> Result<(), SourceError> {
         for topic in self.topics.ids() {
             let name = self.topics.name(topic).clone();
             let partitions = existing(&self.cluster, &name)?;
@@ -184,9 +221,7 @@ impl Discovery {
                 if !self.known.contains(&(topic, partition)) {
                     let (offset, _) = self.cluster.watermarks(&name, partition)?;
                     tracing::info!(topic = %name, partition, offset, "reading a new partition");
-                    let worker = owner(topic, partition, self.found.len());
-                    // A worker that is gone needs nothing more.
-                    let _ = self.found[worker].send(Position { topic, partition, offset });
+                    hand_out(owner(topic, partition, self.workers), Position { topic, partition, offset });
                     self.known.insert((topic, partition));
                     self.hint.ring();
                 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::ops::Range;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use datasets::hash::{KEY_GROUPS, fingerprint};
@@ -21,6 +21,8 @@ use sinks::checkpoint::{
 use sinks::kafka::RecoveredLog;
 use sinks::lake::LakeHandle;
 
+use super::peers::Peers;
+use crate::cluster::{self, Message, Team};
 use crate::config::Config;
 use crate::dataflow::Begin;
 
@@ -112,45 +114,56 @@ impl Start {
         self.recovered.as_ref().map_or_else(Vec::new, |recovered| recovered.manifest.lanes.clone())
     }
 
-    /// Starts to write the next checkpoints, and divides what was read among `workers`.
+    /// The checkpoint that was read, for other processes.
+    pub fn manifest(&self) -> Option<String> {
+        self.recovered.as_ref().map(|recovered| recovered.manifest.name())
+    }
+
+    /// Starts to write the next checkpoints, and divides what was read among the workers of `team`.
     ///
     /// # Errors
     /// A thread that cannot be started.
     pub fn go_on(
         self,
         topics: &Topics,
-        workers: usize,
+        team: Team,
         lake: Option<LakeHandle>,
         free_from: Epoch,
     ) -> Result<Keeping, SinkError> {
         let Start { config, recovered } = self;
-        let mut keeping = Keeping { archive: None, workers: Vec::new(), outputs: Mutex::default() };
+        let mut archive = None;
         if let Some((config, found)) = config {
             // Nobody waits for the thread: an end of the process abandons a put, which changes nothing.
             let (_, handle) = Checkpoints::start(&config, found, recovered.as_ref(), lake)?;
-            keeping.archive = Some((handle, config.interval, free_from));
+            archive = Some((Shelf::Here(handle), config.interval, free_from));
         }
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let helpers = (cores / workers).saturating_sub(1);
-        let share = || Restored { helpers, ..Restored::default() };
-        let mut shares: Vec<Restored> = (0..workers).map(|_| share()).collect();
-        if let Some(Recovered { manifest, parts, outputs }) = recovered {
-            let before = &manifest.before.definitions;
-            let records: Vec<_> = before.iter().filter_map(|(at, row)| Some((*at, record(row, topics)?))).collect();
-            for share in &mut shares {
-                share.definitions.clone_from(&records);
-                let before = Some(&manifest.before).filter(|_| manifest.first > 0);
-                share.wall = before.map(Before::wall);
-                share.oldest_to_come = before.map(|before| before.now.min(before.newest));
-            }
-            for (part, kept) in parts {
-                shares[part.group.worker(workers)].parts.push((part.keeper, part.group, kept));
-            }
-            keeping.outputs = Mutex::new(outputs);
-        }
-        keeping.workers = shares.into_iter().map(|share| Mutex::new(Some(share))).collect();
-        Ok(keeping)
+        Ok(Keeping::new(archive, recovered, topics, team))
     }
+}
+
+/// Goes on from the checkpoint of this name, which process 0 has read too, with what `shelf` takes there.
+///
+/// # Errors
+/// What is wrong with it, or a store that does not answer.
+pub fn follow(
+    config: &Config,
+    (run_id, manifest): (&str, Option<&str>),
+    (topics, team): (&Topics, Team),
+    (shelf, free_from): (AfarShelf, Epoch),
+) -> Result<Keeping, String> {
+    let Some(checkpoint) = checkpoint_config(config, run_id) else {
+        return Ok(Keeping::new(None, None, topics, team));
+    };
+    let read = |name: &str| {
+        let found = find(&checkpoint).map_err(|error| crate::chain(&error))?;
+        let recovered = found.manifest(&checkpoint, name).and_then(|manifest| found.load(manifest));
+        recovered.map_err(|error| {
+            let url = &checkpoint.url;
+            format!("cannot read the checkpoint {name} in {url}, which process 0 has read: {}", crate::chain(&error))
+        })
+    };
+    let recovered = manifest.map(read).transpose()?;
+    Ok(Keeping::new(Some((Shelf::Afar(shelf), checkpoint.interval, free_from)), recovered, topics, team))
 }
 
 /// A definition as it was read, of a topic that is still configured.
@@ -164,20 +177,109 @@ fn record(row: &DefinitionRow, topics: &Topics) -> Option<DefinitionRecord> {
     })
 }
 
-/// What a running dataflow needs of checkpoints.
+/// Where sections go.
+#[derive(Clone)]
+enum Shelf {
+    /// To the thread that puts checkpoints.
+    Here(CheckpointHandle),
+    /// To the process that has it.
+    Afar(AfarShelf),
+}
+
+/// Sends sections to process 0, which tells how far checkpoints are.
+#[derive(Clone)]
+pub struct AfarShelf {
+    leader: Peers,
+    told: Arc<Mutex<cluster::Checkpoints>>,
+}
+
+impl AfarShelf {
+    /// Before anything was told.
+    pub fn new(leader: Peers) -> Self {
+        AfarShelf { leader, told: Arc::default() }
+    }
+
+    /// Process 0 tells.
+    pub fn told(&self, now: cluster::Checkpoints) {
+        *self.lock() = now;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, cluster::Checkpoints> {
+        self.told.lock().expect("no panic while assigning")
+    }
+}
+
+/// What other processes have to know of checkpoints.
+pub fn progress(handle: &CheckpointHandle) -> cluster::Checkpoints {
+    let is_heavy = handle.bytes() > HEAVY;
+    cluster::Checkpoints { rounds: handle.rounds(), is_heavy, has_ended: handle.has_ended() }
+}
+
+impl Shelf {
+    fn progress(&self) -> cluster::Checkpoints {
+        match self {
+            Shelf::Here(handle) => progress(handle),
+            Shelf::Afar(shelf) => *shelf.lock(),
+        }
+    }
+
+    fn section(&self, section: Section) {
+        match self {
+            Shelf::Here(handle) => handle.section(section),
+            Shelf::Afar(shelf) => shelf.leader.tell_all(&Message::section(section)),
+        }
+    }
+}
+
+/// What a running dataflow needs of checkpoints, in one process.
 pub struct Keeping {
-    archive: Option<(CheckpointHandle, Duration, Epoch)>,
+    archive: Option<(Shelf, Duration, Epoch)>,
+    team: Team,
     workers: Vec<Mutex<Option<Restored>>>,
     /// Of epochs that some parts know: what is computed of them now is not all.
     outputs: Mutex<BTreeMap<Epoch, EpochOutputs>>,
 }
 
 impl Keeping {
-    /// The state of a worker, made on its own thread, once.
+    fn new(
+        archive: Option<(Shelf, Duration, Epoch)>,
+        recovered: Option<Recovered>,
+        topics: &Topics,
+        team: Team,
+    ) -> Self {
+        let here = team.here();
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let helpers = (cores / team.threads).saturating_sub(1);
+        let share = |_| Restored { helpers, ..Restored::default() };
+        let mut shares: Vec<Restored> = here.clone().map(share).collect();
+        let mut known = BTreeMap::new();
+        if let Some(Recovered { manifest, parts, outputs }) = recovered {
+            let before = &manifest.before.definitions;
+            let records: Vec<_> = before.iter().filter_map(|(at, row)| Some((*at, record(row, topics)?))).collect();
+            for share in &mut shares {
+                share.definitions.clone_from(&records);
+                let before = Some(&manifest.before).filter(|_| manifest.first > 0);
+                share.wall = before.map(Before::wall);
+                share.oldest_to_come = before.map(|before| before.now.min(before.newest));
+            }
+            for (part, kept) in parts {
+                let worker = part.group.worker(team.workers());
+                if here.contains(&worker) {
+                    shares[worker - here.start].parts.push((part.keeper, part.group, kept));
+                }
+            }
+            known = outputs;
+        }
+        let workers = shares.into_iter().map(|share| Mutex::new(Some(share))).collect();
+        Keeping { archive, team, workers, outputs: Mutex::new(known) }
+    }
+
+    /// The state of a worker of this process, made on its own thread, once.
     pub fn state(&self, worker: usize) -> State {
-        let restored = self.workers[worker].lock().expect("no panic while starting").take().unwrap_or_default();
-        let archive = self.archive.clone().map(|(handle, interval, free_from)| -> Rc<RefCell<dyn Archive>> {
-            Rc::new(RefCell::new(Turns::new(handle, interval, free_from)))
+        let restored = &self.workers[worker - self.team.here().start];
+        let restored = restored.lock().expect("no panic while starting").take().unwrap_or_default();
+        let archive = self.archive.clone().map(|(shelf, interval, free_from)| -> Rc<RefCell<dyn Archive>> {
+            Rc::new(RefCell::new(Turns::new(shelf, interval, free_from)))
         });
         State { archive, restored: Rc::new(restored) }
     }
@@ -186,22 +288,25 @@ impl Keeping {
     pub fn publish(&self, outputs: Arc<EpochOutputs>) -> Arc<EpochOutputs> {
         let known = self.outputs.lock().expect("no panic while publishing").remove(&outputs.epoch);
         let outputs = known.map_or(outputs, Arc::new);
-        if let Some((handle, ..)) = &self.archive {
+        if let Some(handle) = self.handle() {
             handle.published(outputs.clone());
         }
         outputs
     }
 
-    /// The thread that writes, if there is one.
+    /// The thread that writes, if it is in this process.
     pub fn handle(&self) -> Option<&CheckpointHandle> {
-        self.archive.as_ref().map(|(handle, ..)| handle)
+        match &self.archive {
+            Some((Shelf::Here(handle), ..)) => Some(handle),
+            _ => None,
+        }
     }
 }
 
 /// Gives one worker's key groups their turns: each once in a round, evenly over the interval, and a round after the
 /// other. Nothing before the log has been followed to its end.
 struct Turns {
-    handle: CheckpointHandle,
+    shelf: Shelf,
     interval: Duration,
     free_from: Epoch,
     /// Rounds that this worker has done.
@@ -218,13 +323,14 @@ struct Turns {
 }
 
 impl Turns {
-    fn new(handle: CheckpointHandle, interval: Duration, free_from: Epoch) -> Self {
+    fn new(shelf: Shelf, interval: Duration, free_from: Epoch) -> Self {
         let (began, answered) = (Instant::now(), BTreeMap::new());
-        Turns { handle, interval, free_from, rounds: 0, next: 0, at_once: 1, written: 0, began, answered }
+        Turns { shelf, interval, free_from, rounds: 0, next: 0, at_once: 1, written: 0, began, answered }
     }
 
     fn decide(&mut self, epoch: Epoch) -> Range<u16> {
-        if epoch < self.free_from || self.handle.rounds() < self.rounds || self.handle.has_ended() {
+        let told = self.shelf.progress();
+        if epoch < self.free_from || told.rounds < self.rounds || told.has_ended {
             self.began = Instant::now();
             return 0..0;
         }
@@ -232,8 +338,7 @@ impl Turns {
         self.at_once = if written > BYTES_PER_EPOCH { self.at_once / 2 } else { self.at_once * 2 };
         self.at_once = self.at_once.clamp(1, KEY_GROUPS);
         let elapsed = self.began.elapsed().as_secs_f64() / self.interval.as_secs_f64().max(f64::MIN_POSITIVE);
-        let is_heavy = self.handle.bytes() > HEAVY;
-        let elapsed = if is_heavy { 1.0 } else { elapsed };
+        let elapsed = if told.is_heavy { 1.0 } else { elapsed };
         let due = (1..=self.at_once)
             .map(|more| self.next + more)
             .take_while(|group| *group <= KEY_GROUPS && f64::from(*group) <= elapsed * f64::from(KEY_GROUPS));
@@ -259,6 +364,6 @@ impl Archive for Turns {
 
     fn keep(&mut self, section: Section) {
         self.written += section.bytes.len();
-        self.handle.section(section);
+        self.shelf.section(section);
     }
 }

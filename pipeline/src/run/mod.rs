@@ -6,18 +6,23 @@
 //!          │                  ├── lake's thread ── cuts, recorded by the committer, then put
 //!          └─ state ──────────┴── checkpoint's thread ── segments and manifests, of what is committed
 //! ```
+//! In a cluster all of this is in process 0, but for the workers and what they read; see [`cluster`](crate::cluster).
 
 mod assign;
 mod checkpoint;
 mod chunk;
 mod commit;
+mod follow;
 mod monitor;
 mod offsets;
 mod pacer;
+mod peers;
 mod source;
+mod together;
 mod trimming;
 
-use std::sync::{Arc, Mutex};
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use crossbeam_channel::{Sender, unbounded};
@@ -29,55 +34,120 @@ use sinks::kafka::{CommitterConfig, Connection, OutputTopics, RecoveredLog};
 use sinks::lake::{CutLog, Lake, LakeHandle, LakeStart};
 use sinks::{Commits, SinkError};
 
+use crate::cluster::{self, Message, Team};
 use crate::config::{Config, KafkaConfig};
 use crate::dataflow::Edges;
 use crate::engine::{self, Halt, Wake};
 use crate::epochs::Pacer;
 use crate::plan::{Prepared, Purpose, lake_config, prepare};
 use crate::reading::{Nothing, Source};
-use assign::{Assignment, Logged};
+use crate::source::Position;
+use assign::{Assignment, Finds, Logged, Sources};
 pub use checkpoint::checkpoint_config;
 use checkpoint::{Keeping, Start};
 use commit::CommitLoop;
 use monitor::Monitor;
 use pacer::{Flow, Hint, Limits, LivePacer};
+use peers::{Desk, Peers};
+use source::Gate;
+pub use together::Member;
 use trimming::Trimming;
 
 /// Runs until `halt` is asked for or something fails. What was read by then is committed, and the lake
-/// is cut.
+/// is cut. With other processes, as a `member` among them.
 ///
 /// # Errors
 /// What failed, for people.
-pub fn run(config: &Config, workers: usize, (wake, halt): (Wake, Halt)) -> Result<(), String> {
+pub fn run(config: &Config, workers: usize, member: Option<Member>, (wake, halt): (Wake, Halt)) -> Result<(), String> {
+    if let Some(member) = member.filter(|member| member.hosts.count() > 1) {
+        return together::together(config, workers, member, (wake, halt));
+    }
+    let team = Team::alone(workers);
+    let part = Part { team, data: Vec::new(), peers: Peers::none(), desk: Arc::default(), run: run_id() };
+    lead(config, part, (wake, halt))
+}
+
+/// Names a run in what it writes.
+fn run_id() -> String {
+    format!("{}-{}", std::process::id(), pacer::wall_time())
+}
+
+/// The part of process 0, which may be the only one.
+struct Part {
+    team: Team,
+    /// Timely's connections to the others.
+    data: Vec<Option<TcpStream>>,
+    peers: Peers,
+    /// Where the others tell of themselves, once there is something to tell.
+    desk: Arc<OnceLock<Desk>>,
+    run: String,
+}
+
+/// Recovers, tells the others where to begin, opens epochs and commits.
+fn lead(config: &Config, part: Part, (wake, halt): (Wake, Halt)) -> Result<(), String> {
+    let Part { team, data, peers, desk, run: run_id } = part;
     let kafka = config.kafka.as_ref().ok_or("[kafka] is missing: `run` needs brokers, `replay` does not")?;
-    let mut prepared = prepare(config, workers, Purpose::Run)?;
+    let mut prepared = prepare(config, team.workers(), Purpose::Run)?;
+    prepared.plan.keepers = team.threads;
     let connection = connection(kafka);
-    let run_id = format!("{}-{}", std::process::id(), pacer::wall_time());
     let (committer, log) =
         sinks::kafka::open(&committer_config(config, kafka, &run_id)).map_err(|error| crate::chain(&error))?;
     let start = Start::find(config, &run_id, &log).map_err(|error| crate::chain(&error))?;
     prepared.plan.begin = start.begin();
     let first = prepared.plan.begin.first;
     let (record_cut, cuts) = unbounded();
-    let opening = Opening { workers, prepared: &prepared, log: &log, durable: start.lanes() };
+    let opening = Opening { workers: team.threads, prepared: &prepared, log: &log, durable: start.lanes() };
     let lake = open_lake(config, opening, record_cut.clone()).map_err(|error| crate::chain(&error))?;
     let hint = Hint::new(wake.clone());
     let logged = Logged::new(&log, start.uppers(), first, &prepared.plan.decode.topics);
-    let assignment = Assignment::new(&prepared, &connection, &config.pipeline.name, logged, workers);
+    let assignment = Assignment::new(&prepared, &connection, &config.pipeline.name, logged, team.workers());
     let assignment = assignment.map_err(|error| crate::chain(&error))?;
-    let keeping = start.go_on(&prepared.plan.decode.topics, workers, lake.clone(), log.upper);
+    let manifest = start.manifest();
+    let keeping = start.go_on(&prepared.plan.decode.topics, team, lake.clone(), log.upper);
     let keeping = keeping.map_err(|error| crate::chain(&error))?;
+    let gate = Gate::new(assignment.definitions, {
+        let peers = peers.clone();
+        Arc::new(move || peers.tell_all(&Message::Passed))
+    });
+    let (finds, found) = Finds::new(&team);
+    let reading = (team, assignment.shares(&team, team.process), found);
+    let sources = Sources::new(&prepared, &connection, &config.pipeline.name, reading, gate.clone());
+    let deadlines: Vec<Deadlines> = (0..team.workers()).map(|_| Deadlines::default()).collect();
+
+    // The clock waits for partitions that are behind, so it hears of them before the first epoch.
+    let mut discovery = assignment.discovery(&hint);
+    let mut new = Vec::new();
+    let looked = discovery.look(&mut |worker, position| new.push((worker, position)));
+    looked.map_err(|error| crate::chain(&error))?;
+    let new_of = |process| -> Vec<(usize, Position)> {
+        new.iter().filter(|(worker, _)| team.of(process).contains(worker)).copied().collect()
+    };
+    new_of(team.process).into_iter().for_each(|(worker, position)| finds.give(worker, position));
+
+    // From here on the others tell of themselves.
+    let checkpoint = keeping.handle().cloned();
+    let others = Desk { hint: hint.clone(), gate, deadlines: deadlines.clone(), checkpoint };
+    assert!(desk.set(others).is_ok(), "a process begins once");
+    for process in 1..team.processes {
+        let (begin, definitions) = (prepared.plan.begin, assignment.definitions);
+        let (manifest, shares) = (manifest.clone(), assignment.shares(&team, process));
+        let found = new_of(process);
+        let start = cluster::Start { begin, free_from: log.upper, manifest, definitions, shares, found };
+        peers.tell(process, Message::Start(start));
+    }
 
     let flow = Flow::resuming(first, log.upper);
     let (publish, epochs) = unbounded();
     let (committed, counts) = unbounded();
-    let mut discovery = assignment.discovery(&hint);
-    // The clock waits for partitions that are behind, so it hears of them before the first epoch.
-    discovery.look().map_err(|error| crate::chain(&error))?;
+    let hand_out = move |worker: usize, position| match worker / team.threads {
+        0 => finds.give(worker, position),
+        process => peers.tell(process, Message::Found { worker, position }),
+    };
+    let hand_out: Box<monitor::HandOut> = Box::new(hand_out);
     let trimmed = keeping.handle().cloned().filter(|_| !config.checkpoint.keep_log);
     let trimming = trimmed.map(|checkpoint| Trimming::start(committer_config(config, kafka, &run_id), checkpoint));
     let trimming = trimming.transpose().map_err(|error| error.to_string())?;
-    let monitor = Monitor::start(counts, lake.clone(), halt.clone(), discovery, trimming);
+    let monitor = Monitor::start(counts, lake.clone(), halt.clone(), (discovery, hand_out), trimming);
     let monitor = monitor.map_err(|error| error.to_string())?;
     let commits = CommitLoop {
         commits: Commits::new(committer, lake.clone(), keeping.handle().cloned()),
@@ -94,7 +164,6 @@ pub fn run(config: &Config, workers: usize, (wake, halt): (Wake, Halt)) -> Resul
     });
     let committing = committing.map_err(|error| error.to_string())?;
 
-    let deadlines: Vec<Deadlines> = (0..workers).map(|_| Deadlines::default()).collect();
     let pacing = LivePacer {
         log: log.records.into_iter().filter(|record| record.epoch >= first).collect(),
         hint: hint.clone(),
@@ -110,8 +179,13 @@ pub fn run(config: &Config, workers: usize, (wake, halt): (Wake, Halt)) -> Resul
     let pacing = Mutex::new(Some(pacing));
     let keeping = Arc::new(keeping);
     let makers =
-        Makers { assignment, pacing, lake: lake.clone(), publish, flow, hint, halt: halt.clone(), deadlines, keeping };
-    if let Err(error) = engine::run(workers, &prepared.plan, &halt, move |worker| makers.edges(worker)) {
+        Makers { sources, pacing, lake: lake.clone(), publish, flow, hint, halt: halt.clone(), deadlines, keeping };
+    let edges = move |worker| makers.edges(worker);
+    let ran = match team.processes {
+        1 => engine::run(team.threads, &prepared.plan, &halt, edges),
+        _ => engine::run_joined((team, data), &prepared.plan, &halt, edges),
+    };
+    if let Err(error) = ran {
         halt.fail(error);
     }
 
@@ -188,7 +262,7 @@ fn open_lake(
 
 /// Makes the edges of each worker, on its own thread.
 struct Makers {
-    assignment: Assignment,
+    sources: Sources,
     pacing: Mutex<Option<LivePacer>>,
     lake: Option<LakeHandle>,
     publish: Sender<Arc<EpochOutputs>>,
@@ -201,7 +275,7 @@ struct Makers {
 
 impl Makers {
     fn edges(&self, worker: usize) -> Edges {
-        let source = self.assignment.source(worker, &self.hint, &self.halt, &self.deadlines[worker]);
+        let source = self.sources.source(worker, &self.hint, &self.halt, &self.deadlines[worker]);
         let source: Box<dyn Source> = match source {
             Ok(source) => Box::new(source),
             Err(error) => {

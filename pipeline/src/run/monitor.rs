@@ -13,10 +13,14 @@ use super::assign::Discovery;
 use super::offsets::Offsets;
 use super::trimming::Trimming;
 use crate::engine::Halt;
+use crate::source::Position;
 
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 const TELL_EVERY: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Takes a partition that was found, with the worker that is to read it.
+pub type HandOut = dyn FnMut(usize, Position) + Send;
 
 /// The thread that watches.
 pub struct Monitor(JoinHandle<()>);
@@ -30,11 +34,11 @@ impl Monitor {
         committed: Receiver<Arc<[Arc<EpochOutputs>]>>,
         lake: Option<LakeHandle>,
         halt: Halt,
-        discovery: Discovery,
+        (discovery, hand_out): (Discovery, Box<HandOut>),
         trimming: Option<Trimming>,
     ) -> std::io::Result<Self> {
         let offsets = Offsets::start(discovery.cluster.clone())?;
-        let watch = Watch { lake, halt, discovery, offsets, trimming, counters: Counters::default() };
+        let watch = Watch { lake, halt, discovery, hand_out, offsets, trimming, counters: Counters::default() };
         std::thread::Builder::new().name("monitor".to_owned()).spawn(move || watch.run(&committed)).map(Monitor)
     }
 
@@ -49,6 +53,7 @@ struct Watch {
     lake: Option<LakeHandle>,
     halt: Halt,
     discovery: Discovery,
+    hand_out: Box<HandOut>,
     offsets: Offsets,
     trimming: Option<Trimming>,
     counters: Counters,
@@ -61,7 +66,7 @@ impl Watch {
         loop {
             if looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY) {
                 looked = Some(Instant::now());
-                if let Err(error) = self.discovery.look() {
+                if let Err(error) = self.discovery.look(&mut *self.hand_out) {
                     tracing::warn!(error = crate::chain(&error), "cannot look for partitions");
                 }
             }

@@ -11,6 +11,8 @@ use sinks::checkpoint::CheckpointHandle;
 use sinks::kafka::ProgressRecord;
 use sinks::lake::LakeHandle;
 
+use super::peers::Peers;
+use crate::cluster::Message;
 use crate::config::Config;
 use crate::engine::{Halt, Wake};
 use crate::epochs::{Pace, Pacer, Recorded, Tick};
@@ -20,16 +22,26 @@ use crate::epochs::{Pace, Pacer, Recorded, Tick};
 pub struct Hint {
     is_set: Arc<AtomicBool>,
     wake: Wake,
+    /// Of the process that opens epochs, where that is another one.
+    afar: Option<Peers>,
 }
 
 impl Hint {
     /// Set at first: there is always a first epoch.
     pub fn new(wake: Wake) -> Self {
-        Hint { is_set: Arc::new(AtomicBool::new(true)), wake }
+        Hint { is_set: Arc::new(AtomicBool::new(true)), wake, afar: None }
+    }
+
+    /// Of process 0, for another one.
+    pub fn afar(wake: Wake, leader: Peers) -> Self {
+        Hint { afar: Some(leader), ..Hint::new(wake) }
     }
 
     /// Asks for an epoch.
     pub fn ring(&self) {
+        if let Some(leader) = &self.afar {
+            return leader.tell_all(&Message::Ring);
+        }
         self.is_set.store(true, Ordering::Release);
         self.wake.all();
     }

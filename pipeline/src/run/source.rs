@@ -36,21 +36,30 @@ struct Progress {
 }
 
 /// Counts the definitions that must be read before events are.
-#[derive(Clone, Debug, Default)]
-pub struct Gate(Arc<AtomicI64>);
+#[derive(Clone)]
+pub struct Gate {
+    left: Arc<AtomicI64>,
+    tell: Arc<dyn Fn() + Send + Sync>,
+}
 
 impl Gate {
-    /// Stays shut until `partitions` have passed.
-    pub fn new(partitions: usize) -> Self {
-        Gate(Arc::new(AtomicI64::new(i64::try_from(partitions).expect("a count of partitions"))))
+    /// Stays shut until `partitions` have passed. `tell` hears of each that was read here, for other processes.
+    pub fn new(partitions: i64, tell: Arc<dyn Fn() + Send + Sync>) -> Self {
+        Gate { left: Arc::new(AtomicI64::new(partitions)), tell }
     }
 
     fn pass(&self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.pass_elsewhere();
+        (self.tell)();
+    }
+
+    /// Another process has read one.
+    pub fn pass_elsewhere(&self) {
+        self.left.fetch_sub(1, Ordering::AcqRel);
     }
 
     fn is_open(&self) -> bool {
-        self.0.load(Ordering::Acquire) <= 0
+        self.left.load(Ordering::Acquire) <= 0
     }
 }
 

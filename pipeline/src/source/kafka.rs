@@ -9,6 +9,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::Offset;
+use serde::{Deserialize, Serialize};
 use sinks::kafka::{Connection, Unreachable};
 
 pub use super::queue::Wake;
@@ -51,7 +52,7 @@ impl Isolation {
 }
 
 /// The next offset to read of a partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Position {
     /// Topic.
     pub topic: TopicId,

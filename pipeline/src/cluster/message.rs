@@ -1,0 +1,108 @@
+//! What processes tell each other beside the dataflow. None of it decides what an epoch does: it says when to look, where to
+//! begin, and how to end.
+
+use std::collections::BTreeMap;
+
+use datasets::state::{Part, Section};
+use datasets::{Epoch, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::dataflow::Begin;
+use crate::source::Position;
+
+/// To process 0 or from it; each says which.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Message {
+    /// From 0, once: the others begin.
+    Start(Start),
+    /// To 0: there is something to read.
+    Ring,
+    /// To 0: what a worker's timers and its backlog are.
+    Deadlines {
+        /// Among all workers.
+        worker: usize,
+        /// The earliest.
+        next: Timestamp,
+        /// See [`Deadlines::behind`](operators::deadline::Deadlines::behind).
+        is_behind: bool,
+    },
+    /// Both ways: a partition of definitions has been read as far as events wait for it.
+    Passed,
+    /// From 0: a partition was found.
+    Found {
+        /// Who reads it, among all workers.
+        worker: usize,
+        /// From where.
+        position: Position,
+    },
+    /// To 0: state, for a checkpoint.
+    Section {
+        /// [`Part::index`].
+        part: usize,
+        /// See [`Section::epoch`].
+        epoch: Epoch,
+        /// See [`Section::begins_cycle`].
+        begins_cycle: bool,
+        /// See [`Section::bytes`].
+        bytes: Vec<u8>,
+    },
+    /// From 0: how checkpoints go on.
+    Checkpoints(Checkpoints),
+    /// To 0: a graceful end was asked for.
+    Stop,
+    /// Both ways, last: the sender ends, and why.
+    Failed(String),
+    /// From 0, last: everything is committed, and the lake is cut.
+    Done,
+    /// Both ways: nothing but that the sender is there.
+    Alive,
+}
+
+/// Where another process begins.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    /// The first epoch that is followed.
+    pub begin: Begin,
+    /// The first epoch that is not in the log.
+    pub free_from: Epoch,
+    /// The checkpoint whose state is loaded.
+    pub manifest: Option<String>,
+    /// Partitions of definitions that are read before events, of all workers.
+    pub definitions: i64,
+    /// Of the receiver's workers.
+    pub shares: Vec<Share>,
+    /// Partitions beyond the log, with the worker of the receiver that reads each.
+    pub found: Vec<(usize, Position)>,
+}
+
+/// What one worker reads first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Partitions that the log names, with the first offset of each.
+    pub logged: Vec<Position>,
+    /// Ends of partitions of definitions that are reached before events are read.
+    pub definitions_end: BTreeMap<i32, i64>,
+}
+
+/// What a worker has to know of checkpoints before it writes its next round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoints {
+    /// Rounds whose manifest is in place.
+    pub rounds: u64,
+    /// What is kept for the next one is so much that it should come to its end.
+    pub is_heavy: bool,
+    /// No more are put.
+    pub has_ended: bool,
+}
+
+impl Message {
+    /// A section, on its way to process 0.
+    pub fn section(Section { part, epoch, begins_cycle, bytes }: Section) -> Self {
+        Message::Section { part: part.index(), epoch, begins_cycle, bytes }
+    }
+
+    /// The section of [`Message::Section`]; `None` for a part that does not exist.
+    pub fn as_section(part: usize, epoch: Epoch, begins_cycle: bool, bytes: Vec<u8>) -> Option<Section> {
+        Some(Section { part: Part::of(part)?, epoch, begins_cycle, bytes })
+    }
+}
