@@ -252,7 +252,8 @@ fn open_lake(
         lanes: prepared.plan.decode.lanes,
         names: prepared.names.clone(),
         resume: log.cuts.clone(),
-        durable_below: 0,
+        // What the log does not know any more, checkpoints have; and before they have it, the lake has it.
+        durable_below: log.first,
         durable,
         replay_upper: log.upper,
         log: CutLog::Recorded(Box::new(record)),

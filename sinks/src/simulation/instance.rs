@@ -89,7 +89,7 @@ fn live(thread: &Thread<'_>, setting: &Setting) -> Result<(), SinkError> {
             lanes: LANES,
             names: Arc::new(EventNames { topics: Topics::new([TOPIC]), sources: vec!["s".into()] }),
             resume: log.cuts.clone(),
-            durable_below: 0,
+            durable_below: log.first,
             durable: recovered.as_ref().map_or_else(Vec::new, |recovered| recovered.manifest.lanes.clone()),
             replay_upper: log.upper,
             log: CutLog::Recorded(Box::new(move |cut| {
