@@ -301,6 +301,7 @@ pub struct EpochOutputs {
     /// The recorded reading of the clock.
     pub now: Timestamp,
     /// The wall's when the epoch was opened, by which activity reports.
+    #[serde(default)]
     pub wall: Timestamp,
     /// The highest ingest time so far.
     pub newest: Timestamp,

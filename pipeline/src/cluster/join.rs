@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendError, Sender, unbounded};
 use serde::{Deserialize, Serialize};
+use socket2::{SockRef, TcpKeepalive};
 
 use super::frame::{self, GREETING, MAGIC};
 use super::{Hosts, Identity};
@@ -291,6 +292,9 @@ fn dial(address: &str) -> std::io::Result<TcpStream> {
 }
 
 fn prepare(stream: &TcpStream) -> std::io::Result<()> {
+    // Whoever waits for the others must notice that the machine at the other end has gone.
+    let keepalive = TcpKeepalive::new().with_time(PATIENCE).with_interval(Duration::from_secs(1)).with_retries(5);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))

@@ -6,7 +6,7 @@
 //!          │                  ├── lake's thread ── cuts, recorded by the committer, then put
 //!          └─ state ──────────┴── checkpoint's thread ── segments and manifests, of what is committed
 //! ```
-//! In a cluster all of this is in process 0, but for the workers and what they read; see [`cluster`](crate::cluster).
+//! In a cluster all of this is in process 0, but for the workers and what they read; see [`crate::cluster`].
 
 mod assign;
 mod checkpoint;

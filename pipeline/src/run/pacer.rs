@@ -40,9 +40,11 @@ impl Hint {
     /// Asks for an epoch.
     pub fn ring(&self) {
         if let Some(leader) = &self.afar {
-            return leader.tell_all(&Message::Ring);
+            leader.tell_all(&Message::Ring);
+        } else {
+            self.is_set.store(true, Ordering::Release);
         }
-        self.is_set.store(true, Ordering::Release);
+        // Along the log an epoch is open already, and waits for what has come.
         self.wake.all();
     }
 

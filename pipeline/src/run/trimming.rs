@@ -35,9 +35,15 @@ impl Trimming {
 }
 
 fn trim(config: &CommitterConfig, epochs: &Receiver<Epoch>) {
+    let mut is_first = true;
     while let Ok(epoch) = epochs.recv() {
         let epoch = epochs.try_iter().last().unwrap_or(epoch);
         match trim_log(config, epoch) {
+            Ok(()) if std::mem::take(&mut is_first) => tracing::info!(
+                epoch,
+                "the log of epochs is trimmed from now on: a start under other rules cannot follow it from its beginning \
+                 any more (checkpoint.keep_log = true keeps it)"
+            ),
             Ok(()) => tracing::debug!(epoch, "the log of epochs begins here now"),
             // The next checkpoint asks for more.
             Err(error) => tracing::warn!(error = crate::chain(&error), "the log of epochs is not trimmed for now"),

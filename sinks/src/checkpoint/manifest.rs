@@ -60,6 +60,13 @@ pub struct Before {
     pub definitions: Vec<(Epoch, DefinitionRow)>,
 }
 
+impl Manifest {
+    /// The first epoch whose record a start needs: what it follows, and `reached`, by whose chain the log is known.
+    pub fn log_needed_from(&self) -> Epoch {
+        self.first.min(self.reached)
+    }
+}
+
 impl Before {
     /// The last reading of the wall's clock.
     pub fn wall(&self) -> Timestamp {

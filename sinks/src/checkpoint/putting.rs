@@ -118,7 +118,7 @@ impl Putting {
         self.shared.bytes.fetch_sub(freed, Ordering::Relaxed);
         let rounds = self.shared.rounds.fetch_add(1, Ordering::Release) + 1;
         if let [older, _] = &self.kept[..] {
-            self.trimmable = Some((rounds, older.first));
+            self.trimmable = Some((rounds, older.log_needed_from()));
         }
         Ok(())
     }

@@ -66,8 +66,8 @@ fn trimmed(config: &CheckpointConfig, log: &RecoveredLog, passed_over: &[String]
     let found = if passed_over.is_empty() { "there is none".to_owned() } else { passed_over.join("; ") };
     SinkError::Conflict(format!(
         "the log of epochs of {pipeline} begins with epoch {}: the rest was removed because a checkpoint in {url} has it, and \
-         no checkpoint there can be used ({found}). Restore the checkpoints, or go back to the configuration that they were \
-         written with; or start anew under another pipeline name, with output topics and a lake of its own",
+         no checkpoint there can be used ({found}). Restore the checkpoints, or go back to the version and the configuration that they \
+         were written with; or start anew under another pipeline name, with output topics and a lake of its own",
         log.first
     ))
 }
@@ -162,10 +162,10 @@ impl Folder {
     async fn read(&self, config: &CheckpointConfig, name: &str, log: &RecoveredLog) -> Result<Recovered, Problem> {
         let manifest = self.manifest(config, name).await?;
         let reached = manifest.reached;
-        if manifest.first < log.first {
-            let first = manifest.first;
+        let needed = manifest.log_needed_from();
+        if needed < log.first {
             return Err(format!(
-                "a start from it follows epoch {first}, which the log of epochs does not have any more"
+                "a start from it needs epoch {needed}, which the log of epochs does not have any more"
             )
             .into());
         }

@@ -6,9 +6,9 @@
 
 use std::cell::RefCell;
 
-use datasets::Epoch;
 use datasets::rows::EpochOutputs;
 use datasets::state::{Part, Section};
+use datasets::{Epoch, Timestamp};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 use zstd::bulk::{Compressor, Decompressor};
@@ -150,7 +150,12 @@ impl<'a> Segment<'a> {
     pub fn outputs(&self) -> Result<Vec<EpochOutputs>, SegmentError> {
         let Some(entry) = &self.index.outputs else { return Ok(Vec::new()) };
         let raw = self.read("the outputs of epochs", &entry.frame)?;
-        serde_json::from_slice(&raw).map_err(SegmentError::Outputs)
+        let mut outputs: Vec<EpochOutputs> = serde_json::from_slice(&raw).map_err(SegmentError::Outputs)?;
+        // An earlier release knew one clock.
+        for outputs in outputs.iter_mut().filter(|outputs| outputs.wall == Timestamp::default()) {
+            outputs.wall = outputs.now;
+        }
+        Ok(outputs)
     }
 
     fn read(&self, what: &'static str, frame: &Frame) -> Result<Vec<u8>, SegmentError> {
@@ -167,8 +172,6 @@ impl<'a> Segment<'a> {
 
 #[cfg(test)]
 mod tests {
-    use datasets::Timestamp;
-
     use super::*;
 
     fn section(part: usize, epoch: Epoch, bytes: &[u8]) -> Section {
@@ -177,7 +180,8 @@ mod tests {
 
     fn sample() -> (Vec<Section>, Vec<EpochOutputs>, Vec<u8>) {
         let sections = vec![section(0, 3, b"abc"), section(2047, 5, b""), section(0, 6, &[7; 1000])];
-        let outputs = |epoch| EpochOutputs { epoch, now: Timestamp::from_micros(9), ..EpochOutputs::default() };
+        let (now, wall) = (Timestamp::from_micros(9), Timestamp::from_micros(12));
+        let outputs = |epoch| EpochOutputs { epoch, now, wall, ..EpochOutputs::default() };
         let outputs: Vec<EpochOutputs> = (4..7).map(outputs).collect();
         let bytes = encode(&sections, &outputs.iter().collect::<Vec<_>>()).unwrap();
         (sections, outputs, bytes)
@@ -191,6 +195,22 @@ mod tests {
         assert_eq!(read, sections);
         assert_eq!(segment.output_epochs(), Some((4, 6)));
         assert_eq!(segment.outputs().unwrap(), outputs);
+    }
+
+    #[test]
+    fn outputs_of_a_release_with_one_clock_stay_readable() {
+        let (.., outputs, _) = sample();
+        let mut json = serde_json::to_value(&outputs).unwrap();
+        for outputs in json.as_array_mut().unwrap() {
+            outputs.as_object_mut().unwrap().remove("wall").unwrap();
+        }
+        let raw = serde_json::to_vec(&json).unwrap();
+        let mut bytes = MAGIC.to_vec();
+        let frame = put(&mut bytes, &mut Compressor::new(LEVEL).unwrap(), &raw).unwrap();
+        let index = Index { sections: Vec::new(), outputs: Some(OutputsEntry { first: 4, last: 6, frame }) };
+        let read = Segment { bytes: &bytes, index, decompressor: RefCell::new(Decompressor::new().unwrap()) }.outputs();
+        let now = Timestamp::from_micros(9);
+        assert!(read.unwrap().iter().all(|outputs| (outputs.now, outputs.wall) == (now, now)));
     }
 
     #[test]

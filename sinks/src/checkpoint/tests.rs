@@ -172,6 +172,7 @@ fn what_belongs_to_another_log_is_passed_over() {
     let error = |log: &RecoveredLog, config: &CheckpointConfig| {
         recover(config, &find(config).unwrap(), log).err().map(|error| error.to_string())
     };
+    // The last checkpoint is followed from epoch 32 on, and known by the chain of epoch 31.
     trimmed.records.drain(..31);
     trimmed.first = 31;
     assert_eq!(error(&trimmed, &ours), None, "the last checkpoint needs nothing older");
@@ -180,7 +181,7 @@ fn what_belongs_to_another_log_is_passed_over() {
     trimmed.records.drain(..1);
     trimmed.first = 32;
     let refused = error(&trimmed, &ours).unwrap();
-    assert!(refused.contains("follows epoch 31, which the log of epochs does not have any more"), "{refused}");
+    assert!(refused.contains("needs epoch 31, which the log of epochs does not have any more"), "{refused}");
     let config = CheckpointConfig { pipeline: "other".to_owned(), ..ours };
     let error = recover(&config, &find(&config).unwrap(), &log(40)).err().unwrap();
     assert!(matches!(&error, SinkError::Conflict(why) if why.contains("belong to the pipeline \"test\"")), "{error}");

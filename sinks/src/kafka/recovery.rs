@@ -7,7 +7,7 @@ use datasets::{Epoch, Timestamp};
 use super::CommitterConfig;
 use super::broker::{Cluster, Isolation};
 use super::client::Client;
-use super::progress::{Chain, Decoder, ProgressRecord};
+use super::progress::{Chain, Decoder, ProgressError, ProgressRecord};
 use crate::SinkError;
 use crate::cut::Cut;
 
@@ -55,9 +55,19 @@ pub(super) fn read(cluster: &impl Cluster, config: &CommitterConfig) -> Result<R
     if written.start > 0 && written.is_empty() {
         return Err(emptied(topic, "it holds nothing"));
     }
-    let start = await_stable(cluster, config, written.end)?;
+    loop {
+        let start = await_stable(cluster, config, written.end)?;
+        let read = read_from(cluster, config, start);
+        // Another instance may have trimmed it meanwhile.
+        if read.is_ok() || cluster.offsets(Isolation::Committed)?.start == start {
+            return read;
+        }
+    }
+}
 
-    // From here on the stable offset is at or beyond the end that was read, so the reader comes to it. (Records do
+fn read_from(cluster: &impl Cluster, config: &CommitterConfig, start: i64) -> Result<RecoveredLog, SinkError> {
+    let topic = &config.topics.progress;
+    // The stable offset is at or beyond the end that was read, so the reader comes to it. (Records do
     // not tell: what an aborted transaction left, and every commit marker, takes offsets that no record has.)
     let mut decoder = Decoder::new(&config.pipeline);
     let mut records = Vec::new();
@@ -66,7 +76,7 @@ pub(super) fn read(cluster: &impl Cluster, config: &CommitterConfig) -> Result<R
             records.extend(record);
             Ok(())
         }
-        Err(error) if records.is_empty() && start > 0 => {
+        Err(error @ ProgressError::Part { .. }) if records.is_empty() && start > 0 => {
             Err(emptied(topic, &format!("it begins at offset {start} with: {error}")))
         }
         Err(error) => Err(SinkError::Conflict(format!("{topic}, offset {at}: {error}"))),
