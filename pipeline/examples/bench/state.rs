@@ -163,6 +163,7 @@ impl State {
         let second = core.write(written);
         let (all, changes) = (first.figures()?, second.figures()?);
 
+        drop(core);
         let begun = Instant::now();
         let mut restored = Core::new(&prepared.plan);
         let mut parts: std::collections::BTreeMap<(Keeper, KeyGroup), Kept> = std::collections::BTreeMap::new();
