@@ -137,10 +137,14 @@ impl Reporting {
     }
 }
 
-/// The first instant after `since` at which `group` reports: at phase group/1024 of the interval.
+/// Parts of an interval in which groups report. More of them would spread the work better, but each part that falls
+/// into an epoch of its own adds all partitions of the topic to that epoch's transaction.
+const PHASES: i64 = 64;
+
+/// The first instant after `since` at which `group` reports: at a phase of the interval.
 fn next_phase(group: usize, interval: i64, since: Timestamp) -> Timestamp {
     let group = i64::try_from(group).expect("a key group's number");
-    let phase = interval / i64::from(KEY_GROUPS) * group;
+    let phase = interval / PHASES * (group % PHASES);
     let whole = (since.micros() - phase).div_euclid(interval) + 1;
     Timestamp::from_micros(whole * interval + phase)
 }

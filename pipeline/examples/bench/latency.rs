@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::Outcome;
 use crate::prepare::PROBED_GAME;
-use crate::reader::{From, TopicReader};
+use crate::reader::{From, TopicReader, bounds};
 
 /// By which the reader stands at the end of its topic when the first probe is sent.
 const HEAD_START: Duration = Duration::from_secs(2);
@@ -62,8 +62,8 @@ const TICK: i128 = 1_000_000;
 
 impl Latency {
     pub fn run(self, brokers: &str) -> Outcome {
-        let events = TopicReader::open(brokers, &self.topic, From::End)?;
-        let sender = Sender::new(brokers, &self.topic, events.ends.len())?;
+        let (_, ends) = bounds(brokers, &self.topic)?;
+        let sender = Sender::new(brokers, &self.topic, ends.len())?;
         let watch = Watch { brokers: brokers.to_owned(), topic: self.completions.clone(), probes: self.probes() };
         let duration = Duration::from_secs(u64::from(self.warm_up + self.seconds));
         let reading = thread::Builder::new().name("probe".to_owned()).spawn(move || {
@@ -73,7 +73,8 @@ impl Latency {
         let (scheduled, late) = self.play(&sender)?;
         sender.producer.flush(PATIENCE)?;
         let seen = reading.join().map_err(|_| "the reading thread panicked")??;
-        let appended = appended(events, scheduled.len())?;
+        // Not before: what it reads would take the cores that are measured.
+        let appended = appended(TopicReader::open_at(brokers, &self.topic, &ends)?, scheduled.len())?;
 
         let first = u64::from(self.warm_up) * u64::from(self.rate) / self.probe_every;
         let since = |from: &Times| {

@@ -32,22 +32,20 @@ pub enum From {
 impl TopicReader {
     /// Assigns every partition of `topic`.
     pub fn open(brokers: &str, topic: &str, from: From) -> Result<Self, SourceError> {
-        let config = ConsumerConfig::new("bench");
-        let connection = Connection::new(brokers);
-        let cluster = KafkaCluster::connect(&connection, &config)?;
-        let topics = Topics::new([topic]);
-        let id = topics.id(topic).expect("the only one");
-        let (mut starts, mut ends) = (Vec::new(), Vec::new());
-        for partition in cluster.partitions(topic)? {
-            let (low, high) = cluster.watermarks(topic, partition)?;
-            starts.push(Position { topic: id, partition, offset: low });
-            ends.push(Position { topic: id, partition, offset: high });
-        }
+        let (starts, ends) = bounds(brokers, topic)?;
+        let mut reader = TopicReader::open_at(brokers, topic, if from == From::Beginning { &starts } else { &ends })?;
+        (reader.starts, reader.ends) = (starts, ends);
+        Ok(reader)
+    }
+
+    /// Assigns partitions of `topic` at these offsets, which count as starts and ends.
+    pub fn open_at(brokers: &str, topic: &str, positions: &[Position]) -> Result<Self, SourceError> {
         let reading = thread::current();
         let wake = Arc::new(move || reading.unpark());
-        let mut consumer = KafkaConsumer::new(&connection, &config, &topics, wake)?;
-        consumer.assign(if from == From::Beginning { &starts } else { &ends })?;
-        Ok(TopicReader { consumer, starts, ends })
+        let topics = Topics::new([topic]);
+        let mut consumer = KafkaConsumer::new(&Connection::new(brokers), &ConsumerConfig::new("bench"), &topics, wake)?;
+        consumer.assign(positions)?;
+        Ok(TopicReader { consumer, starts: positions.to_vec(), ends: positions.to_vec() })
     }
 
     /// What is there; sleeps once when nothing is.
@@ -64,4 +62,17 @@ impl TopicReader {
     pub fn records(&self) -> i64 {
         self.starts.iter().zip(&self.ends).map(|(start, end)| end.offset - start.offset).sum()
     }
+}
+
+/// The first and the next offset of every partition.
+pub fn bounds(brokers: &str, topic: &str) -> Result<(Vec<Position>, Vec<Position>), SourceError> {
+    let cluster = KafkaCluster::connect(&Connection::new(brokers), &ConsumerConfig::new("bench"))?;
+    let id = Topics::new([topic]).id(topic).expect("the only one");
+    let (mut starts, mut ends) = (Vec::new(), Vec::new());
+    for partition in cluster.partitions(topic)? {
+        let (low, high) = cluster.watermarks(topic, partition)?;
+        starts.push(Position { topic: id, partition, offset: low });
+        ends.push(Position { topic: id, partition, offset: high });
+    }
+    Ok((starts, ends))
 }

@@ -15,6 +15,13 @@ use crate::engine::Wake;
 /// Epochs without outputs wait for company, at most this long.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// Outputs of a backlog that is older than this wait for company too: a transaction costs brokers several requests
+/// for each partition in it, whatever it holds.
+const BACKLOG: i64 = 2_000_000;
+
+/// They wait a twentieth of their age, at most this long.
+const LONGEST: Duration = Duration::from_millis(500);
+
 /// Most epochs of one transaction.
 const TOGETHER: usize = 1024;
 
@@ -85,13 +92,19 @@ impl CommitLoop {
             };
             match arrived {
                 Ok(outputs) => {
-                    let is_urgent = outputs.has_messages();
+                    let before = batch.len();
                     batch.push(outputs);
                     batch.extend(self.epochs.try_iter().take(TOGETHER));
-                    if is_urgent || batch.iter().any(|outputs| outputs.has_messages()) || batch.len() >= TOGETHER {
+                    let patience = batch[before..]
+                        .iter()
+                        .map(|one| patience(one.has_messages(), one.wall.micros_since(one.now)))
+                        .min()
+                        .unwrap_or_default();
+                    let until = Instant::now() + patience;
+                    let until = *deadline.insert(deadline.map_or(until, |known: Instant| known.min(until)));
+                    if until <= Instant::now() || batch.len() >= TOGETHER {
                         break;
                     }
-                    deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
                 }
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) if batch.is_empty() => return None,
@@ -115,5 +128,32 @@ impl CommitLoop {
         let _ = self.committed.send(batch.into());
         pass(Failpoint::AfterProgress);
         Ok(())
+    }
+}
+
+/// How long an epoch may wait for others that go out in one transaction with it. Its clock follows a backlog by `age`
+/// microseconds.
+fn patience(has_messages: bool, age: i64) -> Duration {
+    match (has_messages, age) {
+        (false, _) => PATIENCE,
+        (true, ..BACKLOG) => Duration::ZERO,
+        (true, _) => LONGEST.min(Duration::from_micros(age.unsigned_abs() / 20)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_old_already_waits_for_company() {
+        let millis = Duration::from_millis;
+        assert_eq!(patience(true, 0), millis(0));
+        assert_eq!(patience(true, -5), millis(0));
+        assert_eq!(patience(true, 1_999_999), millis(0));
+        assert_eq!(patience(true, 2_000_000), millis(100));
+        assert_eq!(patience(true, 86_400_000_000), millis(500));
+        assert_eq!(patience(false, 0), millis(100));
+        assert_eq!(patience(false, 86_400_000_000), millis(100));
     }
 }
