@@ -10,6 +10,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod background;
 pub mod checkpoint;
 mod commits;
 #[cfg(any(test, feature = "contract"))]

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
+use crossbeam_channel::{Receiver, RecvTimeoutError, select};
 use datasets::rows::EpochOutputs;
 use sinks::cut::Cut;
 use sinks::failpoint::{Failpoint, pass};
 use sinks::{Commits, SinkError};
 
+use super::monitor::Committed;
 use super::pacer::{Flow, Hint};
 use crate::engine::Wake;
 
@@ -40,7 +41,7 @@ pub struct CommitLoop {
     /// Woken when there is room again.
     pub wake: Wake,
     /// Told what was committed.
-    pub committed: Sender<Arc<[Arc<EpochOutputs>]>>,
+    pub committed: Committed,
 }
 
 impl CommitLoop {
@@ -124,8 +125,7 @@ impl CommitLoop {
             self.flow.commit(last.epoch + 1);
             self.wake.all();
         }
-        // Nobody may be listening any more.
-        let _ = self.committed.send(batch.into());
+        self.committed.add(batch);
         pass(Failpoint::AfterProgress);
         Ok(())
     }

@@ -138,7 +138,7 @@ fn lead(config: &Config, part: Part, (wake, halt): (Wake, Halt)) -> Result<(), S
 
     let flow = Flow::resuming(first, log.upper);
     let (publish, epochs) = unbounded();
-    let (committed, counts) = unbounded();
+    let (committed, counts) = monitor::committed();
     let hand_out = move |worker: usize, position| match worker / team.threads {
         0 => finds.give(worker, position),
         process => peers.tell(process, Message::Found { worker, position }),

@@ -1,12 +1,14 @@
 //! Watches a running pipeline from its own thread: finds partitions, tells the rate, hands on how far it came, and
 //! sees failures of the lake.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
-use datasets::rows::{Counters, EpochOutputs};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use datasets::rows::{Binding, Counters, EpochOutputs};
 use sinks::lake::LakeHandle;
 
 use super::assign::Discovery;
@@ -22,24 +24,64 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// Takes a partition that was found, with the worker that is to read it.
 pub type HandOut = dyn FnMut(usize, Position) + Send;
 
+/// What the committer has committed, added up where the monitor looks now and then: nobody is woken for an epoch that
+/// only counts. The monitor ends when it is dropped.
+pub struct Committed {
+    sums: Arc<Mutex<Sums>>,
+    _open: Sender<Infallible>,
+}
+
+/// The monitor's end of [`Committed`].
+pub struct Looked {
+    sums: Arc<Mutex<Sums>>,
+    closed: Receiver<Infallible>,
+}
+
+#[derive(Default)]
+struct Sums {
+    counters: Counters,
+    /// Partitions that have moved since somebody looked.
+    moved: BTreeMap<(Arc<str>, i32), i64>,
+}
+
+/// Nothing is committed yet.
+pub fn committed() -> (Committed, Looked) {
+    let sums = Arc::<Mutex<Sums>>::default();
+    let (open, closed) = bounded(0);
+    (Committed { sums: sums.clone(), _open: open }, Looked { sums, closed })
+}
+
+impl Committed {
+    /// These epochs are committed, too.
+    pub fn add(&self, epochs: &[Arc<EpochOutputs>]) {
+        let mut sums = self.sums.lock().expect("no panic while adding");
+        for outputs in epochs {
+            sums.counters.add(&outputs.counters);
+            let moved = outputs.bindings.iter().map(|one| ((one.topic.clone(), one.partition), one.upper));
+            sums.moved.extend(moved);
+        }
+    }
+}
+
 /// The thread that watches.
 pub struct Monitor(JoinHandle<()>);
 
 impl Monitor {
-    /// Watches until `committed` is closed.
+    /// Watches until the committer has ended.
     ///
     /// # Errors
     /// Threads that cannot be started.
     pub fn start(
-        committed: Receiver<Arc<[Arc<EpochOutputs>]>>,
+        committed: Looked,
         lake: Option<LakeHandle>,
         halt: Halt,
         (discovery, hand_out): (Discovery, Box<HandOut>),
         trimming: Option<Trimming>,
     ) -> std::io::Result<Self> {
         let offsets = Offsets::start(discovery.cluster.clone())?;
-        let watch = Watch { lake, halt, discovery, hand_out, offsets, trimming, counters: Counters::default() };
-        std::thread::Builder::new().name("monitor".to_owned()).spawn(move || watch.run(&committed)).map(Monitor)
+        let counters = Counters::default();
+        let watch = Watch { committed, lake, halt, discovery, hand_out, offsets, trimming, counters };
+        std::thread::Builder::new().name("monitor".to_owned()).spawn(move || watch.run()).map(Monitor)
     }
 
     /// Waits for the thread.
@@ -50,6 +92,7 @@ impl Monitor {
 }
 
 struct Watch {
+    committed: Looked,
     lake: Option<LakeHandle>,
     halt: Halt,
     discovery: Discovery,
@@ -60,7 +103,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn run(mut self, committed: &Receiver<Arc<[Arc<EpochOutputs>]>>) {
+    fn run(mut self) {
         let mut looked: Option<Instant> = None;
         let (mut told, mut before) = (Instant::now(), 0);
         loop {
@@ -70,10 +113,10 @@ impl Watch {
                     tracing::warn!(error = crate::chain(&error), "cannot look for partitions");
                 }
             }
-            match committed.recv_timeout(PATIENCE) {
-                Ok(batch) => batch.iter().for_each(|outputs| self.count(outputs)),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+            let Err(waited) = self.committed.closed.recv_timeout(PATIENCE);
+            self.look_at_committed();
+            if waited == RecvTimeoutError::Disconnected {
+                break;
             }
             if let Some(trimming) = &mut self.trimming {
                 trimming.look();
@@ -90,9 +133,13 @@ impl Watch {
         self.tell("stopped", None);
     }
 
-    fn count(&mut self, outputs: &EpochOutputs) {
-        self.counters.add(&outputs.counters);
-        self.offsets.moved(&outputs.bindings);
+    fn look_at_committed(&mut self) {
+        let mut sums = self.committed.sums.lock().expect("no panic while adding");
+        self.counters = sums.counters.clone();
+        let moved = std::mem::take(&mut sums.moved).into_iter();
+        let moved = moved.map(|((topic, partition), upper)| Binding { topic, partition, upper }).collect();
+        drop(sums);
+        self.offsets.moved(moved);
     }
 
     fn tell(&self, state: &str, rate: Option<u64>) {

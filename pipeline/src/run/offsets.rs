@@ -27,10 +27,10 @@ impl Offsets {
     }
 
     /// These partitions have moved.
-    pub fn moved(&self, bindings: &[Binding]) {
+    pub fn moved(&self, bindings: Vec<Binding>) {
         if !bindings.is_empty() {
             // The thread ends only after this.
-            let _ = self.0.send(bindings.to_vec());
+            let _ = self.0.send(bindings);
         }
     }
 }

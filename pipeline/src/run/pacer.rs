@@ -125,6 +125,9 @@ impl Limits {
 /// Epochs that keep every worker busy while the first one waits for the last to close one.
 const IN_DATAFLOW: u64 = 4;
 
+/// Most bytes that wait for the lake's thread. More would only lie in memory that has to be found for them first.
+const QUEUED: usize = 48 << 20;
+
 /// While a commit is under way, epochs that would only wait for it are not opened more often than this.
 const SHORTEST: Duration = Duration::from_millis(3);
 
@@ -161,6 +164,11 @@ impl LivePacer {
             && bytes < self.limits.bytes_in_flight
     }
 
+    /// The lake's thread has fallen behind: nobody tells when it comes up again.
+    fn is_lake_behind(&self) -> bool {
+        self.lake.as_ref().is_some_and(|lake| lake.bytes_queued() >= QUEUED)
+    }
+
     fn is_deadline(&self, now: Timestamp) -> bool {
         self.deadlines.iter().any(|deadlines| deadlines.next() <= now)
     }
@@ -182,6 +190,10 @@ impl Pacer for LivePacer {
             return Pace::End;
         }
         if !self.has_room(epoch) {
+            return Pace::Wait;
+        }
+        if self.is_lake_behind() {
+            self.hint.wake.first_at(Instant::now() + SHORTEST);
             return Pace::Wait;
         }
         if let Some(record) = self.log.pop_front() {

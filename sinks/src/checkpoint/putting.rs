@@ -14,6 +14,7 @@ use super::recovery::{Folder, Recovered};
 use super::rounds::{Rounds, Sealed};
 use super::thread::{CheckpointHandle, Message, Shared};
 use crate::SinkError;
+use crate::background::{Gathering, gathering};
 use crate::failpoint::{Failpoint, pass};
 use crate::lake::{LakeHandle, Place, output_bytes};
 
@@ -39,8 +40,9 @@ impl Putting {
         folder: &Folder,
         recovered: Option<&Recovered>,
         lake: Option<LakeHandle>,
-    ) -> (Self, CheckpointHandle, Receiver<Message>) {
+    ) -> (Self, CheckpointHandle, (Receiver<Message>, Gathering)) {
         let (sender, messages) = unbounded();
+        let (nudge, gathering) = gathering();
         let shared = Arc::new(Shared::default());
         let last = recovered.map(|recovered| recovered.manifest.clone());
         let putting = Putting {
@@ -51,7 +53,7 @@ impl Putting {
             lake,
             shared: shared.clone(),
         };
-        (putting, CheckpointHandle { sender, shared }, messages)
+        (putting, CheckpointHandle { sender, _nudge: nudge, shared }, (messages, gathering))
     }
 
     /// Puts the round that is under way, if it is complete.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use datasets::Epoch;
@@ -15,6 +15,7 @@ use super::CheckpointConfig;
 use super::putting::Putting;
 use super::recovery::{Found, Recovered};
 use crate::SinkError;
+use crate::background::{Gathering, Nudge, give_way};
 use crate::kafka::Chain;
 use crate::lake::{LakeHandle, output_bytes};
 
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
 #[derive(Clone)]
 pub struct CheckpointHandle {
     pub(super) sender: Sender<Message>,
+    /// Goes with the last handle: the thread is to end then.
+    pub(super) _nudge: Nudge,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -111,11 +114,11 @@ impl Checkpoints {
         lake: Option<LakeHandle>,
     ) -> Result<(Self, CheckpointHandle), SinkError> {
         let Found { folder, runtime } = found;
-        let (putting, handle, messages) = Putting::new(config, &folder, recovered, lake);
+        let (putting, handle, (messages, gathering)) = Putting::new(config, &folder, recovered, lake);
         let shared = handle.shared.clone();
         let spawned = std::thread::Builder::new()
             .name("checkpoint".to_owned())
-            .spawn(move || run(putting, &runtime, &messages, shared));
+            .spawn(move || run(putting, &runtime, &messages, &gathering, shared));
         let spawned = spawned.map_err(|error| SinkError::Rejected("checkpoints: starting".to_owned(), error.into()))?;
         Ok((Checkpoints(spawned), handle))
     }
@@ -127,9 +130,17 @@ impl Checkpoints {
     }
 }
 
-fn run(mut putting: Putting, runtime: &Runtime, messages: &Receiver<Message>, shared: Arc<Shared>) {
+fn run(
+    mut putting: Putting,
+    runtime: &Runtime,
+    messages: &Receiver<Message>,
+    gathering: &Gathering,
+    shared: Arc<Shared>,
+) {
     let _end = End(shared);
+    give_way();
     loop {
+        let began = Instant::now();
         match messages.recv_timeout(PATIENCE) {
             Ok(message) => putting.receive(message),
             Err(RecvTimeoutError::Timeout) => {}
@@ -139,6 +150,7 @@ fn run(mut putting: Putting, runtime: &Runtime, messages: &Receiver<Message>, sh
         if let Err(error) = runtime.block_on(putting.turn()) {
             return tracing::error!(error = %crate::chain(&error), "no more checkpoints are put");
         }
+        gathering.wait(began);
     }
 }
 

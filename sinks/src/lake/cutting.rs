@@ -95,7 +95,7 @@ impl Cutting {
         while let Some(whole) = self.assembly.pop()? {
             let (epoch, now) = (whole.outputs.epoch, whole.outputs.now);
             for files in self.lanes.take(&whole)? {
-                self.shared.add(files.bytes());
+                self.shared.add_cut(files.bytes());
                 self.owe(&files);
                 self.ready.push_back(files);
             }
@@ -103,7 +103,7 @@ impl Cutting {
             self.cut_due(epoch, now)?;
             self.shared.set_oldest_open(self.lanes.oldest_open());
             let queued: usize = whole.history.iter().map(|batch| batch.size()).sum();
-            self.shared.subtract(queued + output_bytes(&whole.outputs));
+            self.shared.unqueue(queued + output_bytes(&whole.outputs));
         }
         self.tell_lanes();
         Ok(())
@@ -152,7 +152,7 @@ impl Cutting {
 
     fn decide(&mut self, files: Vec<CutFiles>) {
         for files in files {
-            self.shared.add(files.bytes());
+            self.shared.add_cut(files.bytes());
             self.owe(&files);
             match &self.log {
                 CutLog::Listing => self.ready.push_back(files),
@@ -181,7 +181,7 @@ impl Cutting {
     /// A cut is in place.
     pub(crate) fn put_ended(&mut self, files: &CutFiles) -> Next {
         self.putting -= 1;
-        self.shared.subtract(files.bytes());
+        self.shared.subtract_cut(files.bytes());
         if files.cut.table == Table::Epochs {
             self.shared.set_durable_upper(files.cut.last + 1);
         }

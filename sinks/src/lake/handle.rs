@@ -13,6 +13,7 @@ use super::lanes::Resume;
 use super::store::Place;
 use super::thread::LakeThread;
 use super::{CutLimits, CutLog, LakeConfig, LakeStart, LakeTotals};
+use crate::background::{Gathering, Nudge, gathering, give_way};
 use crate::checkpoint::LaneState;
 use crate::cut::Cut;
 use crate::{SinkError, chain};
@@ -45,7 +46,7 @@ impl Lake {
 /// The store's runtime: one thread waits for the network, the lake's own thread encodes.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, SinkError> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = builder.worker_threads(1).thread_name("lake-store").enable_all().build();
+    let runtime = builder.worker_threads(1).thread_name("lake-store").on_thread_start(give_way).enable_all().build();
     runtime.map_err(|error| SinkError::Rejected("lake: starting the store's thread".to_owned(), error.into()))
 }
 
@@ -57,8 +58,8 @@ pub(super) fn spawn(
     limits: &CutLimits,
     start: LakeStart,
 ) -> Result<(LakeHandle, std::thread::JoinHandle<()>), SinkError> {
-    let (cutting, handle, messages) = begin(objects, limits, start)?;
-    let thread = LakeThread::new(cutting, place, runtime, handle.shared.clone());
+    let (cutting, handle, (messages, gathering)) = begin(objects, limits, start)?;
+    let thread = LakeThread::new(cutting, gathering, place, runtime, handle.shared.clone());
     let spawned = std::thread::Builder::new().name("lake".to_owned()).spawn(move || thread.run(&messages));
     let join = spawned.map_err(|error| SinkError::Rejected("lake: starting its thread".to_owned(), error.into()))?;
     Ok((handle, join))
@@ -69,8 +70,9 @@ pub(crate) fn begin(
     objects: Vec<String>,
     limits: &CutLimits,
     start: LakeStart,
-) -> Result<(Cutting, LakeHandle, Receiver<Message>), SinkError> {
+) -> Result<(Cutting, LakeHandle, (Receiver<Message>, Gathering)), SinkError> {
     let (sender, messages) = unbounded();
+    let (nudge, gathering) = gathering();
     let shared = Arc::new(Shared::new(start.durable_below));
     let resume = Resume {
         cuts: &start.resume,
@@ -93,7 +95,7 @@ pub(crate) fn begin(
     let mut lanes = super::lanes::Lanes::new(start.lanes, start.names, &resume, present)?;
     shared.set_lanes(lanes.states(0).collect());
     let cutting = Cutting::new(limits.clone(), lanes, start.workers, start.log, shared.clone());
-    Ok((cutting, LakeHandle { sender, shared }, messages))
+    Ok((cutting, LakeHandle { sender, nudge, shared }, (messages, gathering)))
 }
 
 /// What others tell the lake.
@@ -116,7 +118,10 @@ pub(crate) enum Message {
 
 /// What the lake tells others without being asked.
 pub(crate) struct Shared {
-    in_flight: AtomicUsize,
+    /// What was told and is not in a file yet.
+    queued: AtomicUsize,
+    /// Files that are not in place yet.
+    cut: AtomicUsize,
     oldest_open: AtomicI64,
     durable_upper: AtomicU64,
     lanes: Mutex<Vec<LaneState>>,
@@ -128,7 +133,8 @@ impl Shared {
 
     fn new(durable_upper: Epoch) -> Self {
         Shared {
-            in_flight: AtomicUsize::new(0),
+            queued: AtomicUsize::new(0),
+            cut: AtomicUsize::new(0),
             oldest_open: AtomicI64::new(Self::NOTHING_OPEN),
             durable_upper: AtomicU64::new(durable_upper),
             lanes: Mutex::default(),
@@ -136,12 +142,20 @@ impl Shared {
         }
     }
 
-    pub(super) fn add(&self, bytes: usize) {
-        self.in_flight.fetch_add(bytes, Ordering::Relaxed);
+    fn queue(&self, bytes: usize) {
+        self.queued.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(super) fn subtract(&self, bytes: usize) {
-        self.in_flight.fetch_sub(bytes, Ordering::Relaxed);
+    pub(super) fn unqueue(&self, bytes: usize) {
+        self.queued.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_cut(&self, bytes: usize) {
+        self.cut.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn subtract_cut(&self, bytes: usize) {
+        self.cut.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn set_oldest_open(&self, oldest: Option<Timestamp>) {
@@ -168,13 +182,14 @@ impl Shared {
 #[derive(Clone)]
 pub struct LakeHandle {
     sender: Sender<Message>,
+    nudge: Nudge,
     shared: Arc<Shared>,
 }
 
 impl LakeHandle {
     /// A worker read these events in `epoch`. Never waits.
     pub fn history(&self, worker: usize, epoch: Epoch, batch: Arc<EventBatch>) {
-        self.shared.add(batch.size());
+        self.shared.queue(batch.size());
         self.send(Message::History { worker, epoch, batch });
     }
 
@@ -185,19 +200,25 @@ impl LakeHandle {
 
     /// An epoch closed. Every epoch must come, in order.
     pub fn sealed(&self, outputs: Arc<EpochOutputs>) {
-        self.shared.add(output_bytes(&outputs));
+        self.shared.queue(output_bytes(&outputs));
         self.send(Message::Sealed(outputs));
     }
 
     /// The progress record that names these cuts is committed: their objects are put now.
     pub fn cut_recorded(&self, cuts: &[Cut]) {
         self.send(Message::Recorded(cuts.to_vec()));
+        self.nudge.wake();
     }
 
     /// Bytes, as they lie in memory, that are queued or belong to cuts not yet put: what goes down
     /// if the lake is left alone. Open files are not in it; `max_file_bytes` bounds those of each lane.
     pub fn bytes_in_flight(&self) -> usize {
-        self.shared.in_flight.load(Ordering::Relaxed)
+        self.bytes_queued() + self.shared.cut.load(Ordering::Relaxed)
+    }
+
+    /// The part of [`LakeHandle::bytes_in_flight`] that waits for the thread, not for the store.
+    pub fn bytes_queued(&self) -> usize {
+        self.shared.queued.load(Ordering::Relaxed)
     }
 
     /// The recorded clock at the oldest row in an open file. An epoch at `max_file_age` after it,
@@ -235,12 +256,14 @@ impl LakeHandle {
     pub(crate) fn ask_to_finish(&self) -> Receiver<LakeTotals> {
         let (reply, totals) = bounded(1);
         self.send(Message::Finish(reply));
+        self.nudge.wake();
         totals
     }
 
     /// Stops the lake as if the process had died here.
     pub(super) fn abandon(&self) {
         self.send(Message::Abandon);
+        self.nudge.wake();
     }
 
     fn send(&self, message: Message) {

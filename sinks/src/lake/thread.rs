@@ -1,6 +1,7 @@
 //! The lake's thread: waits for messages and for puts to end.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, select, unbounded};
 
@@ -9,11 +10,13 @@ use super::handle::{Message, Shared};
 use super::lanes::CutFiles;
 use super::store::Place;
 use crate::SinkError;
+use crate::background::{Gathering, give_way};
 
 /// Everything that the thread owns.
 pub(super) struct LakeThread {
     cutting: Cutting,
     place: Place,
+    gathering: Gathering,
     stored: (Sender<Stored>, Receiver<Stored>),
     shared: Arc<Shared>,
     /// Last, so that puts under way end after everything else is gone.
@@ -27,18 +30,26 @@ struct Stored {
 }
 
 impl LakeThread {
-    pub(super) fn new(cutting: Cutting, place: Place, runtime: tokio::runtime::Runtime, shared: Arc<Shared>) -> Self {
-        LakeThread { cutting, place, stored: unbounded(), shared, runtime }
+    pub(super) fn new(
+        cutting: Cutting,
+        gathering: Gathering,
+        place: Place,
+        runtime: tokio::runtime::Runtime,
+        shared: Arc<Shared>,
+    ) -> Self {
+        LakeThread { cutting, gathering, place, stored: unbounded(), shared, runtime }
     }
 
     /// Runs until finished, failed, or left by every handle.
     pub(super) fn run(mut self, messages: &Receiver<Message>) {
         let _watch = Watch(self.shared.clone());
+        give_way();
         loop {
+            let began = Instant::now();
             let stored = self.stored.1.clone();
             let next = select! {
                 recv(messages) -> message => match message {
-                    Ok(message) => self.cutting.receive(message),
+                    Ok(message) => self.receive(message, messages),
                     Err(_) => return,
                 },
                 recv(stored) -> stored => {
@@ -51,7 +62,18 @@ impl LakeThread {
                 Ok(Next::Stop) => return,
                 Err(error) => return self.shared.fail(error),
             }
+            self.gathering.wait(began);
         }
+    }
+
+    /// Takes a message, and those that have gathered behind it.
+    fn receive(&mut self, first: Message, messages: &Receiver<Message>) -> Result<Next, SinkError> {
+        for message in std::iter::once(first).chain(messages.try_iter()) {
+            if let Next::Stop = self.cutting.receive(message)? {
+                return Ok(Next::Stop);
+            }
+        }
+        Ok(Next::Go)
     }
 
     fn put_ready(&mut self) {

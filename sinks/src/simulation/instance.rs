@@ -97,7 +97,7 @@ fn live(thread: &Thread<'_>, setting: &Setting) -> Result<(), SinkError> {
                 let _ = record_cut.send(cut);
             })),
         };
-        let (cutting, handle, messages) = lake::begin(objects, &limits, start)?;
+        let (cutting, handle, (messages, _)) = lake::begin(objects, &limits, start)?;
         lake = Some(handle);
         let body = move |thread: Thread<'_>| run_lake(&thread, &place, cutting, &messages);
         world.spawn(instance, "lake", Box::new(body));
@@ -107,7 +107,7 @@ fn live(thread: &Thread<'_>, setting: &Setting) -> Result<(), SinkError> {
 
     let mut checkpoint = None;
     if let (Some(config), Some(folder)) = (&checkpoints, &folder) {
-        let (putting, handle, messages) = Putting::new(config, folder, recovered.as_ref(), lake.clone());
+        let (putting, handle, (messages, _)) = Putting::new(config, folder, recovered.as_ref(), lake.clone());
         checkpoint = Some(handle.clone());
         let body = move |thread: Thread<'_>| run_checkpoint(&thread, putting, &messages);
         world.spawn(instance, "checkpoint", Box::new(body));
