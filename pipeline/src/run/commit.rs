@@ -10,7 +10,8 @@ use sinks::failpoint::{Failpoint, pass};
 use sinks::{Commits, SinkError};
 
 use super::monitor::Committed;
-use super::pacer::{Flow, Hint};
+use super::pacer::{Flow, Hint, wall_time};
+use super::stages::Closed;
 use crate::engine::Wake;
 
 /// Epochs without outputs wait for company, at most this long.
@@ -31,7 +32,7 @@ pub struct CommitLoop {
     /// The one committer, and who it tells.
     pub commits: Commits,
     /// Closed epochs, in order; closed when the dataflow has ended.
-    pub epochs: Receiver<Arc<EpochOutputs>>,
+    pub epochs: Receiver<Closed>,
     /// Cuts to be recorded; closed when the lake is finished.
     pub cuts: Receiver<Cut>,
     /// Told how far it came.
@@ -52,7 +53,7 @@ impl CommitLoop {
     pub fn run(mut self) -> Result<(), SinkError> {
         let mut last: Option<Arc<EpochOutputs>> = None;
         while let Some(batch) = self.next_batch() {
-            last = batch.last().cloned().or(last);
+            last = batch.last().map(|closed| closed.outputs.clone()).or(last);
             self.commit(&batch)?;
         }
         // The dataflow has ended; what the lake still cuts is recorded in epochs that read nothing.
@@ -60,8 +61,9 @@ impl CommitLoop {
         while self.commits.has_cuts() || self.next_cut() {
             self.commits.record(self.cuts.try_iter());
             let (epoch, now, wall) = (last.epoch + 1, last.now, last.wall);
-            last = Arc::new(EpochOutputs { epoch, now, wall, ..EpochOutputs::default() });
-            self.commit(std::slice::from_ref(&last))?;
+            let outputs = Arc::new(EpochOutputs { epoch, now, wall, ..EpochOutputs::default() });
+            last = outputs.clone();
+            self.commit(&[Closed::now(outputs)])?;
         }
         Ok(())
     }
@@ -75,7 +77,7 @@ impl CommitLoop {
     }
 
     /// The epochs of the next transaction; `None` when there will be no more.
-    fn next_batch(&mut self) -> Option<Vec<Arc<EpochOutputs>>> {
+    fn next_batch(&mut self) -> Option<Vec<Closed>> {
         let mut batch = Vec::new();
         let mut deadline = None;
         loop {
@@ -92,15 +94,11 @@ impl CommitLoop {
                 Some(deadline) => self.epochs.recv_deadline(deadline),
             };
             match arrived {
-                Ok(outputs) => {
+                Ok(closed) => {
                     let before = batch.len();
-                    batch.push(outputs);
+                    batch.push(closed);
                     batch.extend(self.epochs.try_iter().take(TOGETHER));
-                    let patience = batch[before..]
-                        .iter()
-                        .map(|one| patience(one.has_messages(), one.wall.micros_since(one.now)))
-                        .min()
-                        .unwrap_or_default();
+                    let patience = batch[before..].iter().map(patience_of).min().unwrap_or_default();
                     let until = Instant::now() + patience;
                     let until = *deadline.insert(deadline.map_or(until, |known: Instant| known.min(until)));
                     if until <= Instant::now() || batch.len() >= TOGETHER {
@@ -116,19 +114,25 @@ impl CommitLoop {
         Some(batch)
     }
 
-    fn commit(&mut self, batch: &[Arc<EpochOutputs>]) -> Result<(), SinkError> {
-        self.commits.commit(batch)?;
+    fn commit(&mut self, batch: &[Closed]) -> Result<(), SinkError> {
+        let epochs: Vec<Arc<EpochOutputs>> = batch.iter().map(|closed| closed.outputs.clone()).collect();
+        let began = wall_time();
+        self.commits.commit(&epochs)?;
+        self.committed.add(batch, began, wall_time());
         if self.commits.has_cuts() {
             self.hint.ring();
         }
         if let Some(last) = batch.last() {
-            self.flow.commit(last.epoch + 1);
+            self.flow.commit(last.outputs.epoch + 1);
             self.wake.all();
         }
-        self.committed.add(batch);
         pass(Failpoint::AfterProgress);
         Ok(())
     }
+}
+
+fn patience_of(Closed { outputs, .. }: &Closed) -> Duration {
+    patience(outputs.has_messages(), outputs.wall.micros_since(outputs.now))
 }
 
 /// How long an epoch may wait for others that go out in one transaction with it. Its clock follows a backlog by `age`

@@ -18,6 +18,7 @@ mod offsets;
 mod pacer;
 mod peers;
 mod source;
+mod stages;
 mod together;
 mod trimming;
 
@@ -26,7 +27,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use crossbeam_channel::{Sender, unbounded};
-use datasets::rows::EpochOutputs;
 use operators::deadline::Deadlines;
 use sinks::checkpoint::LaneState;
 use sinks::cut::Cut;
@@ -50,6 +50,7 @@ use monitor::Monitor;
 use pacer::{Flow, Hint, Limits, LivePacer};
 use peers::{Desk, Peers};
 use source::Gate;
+use stages::Closed;
 pub use together::Member;
 use trimming::Trimming;
 
@@ -266,7 +267,7 @@ struct Makers {
     sources: Sources,
     pacing: Mutex<Option<LivePacer>>,
     lake: Option<LakeHandle>,
-    publish: Sender<Arc<EpochOutputs>>,
+    publish: Sender<Closed>,
     flow: Flow,
     hint: Hint,
     halt: Halt,
@@ -305,7 +306,7 @@ impl Makers {
                 // Along the log nothing else wakes the pacer that waits for this.
                 hint.look_again();
                 // A committer that is gone has said why.
-                let _ = publish.send(outputs);
+                let _ = publish.send(Closed::now(outputs));
             }),
             takings: Box::new(|_, _, _| ()),
             deadlines: self.deadlines[worker].clone(),

@@ -8,11 +8,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use datasets::rows::{Binding, Counters, EpochOutputs};
+use datasets::Timestamp;
+use datasets::rows::{Binding, Counters};
 use sinks::lake::LakeHandle;
 
 use super::assign::Discovery;
 use super::offsets::Offsets;
+use super::stages::{Closed, Stages};
 use super::trimming::Trimming;
 use crate::engine::Halt;
 use crate::source::Position;
@@ -42,6 +44,8 @@ struct Sums {
     counters: Counters,
     /// Partitions that have moved since somebody looked.
     moved: BTreeMap<(Arc<str>, i32), i64>,
+    /// Since somebody told of them.
+    stages: Stages,
 }
 
 /// Nothing is committed yet.
@@ -52,10 +56,11 @@ pub fn committed() -> (Committed, Looked) {
 }
 
 impl Committed {
-    /// These epochs are committed, too.
-    pub fn add(&self, epochs: &[Arc<EpochOutputs>]) {
+    /// These epochs are committed, too, in a transaction that began and ended then.
+    pub fn add(&self, epochs: &[Closed], began: Timestamp, ended: Timestamp) {
         let mut sums = self.sums.lock().expect("no panic while adding");
-        for outputs in epochs {
+        sums.stages.add(epochs, began, ended);
+        for Closed { outputs, .. } in epochs {
             sums.counters.add(&outputs.counters);
             let moved = outputs.bindings.iter().map(|one| ((one.topic.clone(), one.partition), one.upper));
             sums.moved.extend(moved);
@@ -145,7 +150,9 @@ impl Watch {
     fn tell(&self, state: &str, rate: Option<u64>) {
         let refused: u64 = self.counters.dead_letters.values().sum();
         let Counters { read, accepted, duplicates, completed, revoked, .. } = &self.counters;
-        tracing::info!(read, rate, accepted, duplicates, refused, completed, revoked, "{state}");
+        let stages = std::mem::take(&mut self.committed.sums.lock().expect("no panic while adding").stages);
+        let stages = (!stages.is_empty()).then(|| tracing::field::display(stages));
+        tracing::info!(read, rate, accepted, duplicates, refused, completed, revoked, stages, "{state}");
     }
 }
 
