@@ -24,9 +24,6 @@ const BACKLOG: i64 = 2_000_000;
 /// They wait a twentieth of their age, at most this long.
 const LONGEST: Duration = Duration::from_millis(500);
 
-/// Most epochs of one transaction.
-const TOGETHER: usize = 1024;
-
 /// What the committer's thread works with.
 pub struct CommitLoop {
     /// The one committer, and who it tells.
@@ -41,6 +38,8 @@ pub struct CommitLoop {
     pub hint: Hint,
     /// Woken when there is room again.
     pub wake: Wake,
+    /// Most epochs that wait for company: fewer than may be uncommitted, or the dataflow would wait for them.
+    pub together: usize,
     /// Told what was committed.
     pub committed: Committed,
 }
@@ -97,11 +96,11 @@ impl CommitLoop {
                 Ok(closed) => {
                     let before = batch.len();
                     batch.push(closed);
-                    batch.extend(self.epochs.try_iter().take(TOGETHER));
+                    batch.extend(self.epochs.try_iter().take(self.together));
                     let patience = batch[before..].iter().map(patience_of).min().unwrap_or_default();
                     let until = Instant::now() + patience;
                     let until = *deadline.insert(deadline.map_or(until, |known: Instant| known.min(until)));
-                    if until <= Instant::now() || batch.len() >= TOGETHER {
+                    if until <= Instant::now() || batch.len() >= self.together {
                         break;
                     }
                 }

@@ -157,6 +157,7 @@ fn lead(config: &Config, part: Part, (wake, halt): (Wake, Halt)) -> Result<(), S
         flow: flow.clone(),
         hint: hint.clone(),
         wake: wake.clone(),
+        together: usize::try_from(config.limits.epochs_in_flight / 2).unwrap_or(usize::MAX).max(1),
         committed,
     };
     let committing = std::thread::Builder::new().name("committer".to_owned()).spawn({
