@@ -17,9 +17,9 @@ use crate::epochs::{Report, Tick};
 
 /// Reads one worker's share of the input.
 pub trait Source {
-    /// Reads for the epoch that `tick` opened. Never blocks. Called again for one epoch until it answers
+    /// Reads for `epoch`, which `tick` opened. Never blocks. Called again for one epoch until it answers
     /// `is_complete`, then for the next.
-    fn read(&mut self, tick: &Tick) -> Reading;
+    fn read(&mut self, epoch: Epoch, tick: &Tick) -> Reading;
 }
 
 /// What a source read.
@@ -39,7 +39,7 @@ pub struct Reading {
 pub struct Nothing;
 
 impl Source for Nothing {
-    fn read(&mut self, _: &Tick) -> Reading {
+    fn read(&mut self, _: Epoch, _: &Tick) -> Reading {
         Reading::default()
     }
 }
@@ -81,7 +81,7 @@ pub fn read<'s>(ticks: StreamVec<'s, Epoch, Tick>, mut from: Box<dyn Source>) ->
             let mut bindings_output = bindings_output.activate();
             let mut reports_output = reports_output.activate();
             while let Some(([for_records, for_bindings, for_reports], tick)) = open.front() {
-                let Reading { chunks, is_complete, bindings, behind } = from.read(tick);
+                let Reading { chunks, is_complete, bindings, behind } = from.read(*for_records.time(), tick);
                 records_output.session(for_records).give_iterator(chunks.into_iter());
                 if !is_complete {
                     break;

@@ -208,9 +208,9 @@ mod tests {
     #[test]
     fn news_is_told_unasked() {
         let (here, there) = streams();
-        let _here = link(here, vec![Message::Stop, Message::Passed]);
+        let _here = link(here, vec![Message::Stop, Message::Passed(3)]);
         let (_there, heard, _lost) = link(there, Vec::new());
-        assert_eq!([heard.recv().unwrap(), heard.recv().unwrap()], [Message::Stop, Message::Passed]);
+        assert_eq!([heard.recv().unwrap(), heard.recv().unwrap()], [Message::Stop, Message::Passed(3)]);
     }
 
     #[test]

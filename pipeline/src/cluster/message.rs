@@ -26,8 +26,8 @@ pub enum Message {
         /// See [`Deadlines::behind`](operators::deadline::Deadlines::behind).
         is_behind: bool,
     },
-    /// Both ways: a partition of definitions has been read as far as events wait for it.
-    Passed,
+    /// Both ways: a partition of definitions has been read as far as events wait for it, in this epoch.
+    Passed(Epoch),
     /// From 0: a partition was found.
     Found {
         /// Who reads it, among all workers.

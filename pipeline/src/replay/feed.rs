@@ -150,7 +150,7 @@ struct PartSource {
 }
 
 impl Source for PartSource {
-    fn read(&mut self, tick: &Tick) -> Reading {
+    fn read(&mut self, _: Epoch, tick: &Tick) -> Reading {
         if tick.is_last {
             return Reading { is_complete: true, ..Reading::default() };
         }

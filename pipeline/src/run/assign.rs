@@ -10,8 +10,9 @@ use operators::deadline::Deadlines;
 use operators::decode::owner;
 use sinks::kafka::{Connection, RecoveredLog};
 
+use super::gate::Gate;
 use super::pacer::Hint;
-use super::source::{Gate, KafkaSource, SourceStart};
+use super::source::{KafkaSource, SourceStart};
 use crate::cluster::{Share, Team};
 use crate::engine::Halt;
 use crate::plan::Prepared;

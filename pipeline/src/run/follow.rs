@@ -9,9 +9,9 @@ use operators::deadline::Deadlines;
 use super::assign::{Finds, Sources};
 use super::checkpoint::{self, AfarShelf, Keeping};
 use super::connection;
+use super::gate::Gate;
 use super::pacer::Hint;
 use super::peers::Peers;
-use super::source::Gate;
 use crate::cluster::{Ends, Hosts, Joined, Link, Message, SILENCE, Start, Team};
 use crate::config::{Config, KafkaConfig};
 use crate::dataflow::Edges;
@@ -124,7 +124,7 @@ impl Hearing {
         match (message, &self.running) {
             (Message::Start(start), None) => {
                 let peers = self.peers.clone();
-                let gate = Gate::new(start.definitions, Arc::new(move || peers.tell_all(&Message::Passed)));
+                let gate = Gate::new(start.definitions, Arc::new(move |epoch| peers.tell_all(&Message::Passed(epoch))));
                 // Made here, so that nothing is missed that is told behind it.
                 let (finds, found) = Finds::new(&self.team);
                 start.found.iter().for_each(|(worker, position)| finds.give(*worker, *position));
@@ -132,8 +132,8 @@ impl Hearing {
                 // Nobody waits any more where an end was asked for.
                 let _ = self.begin.send(Begun { start, gate, found });
             }
-            (Message::Passed, Some((gate, _))) => {
-                gate.pass_elsewhere();
+            (Message::Passed(epoch), Some((gate, _))) => {
+                gate.pass_elsewhere(epoch);
                 // The epoch in which it was told may have come before it.
                 self.hint.ring();
             }

@@ -13,6 +13,7 @@ mod checkpoint;
 mod chunk;
 mod commit;
 mod follow;
+mod gate;
 mod monitor;
 mod offsets;
 mod pacer;
@@ -46,10 +47,11 @@ use assign::{Assignment, Finds, Logged, Sources};
 pub use checkpoint::checkpoint_config;
 use checkpoint::{Keeping, Start};
 use commit::CommitLoop;
+use gate::Gate;
+
 use monitor::Monitor;
 use pacer::{Flow, Hint, Limits, LivePacer};
 use peers::{Desk, Peers};
-use source::Gate;
 use stages::Closed;
 pub use together::Member;
 use trimming::Trimming;
@@ -108,7 +110,7 @@ fn lead(config: &Config, part: Part, (wake, halt): (Wake, Halt)) -> Result<(), S
     let keeping = keeping.map_err(|error| crate::chain(&error))?;
     let gate = Gate::new(assignment.definitions, {
         let peers = peers.clone();
-        Arc::new(move || peers.tell_all(&Message::Passed))
+        Arc::new(move |epoch| peers.tell_all(&Message::Passed(epoch)))
     });
     let (finds, found) = Finds::new(&team);
     let reading = (team, assignment.shares(&team, team.process), found);

@@ -6,8 +6,8 @@ use operators::deadline::Deadlines;
 use sinks::checkpoint::CheckpointHandle;
 
 use super::checkpoint::progress;
+use super::gate::Gate;
 use super::pacer::Hint;
-use super::source::Gate;
 use crate::cluster::{Ends, Hosts, Link, Message, SILENCE};
 use crate::engine::Halt;
 
@@ -76,9 +76,9 @@ impl Desk {
                     deadlines.behind(is_behind);
                 }
             }
-            Message::Passed => {
-                self.gate.pass_elsewhere();
-                peers.tell_others(process, &Message::Passed);
+            Message::Passed(epoch) => {
+                self.gate.pass_elsewhere(epoch);
+                peers.tell_others(process, &Message::Passed(epoch));
                 self.hint.ring();
             }
             Message::Section { part, epoch, begins_cycle, bytes } => {

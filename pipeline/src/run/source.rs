@@ -4,14 +4,14 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use crossbeam_channel::Receiver;
 use datasets::rows::Binding;
-use datasets::{Timestamp, TopicId, Topics};
+use datasets::{Epoch, Timestamp, TopicId, Topics};
 use operators::deadline::Deadlines;
 
 use super::chunk::{LiveChunk, OwnedRecord, StoredChunk};
+use super::gate::Gate;
 use crate::engine::Halt;
 use crate::epochs::{Recorded, Tick};
 use crate::reading::{Reading, Source};
@@ -33,34 +33,6 @@ struct Progress {
     end: Option<i64>,
     /// The consumer reads it.
     is_assigned: bool,
-}
-
-/// Counts the definitions that must be read before events are.
-#[derive(Clone)]
-pub struct Gate {
-    left: Arc<AtomicI64>,
-    tell: Arc<dyn Fn() + Send + Sync>,
-}
-
-impl Gate {
-    /// Stays shut until `partitions` have passed. `tell` hears of each that was read here, for other processes.
-    pub fn new(partitions: i64, tell: Arc<dyn Fn() + Send + Sync>) -> Self {
-        Gate { left: Arc::new(AtomicI64::new(partitions)), tell }
-    }
-
-    fn pass(&self) {
-        self.pass_elsewhere();
-        (self.tell)();
-    }
-
-    /// Another process has read one.
-    pub fn pass_elsewhere(&self) {
-        self.left.fetch_sub(1, Ordering::AcqRel);
-    }
-
-    fn is_open(&self) -> bool {
-        self.left.load(Ordering::Acquire) <= 0
-    }
 }
 
 /// What a source is made of.
@@ -193,16 +165,16 @@ impl KafkaSource {
     }
 
     /// Reads what is there.
-    fn read_freely(&mut self) -> Result<Reading, SourceError> {
+    fn read_freely(&mut self, epoch: Epoch) -> Result<Reading, SourceError> {
         let begun = self.begin_found();
         if !begun.is_empty() {
             // Where a partition begins is bound before anything of it is read: a replay has to know.
             (self.start.ring)();
             return Ok(Reading { is_complete: true, bindings: begun, behind: self.behind(), ..Reading::default() });
         }
-        self.assign_allowed()?;
-        if !self.start.gate.is_open() {
-            return self.read_definitions();
+        self.assign_allowed(epoch)?;
+        if !self.start.gate.is_open(epoch) {
+            return self.read_definitions(epoch);
         }
         let mut chunks: Vec<Rc<dyn operators::decode::Chunk>> = Vec::new();
         let mut moved = BTreeMap::new();
@@ -231,7 +203,7 @@ impl KafkaSource {
                 moved.insert(key, progress.upper);
             }
         }
-        self.pass_gate();
+        self.pass_gate(epoch);
         if chunk.is_full() {
             (self.start.ring)();
         }
@@ -242,7 +214,7 @@ impl KafkaSource {
 
     /// Reads definitions and nothing else. Partitions of events are assigned already where the log was followed: what
     /// comes of them waits.
-    fn read_definitions(&mut self) -> Result<Reading, SourceError> {
+    fn read_definitions(&mut self, epoch: Epoch) -> Result<Reading, SourceError> {
         let missions = self.start.missions;
         let mut definitions = Vec::new();
         let mut moved = BTreeMap::new();
@@ -263,7 +235,7 @@ impl KafkaSource {
                 moved.insert(key, progress.upper);
             }
         }
-        self.pass_gate();
+        self.pass_gate(epoch);
         if chunk.is_full() {
             (self.start.ring)();
         }
@@ -286,8 +258,8 @@ impl KafkaSource {
 
     /// Gives the consumer the partitions that it may read now: definitions at once, events once every
     /// definition that was there at the start has been read.
-    fn assign_allowed(&mut self) -> Result<(), SourceError> {
-        let is_open = self.start.gate.is_open();
+    fn assign_allowed(&mut self, epoch: Epoch) -> Result<(), SourceError> {
+        let is_open = self.start.gate.is_open(epoch);
         let missions = self.start.missions;
         let allowed = self
             .partitions
@@ -302,7 +274,7 @@ impl KafkaSource {
         if positions.is_empty() { Ok(()) } else { self.start.consumer.assign(&positions) }
     }
 
-    fn pass_gate(&mut self) {
+    fn pass_gate(&mut self, epoch: Epoch) {
         let Some(missions) = self.start.missions else { return };
         let partitions = &self.partitions;
         let before = self.start.definitions_end.len();
@@ -310,7 +282,7 @@ impl KafkaSource {
             partitions.get(&(missions, *partition)).is_none_or(|progress| progress.upper < *end)
         });
         for _ in self.start.definitions_end.len()..before {
-            self.start.gate.pass();
+            self.start.gate.pass(epoch);
             (self.start.ring)();
         }
     }
@@ -360,10 +332,10 @@ impl KafkaSource {
 }
 
 impl Source for KafkaSource {
-    fn read(&mut self, tick: &Tick) -> Reading {
+    fn read(&mut self, epoch: Epoch, tick: &Tick) -> Reading {
         let reading = match &tick.recorded {
             Some(recorded) => self.follow(recorded),
-            None => self.read_freely(),
+            None => self.read_freely(epoch),
         };
         self.start.deadlines.behind(reading.as_ref().is_ok_and(|reading| reading.behind.is_some()));
         reading.unwrap_or_else(|error| {

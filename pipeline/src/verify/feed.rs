@@ -161,7 +161,7 @@ impl Reader {
 struct LakeSource(Receiver<Part>);
 
 impl Source for LakeSource {
-    fn read(&mut self, _: &Tick) -> Reading {
+    fn read(&mut self, _: Epoch, _: &Tick) -> Reading {
         let part = self.0.recv().expect("an epoch opens after its parts were sent");
         Reading { chunks: vec![std::rc::Rc::new(part)], is_complete: true, ..Reading::default() }
     }

@@ -65,12 +65,15 @@ pub(super) fn spawn(
     Ok((handle, join))
 }
 
+/// What the lake's thread is told, and when it looks.
+pub(crate) type Inbox = (Receiver<Message>, Gathering);
+
 /// What the thread is to do, how it is reached, and what it is told.
 pub(crate) fn begin(
     objects: Vec<String>,
     limits: &CutLimits,
     start: LakeStart,
-) -> Result<(Cutting, LakeHandle, (Receiver<Message>, Gathering)), SinkError> {
+) -> Result<(Cutting, LakeHandle, Inbox), SinkError> {
     let (sender, messages) = unbounded();
     let (nudge, gathering) = gathering();
     let shared = Arc::new(Shared::new(start.durable_below));
