@@ -7,7 +7,7 @@ use datasets::Family;
 use super::document::Document;
 use super::errors::Problems;
 use super::path::KeyPath;
-use super::settings::{Attribution, Config, KafkaConfig, LakeConfig, NgrConfig};
+use super::settings::{Attribution, Config, KafkaConfig, LakeConfig, MissingOffsets, NgrConfig};
 use super::values::Duration;
 
 /// Reports everything that is wrong in `config`.
@@ -23,6 +23,8 @@ pub(super) fn check(config: &Config, document: &Document<'_>, problems: &mut Pro
     checker.activity(&config.activity.ngr);
     if let Some(kafka) = &config.kafka {
         checker.kafka(kafka);
+        let has_lake = config.lake.is_some() || kafka.missing_offsets != MissingOffsets::Lake;
+        checker.require(has_lake, "kafka.missing_offsets", "\"lake\" needs [lake]: there is no history without it");
     }
     if let Some(lake) = &config.lake {
         checker.lake(lake);

@@ -19,8 +19,8 @@ mod tests;
 pub use errors::{ConfigError, ConfigErrors, Place};
 pub use settings::{
     ActivityConfig, Attribution, Basis, CheckpointConfig, Clamp, Config, DeadLettersConfig, DefaultsConfig,
-    IdentityConfig, KafkaConfig, LakeConfig, LedgerConfig, LimitsConfig, MissionsConfig, NgrBase, NgrConfig,
-    PipelineConfig, S3Config, SourceConfig, TopicsConfig,
+    IdentityConfig, KafkaConfig, LakeConfig, LedgerConfig, LimitsConfig, MissingOffsets, MissionsConfig, NgrBase,
+    NgrConfig, PipelineConfig, S3Config, SourceConfig, TopicsConfig,
 };
 pub use values::{Duration, Percent, Properties, Secret, Zone};
 

@@ -87,8 +87,21 @@ pub struct KafkaConfig {
     /// How long brokers may be away with something to commit before the process has to end, and how long readers of
     /// the outputs wait for a process that died and was not started again. Default 60 s.
     pub transaction_timeout: Duration,
+    /// What a start does when records that it has to read again were deleted. Default `stop`.
+    pub missing_offsets: MissingOffsets,
     /// Output topics.
     pub topics: TopicsConfig,
+}
+
+/// `kafka.missing_offsets`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingOffsets {
+    /// It stops and names them.
+    #[default]
+    Stop,
+    /// It takes what they were decoded to from the lake, and stops and names them where the lake does not have all of it.
+    Lake,
 }
 
 impl Default for KafkaConfig {
@@ -98,6 +111,7 @@ impl Default for KafkaConfig {
             properties: Properties::default(),
             startup_timeout: Duration::seconds(60),
             transaction_timeout: Duration::seconds(60),
+            missing_offsets: MissingOffsets::default(),
             topics: TopicsConfig::default(),
         }
     }

@@ -186,6 +186,15 @@ p.toml: pipeline.name: is missing: with [kafka], name the pipeline; the name goe
 }
 
 #[test]
+fn missing_offsets_are_not_in_a_lake_that_is_none() {
+    let text = "[pipeline]\nname = \"acme\"\n[kafka]\nbrokers = \"b\"\nmissing_offsets = \"lake\"";
+    let expected = r#"p.toml:5:1: kafka.missing_offsets: "lake" needs [lake]: there is no history without it"#;
+    assert_eq!(errors(text), expected);
+    let with_lake = config(&format!("{text}\n[lake]\nurl = \"file:///lake\""), &[]);
+    assert_eq!(with_lake.kafka.unwrap().missing_offsets, MissingOffsets::Lake);
+}
+
+#[test]
 fn topics_have_one_use() {
     let text = "[pipeline]\nname = \"acme\"\n[kafka]\nbrokers = \"b\"\n[kafka.topics]\nactivity = \"missions\"\n\
                 completions = \"events\"\nprogress = \"a/b\"";

@@ -8,10 +8,11 @@ use datasets::rows::Binding;
 use datasets::{Epoch, TopicId, Topics};
 use operators::deadline::Deadlines;
 use operators::decode::owner;
-use sinks::kafka::{Connection, RecoveredLog};
+use sinks::kafka::{Connection, ProgressRecord, RecoveredLog};
 
 use super::gate::Gate;
 use super::pacer::Hint;
+use super::past::PastFeed;
 use super::source::{KafkaSource, SourceStart};
 use crate::cluster::{Share, Team};
 use crate::engine::Halt;
@@ -32,25 +33,23 @@ impl Assignment {
     /// Divides the partitions that the log names, and those that exist beyond it.
     ///
     /// # Errors
-    /// Brokers that cannot be reached within the startup timeout.
+    /// Brokers that do not answer now.
     pub fn new(
         prepared: &Prepared,
-        connection: &Connection,
-        pipeline: &str,
-        Logged { first, last }: Logged,
+        cluster: Arc<KafkaCluster>,
+        logged: &Logged,
         workers: usize,
     ) -> Result<Self, SourceError> {
-        let cluster = Arc::new(KafkaCluster::connect(connection, &ConsumerConfig::new(pipeline))?);
         let topics = prepared.plan.decode.topics.clone();
         let mut shares = vec![Share::default(); workers];
-        for position in first {
+        for (position, _) in logged.partitions() {
             shares[owner(position.topic, position.partition, workers)].logged.push(position);
         }
         let mut definitions = 0;
         let name = topics.name(prepared.missions);
         for partition in existing(&cluster, name)? {
             let (low, end) = cluster.watermarks(name, partition)?;
-            if last.get(&(prepared.missions, partition)).copied().unwrap_or(low) < end {
+            if logged.last.get(&(prepared.missions, partition)).copied().unwrap_or(low) < end {
                 let share = &mut shares[owner(prepared.missions, partition, workers)];
                 share.definitions_end.insert(partition, end);
                 definitions += 1;
@@ -85,6 +84,7 @@ pub struct Sources {
     topics: Arc<Topics>,
     missions: TopicId,
     gate: Gate,
+    past: Option<PastFeed>,
     team: Team,
     /// By worker of this process.
     shares: Vec<(Share, Receiver<Position>)>,
@@ -112,13 +112,14 @@ impl Finds {
 }
 
 impl Sources {
-    /// Of the workers of `team` here, which begin with `shares` and go on with what is found.
+    /// Of the workers of `team` here, which begin with `shares` and go on with what is found. The first worker of all has
+    /// the `past` that Kafka has no more.
     pub fn new(
         prepared: &Prepared,
         connection: &Connection,
         pipeline: &str,
         (team, shares, found): (Team, Vec<Share>, Vec<Receiver<Position>>),
-        gate: Gate,
+        (gate, past): (Gate, Option<PastFeed>),
     ) -> Self {
         Sources {
             connection: connection.clone(),
@@ -126,6 +127,7 @@ impl Sources {
             topics: prepared.plan.decode.topics.clone(),
             missions: prepared.missions,
             gate,
+            past,
             team,
             shares: shares.into_iter().zip(found).collect(),
         }
@@ -154,6 +156,7 @@ impl Sources {
             definitions_end,
             gate: self.gate.clone(),
             speaks: worker == 0,
+            past: self.past.clone().filter(|_| worker == 0),
             ring: Box::new(move || on_more.ring()),
             deadlines: deadlines.clone(),
             halt: halt.clone(),
@@ -165,7 +168,7 @@ type Uppers = BTreeMap<(TopicId, i32), i64>;
 
 /// Where each partition is read from, and how far the log has read it.
 pub struct Logged {
-    first: Vec<Position>,
+    first: Uppers,
     last: Uppers,
 }
 
@@ -181,8 +184,23 @@ impl Logged {
             first.entry((topic, binding.partition)).or_insert(binding.upper);
             last.insert((topic, binding.partition), binding.upper);
         }
-        let position = |((topic, partition), offset)| Position { topic, partition, offset };
-        Logged { first: first.into_iter().map(position).collect(), last }
+        Logged { first, last }
+    }
+
+    /// Begins behind these epochs, which are not read from Kafka.
+    pub fn pass<'a>(&mut self, epochs: impl Iterator<Item = &'a ProgressRecord>, topics: &Topics) {
+        for binding in epochs.flat_map(|record| &record.bindings) {
+            let Some(topic) = topics.id(&binding.topic) else { continue };
+            self.first.insert((topic, binding.partition), binding.upper);
+        }
+    }
+
+    /// Where each partition begins, and how far the log has read it.
+    pub fn partitions(&self) -> impl Iterator<Item = (Position, i64)> {
+        let position = |((topic, partition), offset): (&(TopicId, i32), &i64)| {
+            (Position { topic: *topic, partition: *partition, offset: *offset }, self.last[&(*topic, *partition)])
+        };
+        self.first.iter().map(position)
     }
 }
 

@@ -109,6 +109,12 @@ impl Start {
         self.recovered.as_ref().map_or(&[], |recovered| &recovered.manifest.before.uppers)
     }
 
+    /// How much an epoch read, where the outputs of it are kept.
+    pub fn read_in(&self, epoch: Epoch) -> Option<u64> {
+        let outputs = &self.recovered.as_ref()?.outputs;
+        outputs.get(&epoch).map(|outputs| outputs.counters.read)
+    }
+
     /// How far the lake was durable.
     pub fn lanes(&self) -> Vec<LaneState> {
         self.recovered.as_ref().map_or_else(Vec::new, |recovered| recovered.manifest.lanes.clone())

@@ -68,7 +68,7 @@ pub fn follow(
     let from = (run.as_str(), start.manifest.as_deref());
     let keeping: Keeping = checkpoint::follow(config, from, (&topics, team), (shelf, start.free_from))?;
     let reading = (team, start.shares, found);
-    let sources = Sources::new(&prepared, &connection(kafka), &config.pipeline.name, reading, gate);
+    let sources = Sources::new(&prepared, &connection(kafka), &config.pipeline.name, reading, (gate, None));
     let workers = team.here();
     tracing::info!(
         first = start.begin.first,

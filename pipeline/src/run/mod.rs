@@ -14,9 +14,11 @@ mod chunk;
 mod commit;
 mod follow;
 mod gate;
+mod missing;
 mod monitor;
 mod offsets;
 mod pacer;
+mod past;
 mod peers;
 mod source;
 mod stages;
@@ -42,7 +44,7 @@ use crate::engine::{self, Halt, Wake};
 use crate::epochs::Pacer;
 use crate::plan::{Prepared, Purpose, lake_config, prepare};
 use crate::reading::{Nothing, Source};
-use crate::source::Position;
+use crate::source::{ConsumerConfig, KafkaCluster, Position};
 use assign::{Assignment, Finds, Logged, Sources};
 pub use checkpoint::checkpoint_config;
 use checkpoint::{Keeping, Start};
@@ -98,12 +100,17 @@ fn lead(config: &Config, part: Part, (wake, halt): (Wake, Halt)) -> Result<(), S
     let start = Start::find(config, &run_id, &log).map_err(|error| crate::chain(&error))?;
     prepared.plan.begin = start.begin();
     let first = prepared.plan.begin.first;
+    let cluster = KafkaCluster::connect(&connection, &ConsumerConfig::new(&config.pipeline.name));
+    let cluster = Arc::new(cluster.map_err(|error| crate::chain(&error))?);
+    let mut logged = Logged::new(&log, start.uppers(), first, &prepared.plan.decode.topics);
+    let past = missing::fill(config, &prepared, &cluster, (&log, &start), &mut logged)?;
     let (record_cut, cuts) = unbounded();
     let opening = Opening { workers: team.threads, prepared: &prepared, log: &log, durable: start.lanes() };
     let lake = open_lake(config, opening, record_cut.clone()).map_err(|error| crate::chain(&error))?;
     let hint = Hint::new(wake.clone());
-    let logged = Logged::new(&log, start.uppers(), first, &prepared.plan.decode.topics);
-    let assignment = Assignment::new(&prepared, &connection, &config.pipeline.name, logged, team.workers());
+    let past =
+        past.map(|past| past.start(halt.clone(), hint.clone())).transpose().map_err(|error| error.to_string())?;
+    let assignment = Assignment::new(&prepared, cluster, &logged, team.workers());
     let assignment = assignment.map_err(|error| crate::chain(&error))?;
     let manifest = start.manifest();
     let keeping = start.go_on(&prepared.plan.decode.topics, team, lake.clone(), log.upper);
@@ -114,7 +121,7 @@ fn lead(config: &Config, part: Part, (wake, halt): (Wake, Halt)) -> Result<(), S
     });
     let (finds, found) = Finds::new(&team);
     let reading = (team, assignment.shares(&team, team.process), found);
-    let sources = Sources::new(&prepared, &connection, &config.pipeline.name, reading, gate.clone());
+    let sources = Sources::new(&prepared, &connection, &config.pipeline.name, reading, (gate.clone(), past));
     let deadlines: Vec<Deadlines> = (0..team.workers()).map(|_| Deadlines::default()).collect();
 
     // The clock waits for partitions that are behind, so it hears of them before the first epoch.

@@ -12,6 +12,7 @@ use operators::deadline::Deadlines;
 
 use super::chunk::{LiveChunk, OwnedRecord, StoredChunk};
 use super::gate::Gate;
+use super::past::PastFeed;
 use crate::engine::Halt;
 use crate::epochs::{Recorded, Tick};
 use crate::reading::{Reading, Source};
@@ -53,6 +54,8 @@ pub struct SourceStart {
     pub gate: Gate,
     /// Hands on the definitions of the log, for all workers.
     pub speaks: bool,
+    /// Epochs at the beginning of the log that Kafka has not all of: positions are behind them.
+    pub past: Option<PastFeed>,
     /// There is more to read: an epoch should be opened.
     pub ring: Box<dyn Fn()>,
     /// Told whether there is more to read.
@@ -108,6 +111,11 @@ impl KafkaSource {
                 self.ends_at((end.topic, end.partition), end.offset);
             }
         }
+        let past = match self.start.past.as_mut().map(|past| past.next(recorded.now)).transpose() {
+            Ok(past) => past.flatten(),
+            // Its reader wakes us, or has failed.
+            Err(_) => return Ok(Reading::default()),
+        };
         let mut records = std::mem::take(&mut self.following);
         if self.start.speaks {
             let definitions = recorded.definitions.iter();
@@ -117,9 +125,12 @@ impl KafkaSource {
         let bindings: Vec<Binding> = mine.cloned().collect();
         for binding in &bindings {
             let key = self.owns(binding).expect("filtered by it");
-            self.partitions.get_mut(&key).expect("owned").upper = binding.upper;
+            let upper = &mut self.partitions.get_mut(&key).expect("owned").upper;
+            // Before the end of the past it is beyond it already.
+            *upper = binding.upper.max(*upper);
         }
-        let chunks: Vec<Rc<dyn operators::decode::Chunk>> = vec![Rc::new(StoredChunk(records))];
+        let mut chunks: Vec<Rc<dyn operators::decode::Chunk>> = vec![Rc::new(StoredChunk(records))];
+        chunks.extend(past.map(|past| -> Rc<dyn operators::decode::Chunk> { Rc::new(past) }));
         Ok(Reading { chunks, is_complete: true, bindings, behind: None })
     }
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use arrow_array::RecordBatch;
 
-use super::cell::{Row, rows, shown};
 use super::report::{Comparison, Fault};
+use crate::history::cell::{Row, rows, shown};
 
 /// What identifies a row, and which emitted rows can be judged.
 #[derive(Clone, Copy)]

@@ -10,8 +10,8 @@ use datasets::{Epoch, Timestamp, TopicId};
 use operators::deadline::Deadlines;
 use operators::snapshot::State;
 
-use super::events::Part;
 use super::input::Inputs;
+use super::part::Part;
 use crate::dataflow::Edges;
 use crate::engine::{Halt, Wake};
 use crate::epochs::{Pace, Pacer, Recorded, Tick};

@@ -1,24 +1,17 @@
 //! What the lake says was read, epoch by epoch: the log, events, definitions.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
 use datasets::rows::{Binding, Counters};
-use datasets::{Epoch, Reason, Timestamp};
-use sinks::cut::{Cut, Table};
-use sinks::lake::{LakeObject, LakeReader, PARALLEL_PUTS, Rows};
+use datasets::{Epoch, Timestamp};
+use sinks::cut::Table;
+use sinks::lake::{LakeReader, PARALLEL_PUTS};
 
-use super::cell::{Row, rows};
 use super::compare::count;
-use super::tables::cuts;
-
-/// Why an event, a reversal or a definition is refused after it was decoded. (A `bad_control_event` may be
-/// refused before or after.)
-pub(super) const AFTER_DECODING: [Reason; 4] =
-    [Reason::IdempotencyConflict, Reason::OrphanReversal, Reason::ExpiredReference, Reason::InvalidDefinition];
+use crate::history::cell::rows;
+use crate::history::in_order::{AFTER_DECODING, InOrder, cuts, json};
 
 /// An epoch of the log, and what it read.
 pub(super) struct EpochInput {
@@ -55,7 +48,7 @@ impl Inputs {
     /// # Errors
     /// Objects that hold the same epochs twice.
     pub fn new(lake: &Arc<LakeReader>, settled: Settled, missions: Arc<str>) -> Result<Self, String> {
-        let table = |table| InOrder::new(lake, table);
+        let table = |table| InOrder::new(lake, table, 0);
         Ok(Inputs {
             epochs: table(Table::Epochs)?,
             events: table(Table::Events)?,
@@ -115,11 +108,6 @@ fn lacks_events(counters: &Counters, events: &[RecordBatch]) -> bool {
     let letters = counters.dead_letters.iter().filter(|(reason, _)| !AFTER_DECODING.contains(reason));
     let decoded = counters.read.saturating_sub(letters.map(|(_, letters)| letters).sum());
     count(events.iter().map(RecordBatch::num_rows).sum()) < decoded
-}
-
-/// The epochs of a table: those below the end of its last cut.
-pub(super) fn upper(lake: &LakeReader, table: Table) -> Epoch {
-    lake.objects(table).iter().map(|object| object.cut.last + 1).max().unwrap_or(0)
 }
 
 /// What must be in a lake. Beyond it, files may still be put.
@@ -182,84 +170,4 @@ pub(super) fn is_replay(lake: &LakeReader) -> Result<bool, String> {
         }
     }
     Ok(false)
-}
-
-fn json<T: serde::de::DeserializeOwned>(row: Row<'_>, column: &str, epoch: Epoch) -> Result<T, String> {
-    serde_json::from_str(row.text(column)).map_err(|error| format!("lake: {column} of epoch {epoch}: {error}"))
-}
-
-/// The rows of a table by epoch, of all its lanes and days.
-struct InOrder {
-    lake: Arc<LakeReader>,
-    table: Table,
-    cuts: VecDeque<(Cut, Vec<LakeObject>)>,
-    open: Vec<Open>,
-    /// Epochs from here on are in none of the cuts that were opened.
-    reached: Epoch,
-    /// Epochs from here on are in none of its cuts.
-    upper: Epoch,
-}
-
-/// An object of which rows are left. They are in the order of epochs.
-struct Open {
-    rows: Rows,
-    head: Option<RecordBatch>,
-}
-
-impl InOrder {
-    fn new(lake: &Arc<LakeReader>, table: Table) -> Result<Self, String> {
-        let upper = upper(lake, table);
-        Ok(InOrder { lake: lake.clone(), table, cuts: cuts(lake, table)?, open: Vec::new(), reached: 0, upper })
-    }
-
-    /// The rows of `epoch`. Epochs are asked for in order.
-    fn take(&mut self, epoch: Epoch) -> Result<Vec<RecordBatch>, String> {
-        while let Some((cut, objects)) = self.cuts.pop_front_if(|(cut, _)| cut.first <= epoch) {
-            self.reached = self.reached.max(cut.last + 1);
-            for object in objects {
-                let rows = self.lake.rows(&object).map_err(|error| crate::chain(&error))?;
-                let open = Open { rows: rows.checked(), head: None };
-                self.open.push(open);
-            }
-        }
-        let mut taken = Vec::new();
-        let mut left = Vec::new();
-        for mut open in std::mem::take(&mut self.open) {
-            if open.take(epoch, &mut taken).map_err(|error| format!("{}: {error}", self.table.name()))? {
-                left.push(open);
-            }
-        }
-        self.open = left;
-        Ok(taken)
-    }
-}
-
-impl Open {
-    /// Moves the rows of `epoch` to `taken`. Answers whether there are more.
-    fn take(&mut self, epoch: Epoch, taken: &mut Vec<RecordBatch>) -> Result<bool, String> {
-        let asked = i64::try_from(epoch).expect("epochs are below 2^63");
-        while let Some(head) = self.next_batch()? {
-            let epochs = head.column_by_name("epoch").and_then(|column| column.as_primitive_opt::<Int64Type>());
-            let epochs = epochs.ok_or("an object has no column epoch")?.values();
-            if epochs.first().is_some_and(|first| *first < asked) || !epochs.is_sorted() {
-                return Err(format!("rows of an object are not in the order of epochs at epoch {epoch}"));
-            }
-            let rows = epochs.partition_point(|found| *found == asked);
-            if rows > 0 {
-                taken.push(head.slice(0, rows));
-            }
-            if rows < head.num_rows() {
-                self.head = Some(head.slice(rows, head.num_rows() - rows));
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn next_batch(&mut self) -> Result<Option<RecordBatch>, String> {
-        match self.head.take() {
-            Some(head) => Ok(Some(head)),
-            None => self.rows.next().transpose().map_err(|error| crate::chain(&error)),
-        }
-    }
 }

@@ -8,11 +8,10 @@
 //! Table `events` has every field of an event, so it enters where decoding would have put it out. The recorded clock
 //! opens each epoch. So everything from the event on is computed again; mapping is not.
 
-mod cell;
 mod compare;
-mod events;
 mod feed;
 mod input;
+mod part;
 mod report;
 mod tables;
 #[cfg(test)]
@@ -29,6 +28,7 @@ use sinks::lake::LakeReader;
 use crate::config::Config;
 use crate::engine::{self, Halt, Wake};
 use crate::epochs::ClockSource;
+use crate::history::in_order::upper;
 use crate::plan::{Prepared, Purpose, lake_config, prepare};
 use feed::{Compared, Feed, Recomputed, Replayed};
 use input::{Inputs, Settled};
@@ -64,7 +64,7 @@ impl Proof {
 
     /// Epochs of the lake's log.
     pub fn epochs(&self) -> Epoch {
-        input::upper(&self.lake, Table::Epochs)
+        upper(&self.lake, Table::Epochs)
     }
 
     /// Recomputes on `workers` threads and compares. `advance` is told of epochs compared.

@@ -11,10 +11,11 @@ use datasets::{Epoch, Reason};
 use sinks::cut::{Cut, Table};
 use sinks::lake::{LakeObject, LakeReader};
 
-use super::cell::Row;
 use super::compare::{Rules, compare, count};
 use super::input::Settled;
 use super::report::{Comparison, Fault};
+use crate::history::cell::Row;
+use crate::history::in_order::{AFTER_DECODING, cuts};
 
 /// Recomputed rows become a batch at this many, so that no column of texts outgrows its type.
 const BATCH_ROWS: usize = 65_536;
@@ -82,29 +83,7 @@ pub(super) fn tables(lake: &Arc<LakeReader>, settled: Settled) -> Result<Vec<Tab
 /// `bad_control_event` is one cannot be seen, so of these only the recomputed ones are judged.
 fn follows_decoding(letter: &Row<'_>) -> bool {
     let reason = letter.text("reason");
-    super::input::AFTER_DECODING.iter().any(|after: &Reason| after.as_str() == reason)
-}
-
-/// The objects of a table by cut, in the order of epochs.
-///
-/// # Errors
-/// Objects of one lane that hold the same epochs twice.
-pub(super) fn cuts(lake: &LakeReader, table: Table) -> Result<VecDeque<(Cut, Vec<LakeObject>)>, String> {
-    let mut cuts: BTreeMap<(u16, Epoch, Epoch), (Cut, Vec<LakeObject>)> = BTreeMap::new();
-    for object in lake.objects(table) {
-        let cut = &object.cut;
-        let (_, objects) = cuts.entry((cut.lane, cut.first, cut.last)).or_insert_with(|| (cut.clone(), Vec::new()));
-        objects.push(object.clone());
-    }
-    let mut cuts: VecDeque<(Cut, Vec<LakeObject>)> = cuts.into_values().collect();
-    for pair in cuts.make_contiguous().windows(2) {
-        let [(a, first), (b, second)] = pair else { continue };
-        if a.lane == b.lane && b.first <= a.last {
-            return Err(format!("lake: {} and {} hold the same epochs", first[0].name, second[0].name));
-        }
-    }
-    cuts.make_contiguous().sort_by_key(|(cut, _)| cut.first);
-    Ok(cuts)
+    AFTER_DECODING.iter().any(|after: &Reason| after.as_str() == reason)
 }
 
 impl TableCheck {
@@ -214,7 +193,7 @@ pub(super) fn compare_counters(epoch: Epoch, emitted: &Counters, recomputed: &Co
     let mut expected = recomputed.clone();
     for (reason, letters) in &emitted.dead_letters {
         let after = expected.dead_letters.get(reason).copied().unwrap_or_default();
-        if *letters > after && !super::input::AFTER_DECODING.contains(reason) {
+        if *letters > after && !AFTER_DECODING.contains(reason) {
             expected.read += letters - after;
             expected.dead_letters.insert(*reason, *letters);
         }

@@ -11,14 +11,14 @@ use datasets::{Epoch, Money, Timestamp};
 
 /// A row of a batch.
 #[derive(Clone, Copy)]
-pub(super) struct Row<'a> {
+pub(crate) struct Row<'a> {
     batch: &'a RecordBatch,
     row: usize,
 }
 
 /// A value that is not NULL.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Cell<'a> {
+pub(crate) enum Cell<'a> {
     Text(&'a str),
     Texts(Vec<String>),
     Int(i64),
@@ -31,7 +31,7 @@ pub(super) enum Cell<'a> {
 }
 
 /// All rows of `batches`.
-pub(super) fn rows(batches: &[RecordBatch]) -> impl Iterator<Item = Row<'_>> {
+pub(crate) fn rows(batches: &[RecordBatch]) -> impl Iterator<Item = Row<'_>> {
     batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |row| Row { batch, row }))
 }
 
@@ -107,6 +107,6 @@ impl fmt::Display for Cell<'_> {
 }
 
 /// A value for people.
-pub(super) fn shown(cell: Option<Cell<'_>>) -> String {
+pub(crate) fn shown(cell: Option<Cell<'_>>) -> String {
     cell.map_or_else(|| "NULL".to_owned(), |cell| cell.to_string())
 }

@@ -1,4 +1,8 @@
-//! Where a worker's raw history goes.
+//! Where a worker's raw history goes, and how it is read back.
+
+pub(crate) mod cell;
+pub(crate) mod events;
+pub(crate) mod in_order;
 
 use std::sync::Arc;
 
