@@ -65,7 +65,10 @@ fn the_example_of_the_domain() {
     let [stage] = mission.stages.as_slice() else { panic!("one stage") };
     assert_eq!(stage.on, [EventKind::Known(EventName::BetPlaced)]);
     let gbp = Some("GBP".into());
-    assert_eq!(stage.measure, Measure::Sum { field: SumField::Amount, currency: gbp, real_money_only: false });
+    assert_eq!(
+        stage.measure,
+        Measure::Sum { field: Quantity::Amount, currency: gbp, real_money_only: false, weights: None }
+    );
     assert_eq!(stage.target, money("100"));
     assert_eq!(mission.reward, Some(RewardRow { kind: "points".to_owned(), value: "500".to_owned() }));
     assert_eq!(mission.channels, ["push", "email"]);
@@ -184,30 +187,25 @@ fn what_is_not_supported_yet_is_refused_by_name() {
     }
     let count_from = parse(&small(r#""count_from":"window_start""#)).unwrap_err();
     assert_eq!(count_from, ["/count_from: 'window_start' is not supported in this version"]);
-    for measure in [
-        r#"{"kind":"distinct","field":"game_id"}"#,
-        r#"{"kind":"streak","every":"week"}"#,
-        r#"{"kind":"streak"}"#,
-        r#"{"kind":"max","field":"odds"}"#,
-    ] {
+    for measure in
+        [r#"{"kind":"distinct","field":"game_id"}"#, r#"{"kind":"streak","every":"week"}"#, r#"{"kind":"streak"}"#]
+    {
         let errors = stage(&format!(r#"{{"on":["login"],"measure":{measure},"target":3}}"#)).unwrap_err();
         assert_eq!(errors, ["/stages/0/measure/kind: is not supported in this version"], "{measure}");
     }
-    let weights = sum(r#""field":"amount","weights":{"game_type":{"slots":"1"}}"#).unwrap_err();
-    assert_eq!(weights, ["/stages/0/measure/weights: is not supported in this version"]);
 }
 
 #[test]
 fn sums_are_of_numbers() {
     let eur = || Some("EUR".into());
-    let of = |field, currency| Ok(Measure::Sum { field, currency, real_money_only: false });
-    assert_eq!(sum(r#""field":"amount""#), of(SumField::Amount, eur()));
-    assert_eq!(sum(r#""field":"stake","currency":"BTC""#), of(SumField::Amount, Some("BTC".into())));
-    assert_eq!(sum(r#""field":"bonus_amount""#), of(SumField::BonusAmount, eur()));
-    assert_eq!(sum(r#""field":"odds""#), of(SumField::Odds, None));
+    let of = |field, currency| Ok(Measure::Sum { field, currency, real_money_only: false, weights: None });
+    assert_eq!(sum(r#""field":"amount""#), of(Quantity::Amount, eur()));
+    assert_eq!(sum(r#""field":"stake","currency":"BTC""#), of(Quantity::Amount, Some("BTC".into())));
+    assert_eq!(sum(r#""field":"bonus_amount""#), of(Quantity::BonusAmount, eur()));
+    assert_eq!(sum(r#""field":"odds""#), of(Quantity::Odds, None));
     assert!(matches!(
         sum(r#""field":"coins.won""#),
-        Ok(Measure::Sum { field: SumField::Attribute(_), currency: None, .. })
+        Ok(Measure::Sum { field: Quantity::Attribute(_), currency: None, .. })
     ));
     assert!(matches!(
         sum(r#""field":"amount","real_money_only":true"#),
@@ -230,6 +228,76 @@ fn sums_are_of_numbers() {
     }
     let errors = stage(r#"{"on":["login"],"measure":{"kind":"count","field":"amount"},"target":1}"#).unwrap_err();
     assert_eq!(errors, ["/stages/0/measure/field: is not a known field; known are kind"]);
+}
+
+#[test]
+fn weights_go_by_a_text() {
+    let weights = |weights: &str| match sum(&format!(r#""field":"amount","weights":{weights}"#)) {
+        Ok(Measure::Sum { weights, .. }) => Ok(weights.expect("weights")),
+        Ok(other) => panic!("{other:?}"),
+        Err(errors) => Err(errors),
+    };
+    let weight_of = |of: &Weights, event: TestEvent| event.see(|event| of.of(event)).to_string();
+    let by_type = weights(r#"{"game_type":{"slots":"1","blackjack":0.1}}"#).unwrap();
+    let of_type =
+        |game_type: &str| weight_of(&by_type, TestEvent::new("bet_placed").text(TextField::GameType, game_type));
+    assert_eq!([of_type("slots"), of_type("blackjack"), of_type("bingo")], ["1.00", "0.10", "0.00"]);
+    assert_eq!(weight_of(&by_type, TestEvent::new("bet_placed")), "0.00");
+
+    let by_place = weights(r#"{"table.room":{"vip":"2","*":"0.5","closed":0}}"#).unwrap();
+    let of_payload = |payload: &str| weight_of(&by_place, TestEvent::new("bet_placed").payload(payload));
+    assert_eq!(of_payload(r#"{"table":{"room":"vip"}}"#), "2.00");
+    assert_eq!(of_payload(r#"{"table":{"room":"closed"}}"#), "0.00");
+    assert_eq!([of_payload(r#"{"table":{"room":"open"}}"#), of_payload("{}")], ["0.50", "0.50"]);
+
+    for (text, error) in [
+        ("[]", ": must be an object, not an array"),
+        ("{}", r#": must name one field, such as {"game_type": {"slots": "1"}}"#),
+        (r#"{"game_type":{"a":1},"sport":{"b":1}}"#, r#": must name one field, such as {"game_type": {"slots": "1"}}"#),
+        (r#"{"odds":{"2.0":1}}"#, "/odds: 'odds' is no text: weights go by a text such as game_type"),
+        (
+            r#"{"source":{"pam":1}}"#,
+            "/source: `source` does not decide what counts (use `attributes.source` for a \
+            payload's own field)",
+        ),
+        (r#"{"game_type":"slots"}"#, "/game_type: must be an object, not a text"),
+        (r#"{"game_type":{}}"#, "/game_type: must have a weight above 0: nothing would count"),
+        (r#"{"game_type":{"slots":0,"*":"0.00"}}"#, "/game_type: must have a weight above 0: nothing would count"),
+        (r#"{"game_type":{"slots":-1}}"#, "/game_type/slots: must not be below 0"),
+        (r#"{"game_type":{"a/b":true}}"#, "/game_type/a~1b: must be a text or a number, not a bool"),
+        (r#"{"game_type":{"slots":1,"slots":2}}"#, "/game_type/slots: is given twice"),
+    ] {
+        assert_eq!(weights(text).unwrap_err(), [format!("/stages/0/measure/weights{error}")], "{text}");
+    }
+}
+
+#[test]
+fn the_largest_is_of_numbers() {
+    let max = |members: &str| {
+        let json = format!(r#"{{"on":["bet_settled"],"measure":{{"kind":"max"{members}}},"target":"2.5"}}"#);
+        stage(&json).map(|stage| stage.measure)
+    };
+    assert_eq!(max(r#","field":"odds""#), Ok(Measure::Max { field: Quantity::Odds, currency: None }));
+    let eur = Measure::Max { field: Quantity::Amount, currency: Some("EUR".into()) };
+    assert_eq!(max(r#","field":"payout""#), Ok(eur));
+    let gbp = Measure::Max { field: Quantity::BonusAmount, currency: Some("GBP".into()) };
+    assert_eq!(max(r#","field":"bonus_amount","currency":"GBP""#), Ok(gbp));
+    for (members, error) in [
+        ("", "field: is required"),
+        (r#","field":"sport""#, "field: 'sport' is a text and cannot be compared by size"),
+        (r#","field":"until""#, "field: 'until' is a time and cannot be compared by size"),
+        (r#","field":"odds","currency":"GBP""#, "currency: only amount and bonus_amount are in a currency"),
+        (
+            r#","field":"amount","currency":"XXY""#,
+            "currency: 'XXY' is neither in ISO 4217 nor in the configured currencies",
+        ),
+        (
+            r#","field":"amount","real_money_only":true"#,
+            "real_money_only: is not a known field; known are kind, field, currency",
+        ),
+    ] {
+        assert_eq!(max(members).unwrap_err(), [format!("/stages/0/measure/{error}")]);
+    }
 }
 
 #[test]
