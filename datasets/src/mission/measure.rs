@@ -1,9 +1,13 @@
 //! What a stage measures (DOMAIN §4).
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
 use crate::condition::{Attribute, TextSource};
-use crate::{Event, Money};
+use crate::time::{Every, window};
+use crate::{Event, Money, Timestamp};
 
 /// How qualifying events become progress.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +34,44 @@ pub enum Measure {
         /// The currency of money; absent on other quantities.
         currency: Option<Arc<str>>,
     },
+    /// The longest run of consecutive periods with one.
+    Streak(Periods),
+}
+
+/// Days or weeks of a zone, one behind the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Periods {
+    /// Day or week.
+    pub every: Every,
+    /// Where days begin.
+    pub zone: TimeZone,
+    /// The zone's IANA name.
+    pub zone_name: Arc<str>,
+}
+
+impl Periods {
+    /// The period that `at` falls into, half-open.
+    pub fn at(&self, at: Timestamp) -> (Timestamp, Timestamp) {
+        window(self.every, &self.zone, at)
+    }
+
+    /// How many there are from the one of `first` to that of `last`; skipped days of a calendar included.
+    pub fn between(&self, first: Timestamp, last: Timestamp) -> i64 {
+        let day = |at: Timestamp| i64::from(at.date(&self.zone).days());
+        match self.every {
+            // 1970-01-01 was a Thursday.
+            Every::Week => (day(last) + 3).div_euclid(7) - (day(first) + 3).div_euclid(7) + 1,
+            _ => day(last) - day(first) + 1,
+        }
+    }
+}
+
+/// By the zone's name: equal zones have equal names here.
+impl Hash for Periods {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Periods { every, zone: _, zone_name } = self;
+        (every, zone_name).hash(state);
+    }
 }
 
 /// A field that is a number.
@@ -88,9 +130,14 @@ impl Measure {
         matches!(self, Measure::Count | Measure::Sum { .. })
     }
 
-    /// Progress counts events, so it is a whole number.
-    pub fn counts(&self) -> bool {
-        matches!(self, Measure::Count | Measure::Run)
+    /// What progress is the number of; absent: it is no number of anything.
+    pub fn counts(&self) -> Option<&'static str> {
+        match self {
+            Measure::Count | Measure::Run => Some("events"),
+            Measure::Streak(Periods { every: Every::Week, .. }) => Some("weeks"),
+            Measure::Streak(_) => Some("days"),
+            Measure::Sum { .. } | Measure::Max { .. } => None,
+        }
     }
 
     /// What a qualifying `event` contributes, before any conversion to the measure's currency and any weight.
@@ -98,7 +145,7 @@ impl Measure {
     /// nothing to measure.
     pub fn contribution(&self, event: &Event<'_>) -> Option<Money> {
         match self {
-            Measure::Count | Measure::Run => Some(Money::ONE),
+            Measure::Count | Measure::Run | Measure::Streak(_) => Some(Money::ONE),
             Measure::Sum { field: Quantity::Amount, real_money_only: true, .. } => {
                 event.amount().map(|amount| amount - event.bonus_amount())
             }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 pub use index::StageIndex;
-pub use measure::{Measure, Quantity, Weights};
+pub use measure::{Measure, Periods, Quantity, Weights};
 pub use stage::{EventKind, Stage};
 
 use crate::condition::Condition;

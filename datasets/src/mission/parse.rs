@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Span;
 
 use super::json::{Errors, Json, Members, Place};
-use super::parse_measure::{measure, target};
+use super::parse_measure::{check_streaks, measure, target};
 use super::{Definition, DefinitionError, EventKind, MissionDefaults, OnReversal, Stage, Status, Window};
 use crate::condition::{Condition, canonical_event_name};
 use crate::rows::RewardRow;
@@ -47,13 +47,17 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
     let name = members.take("name").and_then(|place| place.text(errors)).map(str::to_owned);
     let status = members.require("status", errors).and_then(|place| place.choice(&STATUSES, errors));
     let (start, end) = period(&mut members, errors);
-    let window = members.take("window").map_or(Some(Window::Once), |place| window(&place, defaults, errors));
+    let mut defaults = defaults.clone();
+    let window = members.take("window").map_or(Some(Window::Once), |place| window(&place, &mut defaults, errors));
     let eligibility = members.take("eligibility").and_then(|place| eligibility(&place, errors));
-    let stages = members.require("stages", errors).and_then(|place| stages(&place, defaults, errors));
+    let stages = members.require("stages", errors).and_then(|place| stages(&place, &defaults, errors));
     let reward = members.take("reward").and_then(|place| reward(&place, errors));
     let on_reversal = members.take("on_reversal").and_then(|place| place.choice(&CORRECTIONS, errors));
     let lateness_micros = members.take("lateness").and_then(|place| duration_micros(&place, errors));
     let priority = members.take("priority").and_then(|place| place.integer(errors));
+    if let (Some(stages), Some(window)) = (&stages, &window) {
+        check_streaks(stages, window, (start, end), errors);
+    }
     not_yet(&mut members, errors);
     members.finish(errors);
 
@@ -115,7 +119,8 @@ fn timestamp(place: &Place<'_>, errors: &mut Errors) -> Option<Timestamp> {
     }
 }
 
-fn window(place: &Place<'_>, defaults: &MissionDefaults, errors: &mut Errors) -> Option<Window> {
+/// The window. Its zone becomes the default of what else goes by a calendar.
+fn window(place: &Place<'_>, defaults: &mut MissionDefaults, errors: &mut Errors) -> Option<Window> {
     let mut members = place.members(errors)?;
     let every = members.take("every").map_or(Some(None), |place| place.choice(&WINDOWS, errors));
     let zone = members.take("zone").map_or(Some((defaults.zone_name.as_ref(), defaults.zone.clone())), |place| {
@@ -126,10 +131,11 @@ fn window(place: &Place<'_>, defaults: &MissionDefaults, errors: &mut Errors) ->
         }
     });
     members.finish(errors);
-    let (zone_name, zone) = zone?;
+    let (zone_name, zone) = zone.map(|(name, zone)| (name.to_owned(), zone))?;
+    (defaults.zone_name, defaults.zone) = (zone_name.as_str().into(), zone.clone());
     Some(match every? {
         None => Window::Once,
-        Some(every) => Window::Every { every, zone, zone_name: zone_name.to_owned() },
+        Some(every) => Window::Every { every, zone, zone_name },
     })
 }
 

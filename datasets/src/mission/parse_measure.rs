@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::json::{Errors, Members, Place};
 use super::parse::UNSUPPORTED;
-use super::{Measure, MissionDefaults, Quantity, Weights};
-use crate::Money;
+use super::{Measure, MissionDefaults, Periods, Quantity, Stage, Weights, Window};
 use crate::condition::{Field, NumberField, TextSource};
+use crate::time::Every;
+use crate::{Money, Timestamp};
 
 /// The kinds of DOMAIN §4.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum MeasureKind {
     Count,
     Sum,
@@ -28,10 +29,12 @@ const MEASURES: [(&str, MeasureKind); 6] = [
     ("max", MeasureKind::Max),
 ];
 
+const PERIODS: [(&str, Every); 2] = [("day", Every::Day), ("week", Every::Week)];
+
 /// Stands in weights for every value that they do not name.
 const OTHERS: &str = "*";
 
-/// A stage's measure.
+/// A stage's measure. The zone of `defaults` is that of the mission's window.
 pub(super) fn measure(place: &Place<'_>, defaults: &MissionDefaults, errors: &mut Errors) -> Option<Measure> {
     let mut members = place.members(errors)?;
     let kind_place = members.require("kind", errors)?;
@@ -40,8 +43,9 @@ pub(super) fn measure(place: &Place<'_>, defaults: &MissionDefaults, errors: &mu
         MeasureKind::Run => Some(Measure::Run),
         MeasureKind::Sum => sum(&mut members, defaults, errors),
         MeasureKind::Max => max(&mut members, defaults, errors),
-        later => {
-            members.take(if later == MeasureKind::Streak { "every" } else { "field" });
+        MeasureKind::Streak => streak(&mut members, defaults, errors),
+        MeasureKind::Distinct => {
+            members.take("field");
             errors.fail(&kind_place.path, UNSUPPORTED)
         }
     };
@@ -68,6 +72,12 @@ fn max(members: &mut Members<'_>, defaults: &MissionDefaults, errors: &mut Error
     let field = members.require("field", errors).and_then(|place| quantity(&place, "compared by size", errors));
     let currency = currency(members, field.as_ref(), defaults, errors);
     Some(Measure::Max { field: field?, currency })
+}
+
+fn streak(members: &mut Members<'_>, defaults: &MissionDefaults, errors: &mut Errors) -> Option<Measure> {
+    let every = members.take("every").map_or(Some(Every::Day), |place| place.choice(&PERIODS, errors))?;
+    let MissionDefaults { zone, zone_name, .. } = defaults.clone();
+    Some(Measure::Streak(Periods { every, zone, zone_name }))
 }
 
 /// The currency of `field`, where that is money.
@@ -147,8 +157,37 @@ pub(super) fn target(place: &Place<'_>, measure: Option<&Measure>, errors: &mut 
     if target <= Money::ZERO {
         return errors.fail(&place.path, "must be above 0");
     }
-    if measure.is_some_and(Measure::counts) && target.round_to(0) != target {
-        return errors.fail(&place.path, "must be a whole number: it counts events");
+    if let Some(what) = measure.and_then(Measure::counts)
+        && target.round_to(0) != target
+    {
+        return errors.fail(&place.path, format!("must be a whole number: it counts {what}"));
     }
     Some(target)
+}
+
+/// Reports streaks that no window of a mission from `start` to `end` has room for.
+pub(super) fn check_streaks(
+    stages: &[Stage],
+    window: &Window,
+    (start, end): (Option<Timestamp>, Option<Timestamp>),
+    errors: &mut Errors,
+) {
+    for (number, stage) in stages.iter().enumerate() {
+        let Measure::Streak(periods) = &stage.measure else { continue };
+        let of_window = match (window, periods.every) {
+            (Window::Once, _) => None,
+            (Window::Every { every: Every::Week, .. }, Every::Day) => Some(7),
+            (Window::Every { every: Every::Month, .. }, Every::Day) => Some(31),
+            // Of 31 days: the last one of a week, four weeks, two days.
+            (Window::Every { every: Every::Month, .. }, _) => Some(6),
+            (Window::Every { .. }, _) => Some(1),
+        };
+        let of_mission = end.map(|end| periods.between(start.unwrap_or_default(), end));
+        let Some(most) = of_window.into_iter().chain(of_mission).min() else { continue };
+        if stage.target > Money::from_units(most) {
+            let what = stage.measure.counts().expect("a streak counts");
+            let message = format!("is out of reach: a window of this mission touches at most {most} {what}");
+            errors.add(&format!("/stages/{number}/target"), message);
+        }
+    }
 }

@@ -187,12 +187,8 @@ fn what_is_not_supported_yet_is_refused_by_name() {
     }
     let count_from = parse(&small(r#""count_from":"window_start""#)).unwrap_err();
     assert_eq!(count_from, ["/count_from: 'window_start' is not supported in this version"]);
-    for measure in
-        [r#"{"kind":"distinct","field":"game_id"}"#, r#"{"kind":"streak","every":"week"}"#, r#"{"kind":"streak"}"#]
-    {
-        let errors = stage(&format!(r#"{{"on":["login"],"measure":{measure},"target":3}}"#)).unwrap_err();
-        assert_eq!(errors, ["/stages/0/measure/kind: is not supported in this version"], "{measure}");
-    }
+    let distinct = stage(r#"{"on":["login"],"measure":{"kind":"distinct","field":"game_id"},"target":3}"#).unwrap_err();
+    assert_eq!(distinct, ["/stages/0/measure/kind: is not supported in this version"]);
 }
 
 #[test]
@@ -297,6 +293,56 @@ fn the_largest_is_of_numbers() {
         ),
     ] {
         assert_eq!(max(members).unwrap_err(), [format!("/stages/0/measure/{error}")]);
+    }
+}
+
+#[test]
+fn streaks_go_by_the_windows_calendar() {
+    let streak = |mission: &str, measure: &str, target: &str| -> Result<(Every, String), Vec<String>> {
+        let stages =
+            format!(r#""stages":[{{"on":["login"],"measure":{{"kind":"streak"{measure}}},"target":{target}}}]"#);
+        match parse(&small(&format!("{mission}{stages}")))?.stages[0].measure.clone() {
+            Measure::Streak(Periods { every, zone_name, .. }) => Ok((every, zone_name.to_string())),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (day, week) = (Every::Day, Every::Week);
+    assert_eq!(streak("", "", "3"), Ok((day, "UTC".to_owned())));
+    let malta = r#""window":{"zone":"Europe/Malta"},"#;
+    assert_eq!(streak(malta, r#","every":"week""#, "500"), Ok((week, "Europe/Malta".to_owned())));
+    let monthly = r#""window":{"every":"month","zone":"Asia/Kolkata"},"#;
+    assert_eq!(streak(monthly, r#","every":"day""#, "31"), Ok((day, "Asia/Kolkata".to_owned())));
+
+    for (measure, error) in [
+        (r#","every":"month""#, "measure/every: 'month' is not known; known are day, week"),
+        (r#","field":"game_id""#, "measure/field: is not a known field; known are kind, every"),
+    ] {
+        assert_eq!(streak("", measure, "3").unwrap_err(), [format!("/stages/0/{error}")]);
+    }
+    let halves = |measure| streak("", measure, "2.5").unwrap_err();
+    assert_eq!(halves(""), ["/stages/0/target: must be a whole number: it counts days"]);
+    assert_eq!(halves(r#","every":"week""#), ["/stages/0/target: must be a whole number: it counts weeks"]);
+
+    // 30 June 2026 is a Tuesday, and 22:00 of it is 1 July in Malta.
+    let june = r#""start":"2026-05-31T22:00:00Z","end":"2026-06-30T21:59:59Z","#;
+    let week_of_malta = r#""window":{"every":"week","zone":"Europe/Malta"},"#;
+    for (mission, every, most) in [
+        (r#""window":{"every":"day"},"#.to_owned(), "day", 1),
+        (r#""window":{"every":"day"},"#.to_owned(), "week", 1),
+        (r#""window":{"every":"week"},"#.to_owned(), "day", 7),
+        (r#""window":{"every":"week"},"#.to_owned(), "week", 1),
+        (r#""window":{"every":"month"},"#.to_owned(), "day", 31),
+        (r#""window":{"every":"month"},"#.to_owned(), "week", 6),
+        (june.to_owned(), "day", 31),
+        (format!("{june}{malta}"), "day", 30),
+        (format!("{june}{malta}"), "week", 5),
+        (format!("{}{week_of_malta}", june.replace("06-30", "06-03")), "day", 3),
+    ] {
+        let measure = format!(r#","every":"{every}""#);
+        assert!(streak(&mission, &measure, &most.to_string()).is_ok(), "{mission} {every} {most}");
+        let error =
+            format!("/stages/0/target: is out of reach: a window of this mission touches at most {most} {every}s");
+        assert_eq!(streak(&mission, &measure, &(most + 1).to_string()).unwrap_err(), [error]);
     }
 }
 

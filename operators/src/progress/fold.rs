@@ -1,8 +1,8 @@
 //! The left fold over what counts for an occurrence.
 
-use datasets::mission::{Measure, Mission};
+use datasets::mission::{Measure, Mission, Periods};
 use datasets::{Money, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Counted, Sequence};
 use crate::ledger::Order;
@@ -17,7 +17,7 @@ pub enum Shift {
 }
 
 /// Where the fold stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum FoldState {
     /// Under way in a first stage that adds, with this sum ([`Money::raw`]), and no amount below zero: all
     /// that most occurrences ever are. In which order it was added does not matter. Or zero, in a first
@@ -34,14 +34,49 @@ pub(super) struct Fold {
     /// What reached the stage before: only what is strictly later in time counts.
     entered: Option<Order>,
     progress: Money,
-    /// The run that is going on; its longest is `progress`.
+    /// The run or streak that is going on; the longest is `progress`.
     run: Money,
+    /// Where the last period of a streak ends.
+    #[serde(skip)]
+    until: Option<Timestamp>,
     /// An amount below zero has been added in this stage.
     has_negative: bool,
     /// What reached the last target.
     completed: Option<Order>,
     /// The last that was taken.
     last: Option<Order>,
+}
+
+/// A fold as it is written. The first two are those of the first release.
+#[derive(Serialize, Deserialize)]
+enum Written<F> {
+    Sum(i64),
+    Fold(F),
+    /// In a streak, with [`Fold::until`].
+    Streak(F, Timestamp),
+}
+
+impl Serialize for FoldState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let written = match self {
+            FoldState::Sum(sum) => Written::Sum(*sum),
+            FoldState::Fold(fold) => match fold.until {
+                None => Written::Fold(&**fold),
+                Some(until) => Written::Streak(&**fold, until),
+            },
+        };
+        written.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for FoldState {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match Written::<Box<Fold>>::deserialize(deserializer)? {
+            Written::Sum(sum) => FoldState::Sum(sum),
+            Written::Fold(fold) => FoldState::Fold(fold),
+            Written::Streak(fold, until) => FoldState::Fold(Box::new(Fold { until: Some(until), ..*fold })),
+        })
+    }
 }
 
 impl Default for FoldState {
@@ -57,7 +92,7 @@ impl FoldState {
     }
 
     fn from(fold: Fold, mission: &Mission) -> Self {
-        let Fold { stage, entered, progress, run, has_negative, completed, last: _ } = fold;
+        let Fold { stage, entered, progress, run, until: _, has_negative, completed, last: _ } = fold;
         let is_under_way = stage == 0 && entered.is_none() && completed.is_none() && !has_negative;
         let adds = mission.stages.first().is_some_and(|stage| stage.measure.adds());
         let is_sum = is_under_way && (adds || progress.is_zero() && run.is_zero());
@@ -161,7 +196,7 @@ fn shift_sum(sum: i64, counted: &Counted, shift: Shift, mission: &Mission) -> Op
         // There is no run yet that it could break.
         Measure::Run if !counted.qualifies => return Some(sum),
         Measure::Max { .. } if counted.value <= Money::ZERO => return Some(sum),
-        Measure::Run | Measure::Max { .. } => return None,
+        Measure::Run | Measure::Max { .. } | Measure::Streak(_) => return None,
         Measure::Count | Measure::Sum { .. } if counted.value < Money::ZERO => return None,
         Measure::Count | Measure::Sum { .. } => {}
     }
@@ -191,13 +226,14 @@ impl Fold {
         self.last = Some(counted.order);
         let Some(stage) = mission.stages.get(self.stage).filter(|_| self.looks_at(counted)) else { return };
         self.has_negative |= has_negative(&stage.measure, counted);
-        match stage.measure {
+        match &stage.measure {
             Measure::Count | Measure::Sum { .. } => self.progress += counted.value,
             Measure::Run => {
                 self.run = if counted.qualifies { self.run + counted.value } else { Money::ZERO };
                 self.progress = self.progress.max(self.run);
             }
             Measure::Max { .. } => self.progress = self.progress.max(counted.value),
+            Measure::Streak(periods) => self.extend_streak(periods, counted.order.0),
         }
         if self.progress < stage.target || self.completed.is_some() {
             return;
@@ -208,6 +244,17 @@ impl Fold {
         } else {
             *self = Fold { stage: self.stage + 1, entered: order, last: order, ..Fold::default() };
         }
+    }
+
+    /// Something qualifies at `time`, and nothing did later.
+    fn extend_streak(&mut self, periods: &Periods, time: Timestamp) {
+        if self.until.is_some_and(|until| time < until) {
+            return;
+        }
+        let (start, end) = periods.at(time);
+        self.run = if self.until == Some(start) { self.run + Money::ONE } else { Money::ONE };
+        self.until = Some(end);
+        self.progress = self.progress.max(self.run);
     }
 
     /// See [`FoldState::shift`]. What comes last is the next step. Behind what decided, the measures that add
@@ -226,7 +273,11 @@ impl Fold {
             return true;
         }
         let progress = match (&stage.measure, shift) {
-            (Measure::Run, _) => return false,
+            // One more in the last period, which is there already.
+            (Measure::Streak(periods), Shift::Counts) if self.until == Some(periods.at(counted.order.0).1) => {
+                self.progress
+            }
+            (Measure::Run | Measure::Streak(_), _) => return false,
             (Measure::Count | Measure::Sum { .. }, Shift::Counts) => self.progress + counted.value,
             (Measure::Count | Measure::Sum { .. }, Shift::CountsNoMore) => self.progress - counted.value,
             (Measure::Max { .. }, Shift::Counts) => self.progress.max(counted.value),
