@@ -17,7 +17,7 @@ pub struct Contribution {
     pub qualifies: bool,
     /// Nobody has taken it back.
     pub live: bool,
-    /// What it adds.
+    /// What it adds, or the quantity itself where the largest counts.
     pub value: Money,
 }
 

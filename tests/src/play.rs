@@ -5,7 +5,10 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use datasets::Timestamp;
-use datasets::generator::{Generator, GeneratorConfig, JsonLines, Tally, TopicNames, generate, missions};
+use datasets::generator::{
+    Generated, Generator, GeneratorConfig, JsonLines, RecordSink as _, Tally, TopicNames, generate, missions,
+};
+use serde_json::{Value, json};
 
 use crate::oracle::{Definition, Oracle, Sent};
 
@@ -51,6 +54,41 @@ pub fn recent(events: u64, seed: u64) -> GeneratorConfig {
     }
 }
 
+/// Missions of the measures that generated ones do not have. Each is of one currency, so nothing waits for a rate.
+fn of_further_measures(config: &GeneratorConfig) -> Vec<(String, String)> {
+    let currency = config.currencies.first().map_or("EUR", |(_, code)| code);
+    let of = |amount: &str| format!("currency == '{currency}' && {amount} > 0");
+    let amounts = |kind: &str| json!({"kind": kind, "field": "amount", "currency": currency});
+    let mut weighted = amounts("sum");
+    weighted["weights"] =
+        json!({"game_type": {"slots": "1", "blackjack": "0.1", "roulette": "0.33333333", "virtual_sports": "0"}});
+    let kinds = [
+        ("x-top-bet", "day", "bet_placed", of("bet_amount"), amounts("max"), "50.00"),
+        ("x-top-win", "week", "win", of("win_amount"), amounts("max"), "80.00"),
+        ("x-wager", "once", "bet_placed", of("bet_amount"), weighted, "40.00"),
+        ("x-two-days", "once", "bet_placed", of("bet_amount"), json!({"kind": "streak", "every": "day"}), "2"),
+    ];
+    let day = 24 * HOUR;
+    let start = config.start.micros().div_euclid(day) * day;
+    let end = start + 90 * day;
+    let definition = |(id, every, on, condition, measure, target): (&str, &str, &str, String, Value, &str)| {
+        let definition = json!({
+            "mission_id": id,
+            "version": 1,
+            "name": id,
+            "status": "active",
+            "start": Timestamp::from_micros(start),
+            "end": Timestamp::from_micros(end),
+            "window": {"every": every, "zone": "UTC"},
+            "stages": [{"on": [on], "where": condition, "measure": measure, "target": target}],
+            "reward": {"type": "points", "value": "5", "channels": ["push"]},
+            "on_reversal": "revoke",
+        });
+        (id.to_owned(), definition.to_string())
+    };
+    kinds.into_iter().map(definition).collect()
+}
+
 impl Play {
     /// Play by `config`.
     pub fn new(config: GeneratorConfig) -> Self {
@@ -68,7 +106,8 @@ impl Play {
             }
         });
         let sent = sent.collect();
-        Play { sent, tally: generator.tally(), missions: missions(&config), batches: None, config }
+        let missions = missions(&config).into_iter().chain(of_further_measures(&config)).collect();
+        Play { sent, tally: generator.tally(), missions, batches: None, config }
     }
 
     /// The same play in transactions of `count` records, every other one after an aborted one. Markers, and what was
@@ -122,6 +161,11 @@ impl Play {
         let file = std::fs::File::create(path).expect("a temporary file can be created");
         let mut lines = JsonLines::new(BufWriter::new(file));
         let topics = TopicNames { events: "events", missions: "missions" };
+        for (key, text) in of_further_measures(&self.config) {
+            let timestamp = Timestamp::from_millis(self.start_ms());
+            let record = Generated { partition: 0, key, timestamp, value: text.into_bytes(), defect: None };
+            lines.send(topics.missions, record).expect("a file takes all lines");
+        }
         generate(&self.config, topics, &mut lines, |_| ()).expect("a file takes all lines");
         lines.finish().expect("a file takes all lines").flush().expect("a file takes all lines");
     }

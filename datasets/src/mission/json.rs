@@ -249,6 +249,12 @@ impl<'j> Members<'j> {
         place
     }
 
+    /// All members, where any name is good.
+    pub(super) fn all(self) -> Vec<(&'j str, Place<'j>)> {
+        let path = |name: &str| format!("{}/{}", self.path, escaped(name));
+        self.rest.into_iter().map(|(name, json)| (name, Place { path: path(name), json })).collect()
+    }
+
     /// Reports what was not taken.
     pub(super) fn finish(self, errors: &mut Errors) {
         for (name, _) in self.rest {

@@ -9,6 +9,7 @@ mod index_tests;
 mod json;
 mod measure;
 mod parse;
+mod parse_measure;
 mod stage;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 pub use index::StageIndex;
-pub use measure::{Measure, SumField};
+pub use measure::{Measure, Periods, Quantity, Weights};
 pub use stage::{EventKind, Stage};
 
 use crate::condition::Condition;

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use jiff::Span;
 
 use super::json::{Errors, Json, Members, Place};
-use super::{
-    Definition, DefinitionError, EventKind, Measure, MissionDefaults, OnReversal, Stage, Status, SumField, Window,
-};
-use crate::condition::{Condition, Field, NumberField, canonical_event_name};
+use super::parse_measure::{check_streaks, measure, target};
+use super::{Definition, DefinitionError, EventKind, MissionDefaults, OnReversal, Stage, Status, Window};
+use crate::condition::{Condition, canonical_event_name};
 use crate::rows::RewardRow;
 use crate::time::{Every, zone};
-use crate::{EventName, Money, Timestamp};
+use crate::{EventName, Timestamp};
 
 const STATUSES: [(&str, Status); 4] =
     [("draft", Status::Draft), ("active", Status::Active), ("paused", Status::Paused), ("archived", Status::Archived)];
@@ -22,7 +21,7 @@ const WINDOWS: [(&str, Option<Every>); 4] =
 /// Seven days (DOMAIN §3).
 const DEFAULT_LATENESS_MICROS: i64 = 7 * 24 * 3600 * 1_000_000;
 
-const UNSUPPORTED: &str = "is not supported in this version";
+pub(super) const UNSUPPORTED: &str = "is not supported in this version";
 
 /// Reads the definition in the record with this `key`; every error is reported.
 pub(super) fn parse(key: &str, text: &str, defaults: &MissionDefaults) -> Result<Definition, Vec<DefinitionError>> {
@@ -48,13 +47,17 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
     let name = members.take("name").and_then(|place| place.text(errors)).map(str::to_owned);
     let status = members.require("status", errors).and_then(|place| place.choice(&STATUSES, errors));
     let (start, end) = period(&mut members, errors);
-    let window = members.take("window").map_or(Some(Window::Once), |place| window(&place, defaults, errors));
+    let mut defaults = defaults.clone();
+    let window = members.take("window").map_or(Some(Window::Once), |place| window(&place, &mut defaults, errors));
     let eligibility = members.take("eligibility").and_then(|place| eligibility(&place, errors));
-    let stages = members.require("stages", errors).and_then(|place| stages(&place, defaults, errors));
+    let stages = members.require("stages", errors).and_then(|place| stages(&place, &defaults, errors));
     let reward = members.take("reward").and_then(|place| reward(&place, errors));
     let on_reversal = members.take("on_reversal").and_then(|place| place.choice(&CORRECTIONS, errors));
     let lateness_micros = members.take("lateness").and_then(|place| duration_micros(&place, errors));
     let priority = members.take("priority").and_then(|place| place.integer(errors));
+    if let (Some(stages), Some(window)) = (&stages, &window) {
+        check_streaks(stages, window, (start, end), errors);
+    }
     not_yet(&mut members, errors);
     members.finish(errors);
 
@@ -116,7 +119,8 @@ fn timestamp(place: &Place<'_>, errors: &mut Errors) -> Option<Timestamp> {
     }
 }
 
-fn window(place: &Place<'_>, defaults: &MissionDefaults, errors: &mut Errors) -> Option<Window> {
+/// The window. Its zone becomes the default of what else goes by a calendar.
+fn window(place: &Place<'_>, defaults: &mut MissionDefaults, errors: &mut Errors) -> Option<Window> {
     let mut members = place.members(errors)?;
     let every = members.take("every").map_or(Some(None), |place| place.choice(&WINDOWS, errors));
     let zone = members.take("zone").map_or(Some((defaults.zone_name.as_ref(), defaults.zone.clone())), |place| {
@@ -127,10 +131,11 @@ fn window(place: &Place<'_>, defaults: &MissionDefaults, errors: &mut Errors) ->
         }
     });
     members.finish(errors);
-    let (zone_name, zone) = zone?;
+    let (zone_name, zone) = zone.map(|(name, zone)| (name.to_owned(), zone))?;
+    (defaults.zone_name, defaults.zone) = (zone_name.as_str().into(), zone.clone());
     Some(match every? {
         None => Window::Once,
-        Some(every) => Window::Every { every, zone, zone_name: zone_name.to_owned() },
+        Some(every) => Window::Every { every, zone, zone_name },
     })
 }
 
@@ -203,101 +208,6 @@ fn kinds(place: &Place<'_>, errors: &mut Errors) -> Option<Vec<EventKind>> {
         }
     }
     Some(kinds)
-}
-
-/// The kinds of DOMAIN §4.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum MeasureKind {
-    Count,
-    Sum,
-    Run,
-    Distinct,
-    Streak,
-    Max,
-}
-
-const MEASURES: [(&str, MeasureKind); 6] = [
-    ("count", MeasureKind::Count),
-    ("sum", MeasureKind::Sum),
-    ("run", MeasureKind::Run),
-    ("distinct", MeasureKind::Distinct),
-    ("streak", MeasureKind::Streak),
-    ("max", MeasureKind::Max),
-];
-
-fn measure(place: &Place<'_>, defaults: &MissionDefaults, errors: &mut Errors) -> Option<Measure> {
-    let mut members = place.members(errors)?;
-    let kind_place = members.require("kind", errors)?;
-    let measure = match kind_place.choice(&MEASURES, errors)? {
-        MeasureKind::Count => Some(Measure::Count),
-        MeasureKind::Run => Some(Measure::Run),
-        MeasureKind::Sum => sum(&mut members, defaults, errors),
-        later => {
-            members.take(if later == MeasureKind::Streak { "every" } else { "field" });
-            errors.fail(&kind_place.path, UNSUPPORTED)
-        }
-    };
-    members.finish(errors);
-    measure
-}
-
-fn sum(members: &mut Members<'_>, defaults: &MissionDefaults, errors: &mut Errors) -> Option<Measure> {
-    let field = members.require("field", errors).and_then(|place| sum_field(&place, errors));
-    if let Some(place) = members.take("weights") {
-        errors.add(&place.path, UNSUPPORTED);
-    }
-    let real_money_only = members.take("real_money_only").and_then(|place| {
-        let flag = place.flag(errors)?;
-        if flag && field.as_ref().is_some_and(|field| *field != SumField::Amount) {
-            return errors.fail(&place.path, "only the field amount has a part that was bonus money");
-        }
-        Some(flag)
-    });
-    let currency = members.take("currency").and_then(|place| {
-        let code = place.text(errors)?;
-        if !defaults.currencies.contains(code) {
-            let message = format!("'{code}' is neither in ISO 4217 nor in the configured currencies");
-            return errors.fail(&place.path, message);
-        }
-        if field.as_ref().is_some_and(|field| !field.is_money()) {
-            return errors.fail(&place.path, "only amount and bonus_amount are in a currency");
-        }
-        Some(Arc::from(code))
-    });
-    let field = field?;
-    let currency = if field.is_money() { Some(currency.unwrap_or_else(|| defaults.currency.clone())) } else { None };
-    Some(Measure::Sum { field, currency, real_money_only: real_money_only.unwrap_or(false) })
-}
-
-fn sum_field(place: &Place<'_>, errors: &mut Errors) -> Option<SumField> {
-    let name = place.text(errors)?;
-    let names: Vec<&str> = name.split('.').collect();
-    if names.iter().any(|name| name.is_empty()) {
-        return errors.fail(&place.path, format!("'{name}' is no field"));
-    }
-    let what = match Field::named(&names) {
-        Ok(Field::Number(NumberField::Amount)) => return Some(SumField::Amount),
-        Ok(Field::Number(NumberField::BonusAmount)) => return Some(SumField::BonusAmount),
-        Ok(Field::Number(NumberField::Odds)) => return Some(SumField::Odds),
-        Ok(Field::Attribute(attribute)) => return Some(SumField::Attribute(attribute)),
-        Ok(Field::Number(NumberField::ExchangeRate)) => "a rate",
-        Ok(Field::Text(_)) => "a text",
-        Ok(Field::Time(_)) => "a time",
-        Ok(Field::Granted) => "a bool",
-        Err(message) => return errors.fail(&place.path, message),
-    };
-    errors.fail(&place.path, format!("'{name}' is {what} and cannot be summed"))
-}
-
-fn target(place: &Place<'_>, measure: Option<&Measure>, errors: &mut Errors) -> Option<Money> {
-    let target = place.amount(errors)?;
-    if target <= Money::ZERO {
-        return errors.fail(&place.path, "must be above 0");
-    }
-    if matches!(measure, Some(Measure::Count | Measure::Run)) && target.round_to(0) != target {
-        return errors.fail(&place.path, "must be a whole number: it counts events");
-    }
-    Some(target)
 }
 
 /// The reward and the channels on which CRM may tell of it.

@@ -65,7 +65,10 @@ fn the_example_of_the_domain() {
     let [stage] = mission.stages.as_slice() else { panic!("one stage") };
     assert_eq!(stage.on, [EventKind::Known(EventName::BetPlaced)]);
     let gbp = Some("GBP".into());
-    assert_eq!(stage.measure, Measure::Sum { field: SumField::Amount, currency: gbp, real_money_only: false });
+    assert_eq!(
+        stage.measure,
+        Measure::Sum { field: Quantity::Amount, currency: gbp, real_money_only: false, weights: None }
+    );
     assert_eq!(stage.target, money("100"));
     assert_eq!(mission.reward, Some(RewardRow { kind: "points".to_owned(), value: "500".to_owned() }));
     assert_eq!(mission.channels, ["push", "email"]);
@@ -184,30 +187,21 @@ fn what_is_not_supported_yet_is_refused_by_name() {
     }
     let count_from = parse(&small(r#""count_from":"window_start""#)).unwrap_err();
     assert_eq!(count_from, ["/count_from: 'window_start' is not supported in this version"]);
-    for measure in [
-        r#"{"kind":"distinct","field":"game_id"}"#,
-        r#"{"kind":"streak","every":"week"}"#,
-        r#"{"kind":"streak"}"#,
-        r#"{"kind":"max","field":"odds"}"#,
-    ] {
-        let errors = stage(&format!(r#"{{"on":["login"],"measure":{measure},"target":3}}"#)).unwrap_err();
-        assert_eq!(errors, ["/stages/0/measure/kind: is not supported in this version"], "{measure}");
-    }
-    let weights = sum(r#""field":"amount","weights":{"game_type":{"slots":"1"}}"#).unwrap_err();
-    assert_eq!(weights, ["/stages/0/measure/weights: is not supported in this version"]);
+    let distinct = stage(r#"{"on":["login"],"measure":{"kind":"distinct","field":"game_id"},"target":3}"#).unwrap_err();
+    assert_eq!(distinct, ["/stages/0/measure/kind: is not supported in this version"]);
 }
 
 #[test]
 fn sums_are_of_numbers() {
     let eur = || Some("EUR".into());
-    let of = |field, currency| Ok(Measure::Sum { field, currency, real_money_only: false });
-    assert_eq!(sum(r#""field":"amount""#), of(SumField::Amount, eur()));
-    assert_eq!(sum(r#""field":"stake","currency":"BTC""#), of(SumField::Amount, Some("BTC".into())));
-    assert_eq!(sum(r#""field":"bonus_amount""#), of(SumField::BonusAmount, eur()));
-    assert_eq!(sum(r#""field":"odds""#), of(SumField::Odds, None));
+    let of = |field, currency| Ok(Measure::Sum { field, currency, real_money_only: false, weights: None });
+    assert_eq!(sum(r#""field":"amount""#), of(Quantity::Amount, eur()));
+    assert_eq!(sum(r#""field":"stake","currency":"BTC""#), of(Quantity::Amount, Some("BTC".into())));
+    assert_eq!(sum(r#""field":"bonus_amount""#), of(Quantity::BonusAmount, eur()));
+    assert_eq!(sum(r#""field":"odds""#), of(Quantity::Odds, None));
     assert!(matches!(
         sum(r#""field":"coins.won""#),
-        Ok(Measure::Sum { field: SumField::Attribute(_), currency: None, .. })
+        Ok(Measure::Sum { field: Quantity::Attribute(_), currency: None, .. })
     ));
     assert!(matches!(
         sum(r#""field":"amount","real_money_only":true"#),
@@ -230,6 +224,126 @@ fn sums_are_of_numbers() {
     }
     let errors = stage(r#"{"on":["login"],"measure":{"kind":"count","field":"amount"},"target":1}"#).unwrap_err();
     assert_eq!(errors, ["/stages/0/measure/field: is not a known field; known are kind"]);
+}
+
+#[test]
+fn weights_go_by_a_text() {
+    let weights = |weights: &str| match sum(&format!(r#""field":"amount","weights":{weights}"#)) {
+        Ok(Measure::Sum { weights, .. }) => Ok(weights.expect("weights")),
+        Ok(other) => panic!("{other:?}"),
+        Err(errors) => Err(errors),
+    };
+    let weight_of = |of: &Weights, event: TestEvent| event.see(|event| of.of(event)).to_string();
+    let by_type = weights(r#"{"game_type":{"slots":"1","blackjack":0.1}}"#).unwrap();
+    let of_type =
+        |game_type: &str| weight_of(&by_type, TestEvent::new("bet_placed").text(TextField::GameType, game_type));
+    assert_eq!([of_type("slots"), of_type("blackjack"), of_type("bingo")], ["1.00", "0.10", "0.00"]);
+    assert_eq!(weight_of(&by_type, TestEvent::new("bet_placed")), "0.00");
+
+    let by_place = weights(r#"{"table.room":{"vip":"2","*":"0.5","closed":0}}"#).unwrap();
+    let of_payload = |payload: &str| weight_of(&by_place, TestEvent::new("bet_placed").payload(payload));
+    assert_eq!(of_payload(r#"{"table":{"room":"vip"}}"#), "2.00");
+    assert_eq!(of_payload(r#"{"table":{"room":"closed"}}"#), "0.00");
+    assert_eq!([of_payload(r#"{"table":{"room":"open"}}"#), of_payload("{}")], ["0.50", "0.50"]);
+
+    for (text, error) in [
+        ("[]", ": must be an object, not an array"),
+        ("{}", r#": must name one field, such as {"game_type": {"slots": "1"}}"#),
+        (r#"{"game_type":{"a":1},"sport":{"b":1}}"#, r#": must name one field, such as {"game_type": {"slots": "1"}}"#),
+        (r#"{"odds":{"2.0":1}}"#, "/odds: 'odds' is no text: weights go by a text such as game_type"),
+        (
+            r#"{"source":{"pam":1}}"#,
+            "/source: `source` does not decide what counts (use `attributes.source` for a \
+            payload's own field)",
+        ),
+        (r#"{"game_type":"slots"}"#, "/game_type: must be an object, not a text"),
+        (r#"{"game_type":{}}"#, "/game_type: must have a weight above 0: nothing would count"),
+        (r#"{"game_type":{"slots":0,"*":"0.00"}}"#, "/game_type: must have a weight above 0: nothing would count"),
+        (r#"{"game_type":{"slots":-1}}"#, "/game_type/slots: must not be below 0"),
+        (r#"{"game_type":{"a/b":true}}"#, "/game_type/a~1b: must be a text or a number, not a bool"),
+        (r#"{"game_type":{"slots":1,"slots":2}}"#, "/game_type/slots: is given twice"),
+    ] {
+        assert_eq!(weights(text).unwrap_err(), [format!("/stages/0/measure/weights{error}")], "{text}");
+    }
+}
+
+#[test]
+fn the_largest_is_of_numbers() {
+    let max = |members: &str| {
+        let json = format!(r#"{{"on":["bet_settled"],"measure":{{"kind":"max"{members}}},"target":"2.5"}}"#);
+        stage(&json).map(|stage| stage.measure)
+    };
+    assert_eq!(max(r#","field":"odds""#), Ok(Measure::Max { field: Quantity::Odds, currency: None }));
+    let eur = Measure::Max { field: Quantity::Amount, currency: Some("EUR".into()) };
+    assert_eq!(max(r#","field":"payout""#), Ok(eur));
+    let gbp = Measure::Max { field: Quantity::BonusAmount, currency: Some("GBP".into()) };
+    assert_eq!(max(r#","field":"bonus_amount","currency":"GBP""#), Ok(gbp));
+    for (members, error) in [
+        ("", "field: is required"),
+        (r#","field":"sport""#, "field: 'sport' is a text and cannot be compared by size"),
+        (r#","field":"until""#, "field: 'until' is a time and cannot be compared by size"),
+        (r#","field":"odds","currency":"GBP""#, "currency: only amount and bonus_amount are in a currency"),
+        (
+            r#","field":"amount","currency":"XXY""#,
+            "currency: 'XXY' is neither in ISO 4217 nor in the configured currencies",
+        ),
+        (
+            r#","field":"amount","real_money_only":true"#,
+            "real_money_only: is not a known field; known are kind, field, currency",
+        ),
+    ] {
+        assert_eq!(max(members).unwrap_err(), [format!("/stages/0/measure/{error}")]);
+    }
+}
+
+#[test]
+fn streaks_go_by_the_windows_calendar() {
+    let streak = |mission: &str, measure: &str, target: &str| -> Result<(Every, String), Vec<String>> {
+        let stages =
+            format!(r#""stages":[{{"on":["login"],"measure":{{"kind":"streak"{measure}}},"target":{target}}}]"#);
+        match parse(&small(&format!("{mission}{stages}")))?.stages[0].measure.clone() {
+            Measure::Streak(Periods { every, zone_name, .. }) => Ok((every, zone_name.to_string())),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (day, week) = (Every::Day, Every::Week);
+    assert_eq!(streak("", "", "3"), Ok((day, "UTC".to_owned())));
+    let malta = r#""window":{"zone":"Europe/Malta"},"#;
+    assert_eq!(streak(malta, r#","every":"week""#, "500"), Ok((week, "Europe/Malta".to_owned())));
+    let monthly = r#""window":{"every":"month","zone":"Asia/Kolkata"},"#;
+    assert_eq!(streak(monthly, r#","every":"day""#, "31"), Ok((day, "Asia/Kolkata".to_owned())));
+
+    for (measure, error) in [
+        (r#","every":"month""#, "measure/every: 'month' is not known; known are day, week"),
+        (r#","field":"game_id""#, "measure/field: is not a known field; known are kind, every"),
+    ] {
+        assert_eq!(streak("", measure, "3").unwrap_err(), [format!("/stages/0/{error}")]);
+    }
+    let halves = |measure| streak("", measure, "2.5").unwrap_err();
+    assert_eq!(halves(""), ["/stages/0/target: must be a whole number: it counts days"]);
+    assert_eq!(halves(r#","every":"week""#), ["/stages/0/target: must be a whole number: it counts weeks"]);
+
+    // 30 June 2026 is a Tuesday, and 22:00 of it is 1 July in Malta.
+    let june = r#""start":"2026-05-31T22:00:00Z","end":"2026-06-30T21:59:59Z","#;
+    let week_of_malta = r#""window":{"every":"week","zone":"Europe/Malta"},"#;
+    for (mission, every, most) in [
+        (r#""window":{"every":"day"},"#.to_owned(), "day", 1),
+        (r#""window":{"every":"day"},"#.to_owned(), "week", 1),
+        (r#""window":{"every":"week"},"#.to_owned(), "day", 7),
+        (r#""window":{"every":"week"},"#.to_owned(), "week", 1),
+        (r#""window":{"every":"month"},"#.to_owned(), "day", 31),
+        (r#""window":{"every":"month"},"#.to_owned(), "week", 6),
+        (june.to_owned(), "day", 31),
+        (format!("{june}{malta}"), "day", 30),
+        (format!("{june}{malta}"), "week", 5),
+        (format!("{}{week_of_malta}", june.replace("06-30", "06-03")), "day", 3),
+    ] {
+        let measure = format!(r#","every":"{every}""#);
+        assert!(streak(&mission, &measure, &most.to_string()).is_ok(), "{mission} {every} {most}");
+        let error =
+            format!("/stages/0/target: is out of reach: a window of this mission touches at most {most} {every}s");
+        assert_eq!(streak(&mission, &measure, &(most + 1).to_string()).unwrap_err(), [error]);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod classes;
 use std::cell::Cell;
 use std::sync::Arc;
 
-use datasets::mission::{DefinitionError, Measure, Mission, MissionDefaults, StageIndex, Status, Window};
+use datasets::mission::{DefinitionError, Mission, MissionDefaults, StageIndex, Status, Window};
 use datasets::{Coordinates, Event, Timestamp};
 use hashbrown::HashMap;
 
@@ -108,7 +108,7 @@ impl MissionHistory {
 
     /// All that any version ever does is to add to one sum, up to a target.
     pub fn is_one_sum(&self) -> bool {
-        self.0.iter().all(|version| matches!(&version.mission.stages[..], [stage] if stage.measure != Measure::Run))
+        self.0.iter().all(|version| matches!(&version.mission.stages[..], [stage] if stage.measure.adds()))
     }
 
     /// A version has only one window.

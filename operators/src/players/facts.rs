@@ -49,25 +49,37 @@ pub(super) fn posting(booking: &Booking, event: &Event<'_>, customer_id: &Arc<st
 pub(super) enum Value {
     /// This much.
     Of(Money),
-    /// Nothing: the field is absent.
+    /// Nothing: the field is absent, or it weighs nothing.
     Absent,
     /// An amount in another currency, without a rate. Never 1:1 (DOMAIN §4).
     NoRate,
 }
 
-/// The value of a qualifying event for `measure`.
+/// The value of a qualifying event for `measure`: first in its currency, then weighted, each rounded to 8 places.
 pub(super) fn value(event: &Event<'_>, measure: &Measure) -> Value {
     let Some(amount) = measure.contribution(event) else { return Value::Absent };
-    let Measure::Sum { currency, .. } = measure else { return Value::Of(amount) };
-    match currency {
-        Some(currency) if currency.as_ref() != event.currency() => {
-            // A product beyond the range of money is as good as no rate: held, and seen by people.
-            let converted = event.exchange_rate().and_then(|rate| amount.checked_mul(rate));
-            let in_range = converted.filter(|converted| converted.raw().abs() < Money::LIMIT);
-            in_range.map_or(Value::NoRate, Value::Of)
-        }
-        _ => Value::Of(amount),
+    let (currency, weights) = match measure {
+        Measure::Sum { currency, weights, .. } => (currency, weights.as_ref()),
+        Measure::Max { currency, .. } => (currency, None),
+        Measure::Count | Measure::Run | Measure::Streak(_) => return Value::Of(amount),
+    };
+    let weight = weights.map(|weights| weights.of(event));
+    if weight.is_some_and(Money::is_zero) {
+        return Value::Absent;
     }
+    let is_foreign = currency.as_ref().is_some_and(|currency| currency.as_ref() != event.currency());
+    let converted =
+        if is_foreign { event.exchange_rate().and_then(|rate| product(amount, rate)) } else { Some(amount) };
+    let weighted = match weight {
+        Some(weight) => converted.and_then(|converted| product(converted, weight)),
+        None => converted,
+    };
+    weighted.map_or(Value::NoRate, Value::Of)
+}
+
+/// A product beyond the range of money is as good as no rate: held, and seen by people.
+fn product(amount: Money, by: Money) -> Option<Money> {
+    amount.checked_mul(by).filter(|product| product.raw().abs() < Money::LIMIT)
 }
 
 /// Stable over (pipeline, player, mission, window, occurrence), on any machine and in any release.

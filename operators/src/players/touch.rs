@@ -1,6 +1,5 @@
 //! Moves a player's missions by the ledger's effects.
 
-use datasets::mission::Measure;
 use datasets::{Event, Money, Timestamp};
 
 use super::Player;
@@ -368,6 +367,5 @@ pub(super) fn find_places(
 fn sum_target(history: &MissionHistory, stage: u8) -> Option<SumTarget> {
     let version = history.newest();
     let first = history.version(version).mission.stages.first()?;
-    let adds = stage == 0 && first.measure != Measure::Run;
-    adds.then_some(SumTarget { version, target: first.target })
+    (stage == 0 && first.measure.adds()).then_some(SumTarget { version, target: first.target })
 }

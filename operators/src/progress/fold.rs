@@ -1,8 +1,8 @@
 //! The left fold over what counts for an occurrence.
 
-use datasets::mission::{Measure, Mission};
+use datasets::mission::{Measure, Mission, Periods};
 use datasets::{Money, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Counted, Sequence};
 use crate::ledger::Order;
@@ -17,11 +17,11 @@ pub enum Shift {
 }
 
 /// Where the fold stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum FoldState {
     /// Under way in a first stage that adds, with this sum ([`Money::raw`]), and no amount below zero: all
-    /// that most occurrences ever are. In which order it was added does not matter. Or zero, and nothing
-    /// has qualified for a first stage that is a run.
+    /// that most occurrences ever are. In which order it was added does not matter. Or zero, in a first
+    /// stage of another measure that nothing has made any progress in.
     Sum(i64),
     /// Everything else.
     Fold(Box<Fold>),
@@ -34,14 +34,49 @@ pub(super) struct Fold {
     /// What reached the stage before: only what is strictly later in time counts.
     entered: Option<Order>,
     progress: Money,
-    /// The run that is going on; its longest is `progress`.
+    /// The run or streak that is going on; the longest is `progress`.
     run: Money,
-    /// An amount below zero has counted in this stage.
+    /// Where the last period of a streak ends.
+    #[serde(skip)]
+    until: Option<Timestamp>,
+    /// An amount below zero has been added in this stage.
     has_negative: bool,
     /// What reached the last target.
     completed: Option<Order>,
     /// The last that was taken.
     last: Option<Order>,
+}
+
+/// A fold as it is written. The first two are those of the first release.
+#[derive(Serialize, Deserialize)]
+enum Written<F> {
+    Sum(i64),
+    Fold(F),
+    /// In a streak, with [`Fold::until`].
+    Streak(F, Timestamp),
+}
+
+impl Serialize for FoldState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let written = match self {
+            FoldState::Sum(sum) => Written::Sum(*sum),
+            FoldState::Fold(fold) => match fold.until {
+                None => Written::Fold(&**fold),
+                Some(until) => Written::Streak(&**fold, until),
+            },
+        };
+        written.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for FoldState {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match Written::<Box<Fold>>::deserialize(deserializer)? {
+            Written::Sum(sum) => FoldState::Sum(sum),
+            Written::Fold(fold) => FoldState::Fold(fold),
+            Written::Streak(fold, until) => FoldState::Fold(Box::new(Fold { until: Some(until), ..*fold })),
+        })
+    }
 }
 
 impl Default for FoldState {
@@ -57,9 +92,9 @@ impl FoldState {
     }
 
     fn from(fold: Fold, mission: &Mission) -> Self {
-        let Fold { stage, entered, progress, run, has_negative, completed, last: _ } = fold;
+        let Fold { stage, entered, progress, run, until: _, has_negative, completed, last: _ } = fold;
         let is_under_way = stage == 0 && entered.is_none() && completed.is_none() && !has_negative;
-        let adds = mission.stages.first().is_some_and(|stage| stage.measure != Measure::Run);
+        let adds = mission.stages.first().is_some_and(|stage| stage.measure.adds());
         let is_sum = is_under_way && (adds || progress.is_zero() && run.is_zero());
         match i64::try_from(progress.raw()) {
             Ok(sum) if is_sum => FoldState::Sum(sum),
@@ -157,12 +192,13 @@ fn shift_sum(sum: i64, counted: &Counted, shift: Shift, mission: &Mission) -> Op
     if counted.stage != 0 {
         return Some(sum);
     }
-    if stage.measure == Measure::Run && !counted.qualifies {
+    match stage.measure {
         // There is no run yet that it could break.
-        return Some(sum);
-    }
-    if stage.measure == Measure::Run || counted.value < Money::ZERO {
-        return None;
+        Measure::Run if !counted.qualifies => return Some(sum),
+        Measure::Max { .. } if counted.value <= Money::ZERO => return Some(sum),
+        Measure::Run | Measure::Max { .. } | Measure::Streak(_) => return None,
+        Measure::Count | Measure::Sum { .. } if counted.value < Money::ZERO => return None,
+        Measure::Count | Measure::Sum { .. } => {}
     }
     let value = i64::try_from(counted.value.raw()).ok()?;
     let next = match shift {
@@ -170,6 +206,11 @@ fn shift_sum(sum: i64, counted: &Counted, shift: Shift, mission: &Mission) -> Op
         Shift::CountsNoMore => sum.checked_sub(value)?,
     };
     (i128::from(next) < stage.target.raw()).then_some(next)
+}
+
+/// An amount below zero is added: the sum of the first few may exceed that of all.
+fn has_negative(measure: &Measure, counted: &Counted) -> bool {
+    measure.adds() && counted.value < Money::ZERO
 }
 
 impl Fold {
@@ -184,13 +225,15 @@ impl Fold {
     fn step(&mut self, counted: &Counted, mission: &Mission) {
         self.last = Some(counted.order);
         let Some(stage) = mission.stages.get(self.stage).filter(|_| self.looks_at(counted)) else { return };
-        self.has_negative |= counted.value < Money::ZERO;
-        match stage.measure {
+        self.has_negative |= has_negative(&stage.measure, counted);
+        match &stage.measure {
             Measure::Count | Measure::Sum { .. } => self.progress += counted.value,
             Measure::Run => {
                 self.run = if counted.qualifies { self.run + counted.value } else { Money::ZERO };
                 self.progress = self.progress.max(self.run);
             }
+            Measure::Max { .. } => self.progress = self.progress.max(counted.value),
+            Measure::Streak(periods) => self.extend_streak(periods, counted.order.0),
         }
         if self.progress < stage.target || self.completed.is_some() {
             return;
@@ -203,9 +246,21 @@ impl Fold {
         }
     }
 
+    /// Something qualifies at `time`, and nothing did later.
+    fn extend_streak(&mut self, periods: &Periods, time: Timestamp) {
+        if self.until.is_some_and(|until| time < until) {
+            return;
+        }
+        let (start, end) = periods.at(time);
+        self.run = if self.until == Some(start) { self.run + Money::ONE } else { Money::ONE };
+        self.until = Some(end);
+        self.progress = self.progress.max(self.run);
+    }
+
     /// See [`FoldState::shift`]. What comes last is the next step. Behind what decided, the measures that add
     /// are told by their sum alone: a completion stands whatever comes after it; and without one, as long as
-    /// no amount is below zero, no sum of the first few exceeds that of all, which stays below the target.
+    /// no amount is below zero, no sum of the first few exceeds that of all, which stays below the target. The same is
+    /// true of the largest, amounts below zero or not.
     fn shift(&mut self, counted: &Counted, shift: Shift, mission: &Mission) -> bool {
         if shift == Shift::Counts && self.last.is_none_or(|last| counted.order > last) {
             self.step(counted, mission);
@@ -217,14 +272,20 @@ impl Fold {
         if !self.looks_at(counted) {
             return true;
         }
-        if stage.measure == Measure::Run {
-            return false;
-        }
-        let progress = match shift {
-            Shift::Counts => self.progress + counted.value,
-            Shift::CountsNoMore => self.progress - counted.value,
+        let progress = match (&stage.measure, shift) {
+            // One more in the last period, which is there already.
+            (Measure::Streak(periods), Shift::Counts) if self.until == Some(periods.at(counted.order.0).1) => {
+                self.progress
+            }
+            (Measure::Run | Measure::Streak(_), _) => return false,
+            (Measure::Count | Measure::Sum { .. }, Shift::Counts) => self.progress + counted.value,
+            (Measure::Count | Measure::Sum { .. }, Shift::CountsNoMore) => self.progress - counted.value,
+            (Measure::Max { .. }, Shift::Counts) => self.progress.max(counted.value),
+            (Measure::Max { .. }, Shift::CountsNoMore) if counted.value < self.progress => self.progress,
+            // Another one may be as large, or none.
+            (Measure::Max { .. }, Shift::CountsNoMore) => return false,
         };
-        let has_negative = self.has_negative || counted.value < Money::ZERO;
+        let has_negative = self.has_negative || has_negative(&stage.measure, counted);
         if self.completed.is_none() && (has_negative || progress >= stage.target) {
             return false;
         }

@@ -7,7 +7,8 @@ use datasets::state::{Part, Section};
 use crate::activity::Reporting;
 use crate::definitions::DefinitionRecord;
 use crate::testing::{
-    Archived, Arrival, Cluster, EpochInput, Out, Rng, at, cut, definitions, groups, interleave, random_script, record,
+    Archived, Arrival, Cluster, EpochInput, Out, Rng, at, cut, definitions, first_definitions, groups, interleave,
+    random_script, record,
 };
 
 /// `arrivals` as epochs, with each definition before the first event of its time.
@@ -121,7 +122,7 @@ type Written = Vec<(usize, u64, bool, Vec<u8>)>;
 fn format_1_stays_readable() {
     let mut rng = Rng(1);
     let script = random_script(&mut rng, 140);
-    let log = epochs(cut(&mut rng, &script, 4), definitions(60));
+    let log = epochs(cut(&mut rng, &script, 4), first_definitions(60));
     let reporting = Reporting::EveryEpoch;
     let half = log.len() / 2;
     let mut cluster = Cluster::restore(1, &mut Archived::new(), &[], reporting);

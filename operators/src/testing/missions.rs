@@ -1,8 +1,9 @@
 //! Missions, recomputed from facts (DOMAIN §3, §4).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use datasets::{Money, Timestamp};
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::script::{DAY, at};
@@ -30,8 +31,23 @@ enum Window {
 #[derive(Clone, Copy)]
 enum Measure {
     Count,
-    Sum { real_money_only: bool },
+    Sum {
+        real_money_only: bool,
+    },
+    /// By game type; anything else weighs `others`.
+    Weighted {
+        real_money_only: bool,
+        weights: &'static [(&'static str, &'static str)],
+        others: &'static str,
+    },
     Run,
+    Max,
+    DayStreak {
+        zone: &'static str,
+    },
+    WeekStreak {
+        zone: &'static str,
+    },
 }
 
 struct Stage {
@@ -64,7 +80,7 @@ fn over(input: &Input, amount: i64) -> bool {
     input.amount.is_some_and(|known| known > Money::from_units(amount))
 }
 
-const SPECS: [Spec; 11] = [
+const SPECS: [Spec; 20] = [
     Spec {
         id: "a-day",
         window: Window::Day,
@@ -159,18 +175,149 @@ const SPECS: [Spec; 11] = [
         is_active: always,
         stages: &[Stage { on: &["bet_settled"], accepts: |input, _| over(input, 3), measure: Measure::Run, target: 3 }],
     },
+    Spec {
+        id: "l-max",
+        window: Window::Week,
+        is_active: always,
+        stages: &[Stage { on: &["bet_placed", "adjustment"], accepts: all, measure: Measure::Max, target: 10 }],
+    },
+    Spec {
+        id: "m-max-quest",
+        window: Window::Once,
+        is_active: always,
+        stages: &[
+            Stage { on: &["bet_settled"], accepts: all, measure: Measure::Max, target: 5 },
+            Stage { on: &["bet_placed"], accepts: all, measure: Measure::Count, target: 2 },
+            Stage { on: &["bet_settled", "win"], accepts: all, measure: Measure::Max, target: 10 },
+        ],
+    },
+    Spec {
+        id: "n-slots-weigh-half",
+        window: Window::Once,
+        is_active: always,
+        stages: &[Stage {
+            on: &["bet_placed", "adjustment"],
+            accepts: all,
+            measure: Measure::Weighted { real_money_only: false, weights: &[("slots", "0.5")], others: "0" },
+            target: 15,
+        }],
+    },
+    Spec {
+        id: "o-others-weigh-a-third",
+        window: Window::Week,
+        is_active: always,
+        stages: &[Stage {
+            on: &["bet_placed", "bet_settled"],
+            accepts: all,
+            measure: Measure::Weighted { real_money_only: true, weights: &[("slots", "1")], others: "0.33333333" },
+            target: 14,
+        }],
+    },
+    Spec {
+        id: "p-max-twin",
+        window: Window::Week,
+        is_active: always,
+        stages: &[Stage { on: &["bet_placed", "adjustment"], accepts: all, measure: Measure::Max, target: 20 }],
+    },
+    Spec {
+        id: "q-days",
+        window: Window::Once,
+        is_active: always,
+        stages: &[Stage {
+            on: &["bet_placed", "win", "bet_settled"],
+            accepts: all,
+            measure: Measure::DayStreak { zone: MALTA },
+            target: 4,
+        }],
+    },
+    Spec {
+        id: "r-days-a-week",
+        window: Window::Week,
+        is_active: always,
+        stages: &[Stage {
+            on: &["bet_placed", "login"],
+            accepts: |input, _| input.game_type == "slots",
+            measure: Measure::DayStreak { zone: "UTC" },
+            target: 2,
+        }],
+    },
+    Spec {
+        id: "s-weeks",
+        window: Window::Once,
+        is_active: always,
+        stages: &[Stage {
+            on: &["deposit", "withdrawal", "win"],
+            accepts: all,
+            measure: Measure::WeekStreak { zone: MALTA },
+            target: 3,
+        }],
+    },
+    Spec {
+        id: "t-streak-quest",
+        window: Window::Once,
+        is_active: always,
+        stages: &[
+            Stage { on: &["bet_placed"], accepts: all, measure: Measure::DayStreak { zone: "UTC" }, target: 2 },
+            Stage { on: &["bet_settled"], accepts: all, measure: Measure::DayStreak { zone: "UTC" }, target: 2 },
+            Stage { on: &["bet_settled"], accepts: all, measure: Measure::Count, target: 2 },
+        ],
+    },
 ];
 
 /// The same missions as their definitions, in the order in which they take effect.
 pub(crate) fn definitions(lateness_days: i64) -> Vec<DefinitionRecord> {
-    let text = |id: &str, rest: &str| {
-        format!(
-            r#"{{"mission_id":"{id}","version":1,"name":"{id}","status":"active","start":"{}","end":"{}",
-                "lateness":"P{lateness_days}D","reward":{{"type":"points","value":"1"}},{rest}}}"#,
-            at(-240),
-            at(END)
-        )
+    let mut all = first_definitions(lateness_days);
+    all.extend(later_definitions(lateness_days));
+    all.sort_by_key(|record| record.ingest_time);
+    all
+}
+
+fn definition(id: &str, lateness_days: i64, rest: &str) -> String {
+    format!(
+        r#"{{"mission_id":"{id}","version":1,"name":"{id}","status":"active","start":"{}","end":"{}",
+            "lateness":"P{lateness_days}D","reward":{{"type":"points","value":"1"}},{rest}}}"#,
+        at(-240),
+        at(END)
+    )
+}
+
+/// Of the measures that came after the first release, on offsets of their own.
+fn later_definitions(lateness_days: i64) -> impl Iterator<Item = DefinitionRecord> {
+    const WEEK: &str = r#""window":{"every":"week"}"#;
+    const ONCE: &str = r#""window":{"every":"once"}"#;
+    const MALTESE: &str = r#""window":{"every":"once","zone":"Europe/Malta"}"#;
+    let stage = |on: &str, measure: &str, target: i64| {
+        format!(r#"{{"on":[{on}],"measure":{{{measure}}},"target":"{target}"}}"#)
     };
+    let (count, days) = (r#""kind":"count""#, r#""kind":"streak","every":"day""#);
+    let slots = stage(r#""bet_placed","login""#, days, 2);
+    let slots = slots.replace(r#""measure""#, r#""where":"game_type == 'slots'","measure""#);
+    let max = r#""kind":"max","field":"amount""#;
+    let (bets, settled) = (r#""bet_placed""#, r#""bet_settled""#);
+    let (changes, wins) = (r#""bet_placed","adjustment""#, r#""bet_settled","win""#);
+    let half = r#""kind":"sum","field":"amount","weights":{"game_type":{"slots":"0.5"}}"#;
+    let third = r#""kind":"sum","field":"amount","real_money_only":true,
+        "weights":{"game_type":{"*":"0.33333333","slots":1}}"#;
+    let all = [
+        ("l-max", WEEK, vec![stage(changes, max, 10)]),
+        ("m-max-quest", ONCE, vec![stage(settled, max, 5), stage(bets, count, 2), stage(wins, max, 10)]),
+        ("n-slots-weigh-half", ONCE, vec![stage(changes, half, 15)]),
+        ("o-others-weigh-a-third", WEEK, vec![stage(r#""bet_placed","bet_settled""#, third, 14)]),
+        ("p-max-twin", WEEK, vec![stage(changes, max, 20)]),
+        ("q-days", MALTESE, vec![stage(r#""bet_placed","win","bet_settled""#, r#""kind":"streak""#, 4)]),
+        ("r-days-a-week", WEEK, vec![slots]),
+        ("s-weeks", MALTESE, vec![stage(r#""deposit","withdrawal","win""#, r#""kind":"streak","every":"week""#, 3)]),
+        ("t-streak-quest", ONCE, vec![stage(bets, days, 2), stage(settled, days, 2), stage(settled, count, 2)]),
+    ];
+    all.into_iter().zip(100..).map(move |((id, window, stages), offset)| {
+        let rest = format!(r#"{window},"stages":[{}]"#, stages.join(","));
+        record(id, Some(definition(id, lateness_days, &rest)), -240, offset)
+    })
+}
+
+/// Those that the first release knew, which a checkpoint of it goes with.
+pub(crate) fn first_definitions(lateness_days: i64) -> Vec<DefinitionRecord> {
+    let text = |id: &str, rest: &str| definition(id, lateness_days, rest);
     let day = format!(r#""window":{{"every":"day","zone":"{MALTA}"}}"#);
     let week = r#""window":{"every":"week"}"#;
     let paused = |status: &str, on: &str| {
@@ -296,7 +443,7 @@ impl Spec {
         let mut after = Timestamp::MIN;
         for (number, stage) in self.stages.iter().enumerate() {
             let seen = facts.iter().filter(|fact| fact.time > after && stage.looks_at(&fact.input));
-            let (mut total, mut run, mut reached) = (Money::ZERO, 0, None);
+            let (mut total, mut run, mut reached, mut dates) = (Money::ZERO, 0, None, BTreeSet::new());
             for fact in seen {
                 let qualifies = (stage.accepts)(&fact.input, fact.time);
                 match stage.measure {
@@ -307,6 +454,21 @@ impl Spec {
                     _ if !qualifies => {}
                     Measure::Count => total += Money::ONE,
                     Measure::Sum { real_money_only } => total += euros(&fact.input, real_money_only),
+                    Measure::Weighted { real_money_only, weights, others } => {
+                        let known = weights.iter().find(|(game_type, _)| *game_type == fact.input.game_type);
+                        let weight: Money = known.map_or(others, |(_, weight)| weight).parse().unwrap();
+                        total += euros(&fact.input, real_money_only).checked_mul(weight).unwrap();
+                    }
+                    Measure::DayStreak { zone } => {
+                        dates.insert(date(fact.time, zone));
+                        total = longest(&dates, 1);
+                    }
+                    Measure::WeekStreak { zone } => {
+                        let date = date(fact.time, zone);
+                        dates.insert(date - jiff::Span::new().days(date.weekday().to_monday_zero_offset()));
+                        total = longest(&dates, 7);
+                    }
+                    Measure::Max => total = total.max(euros(&fact.input, false)),
                 }
                 if total >= Money::from_units(stage.target) && reached.is_none() {
                     reached = Some(fact.time);
@@ -329,6 +491,19 @@ impl Stage {
     fn looks_at(&self, input: &Input) -> bool {
         self.on.contains(&input.name) && !(input.name == "win" && input.amount == Some(Money::ZERO))
     }
+}
+
+fn date(time: Timestamp, zone: &str) -> Date {
+    let instant = jiff::Timestamp::from_microsecond(time.micros()).unwrap();
+    instant.to_zoned(TimeZone::get(zone).unwrap()).date()
+}
+
+/// The most of `dates` that are each `days` behind the one before.
+fn longest(dates: &BTreeSet<Date>, days: i64) -> Money {
+    let next = |date: &Date| *date + jiff::Span::new().days(days);
+    let from = |first: &Date| std::iter::successors(Some(*first), |date| Some(next(date)));
+    let run = |first: &Date| from(first).take_while(|date| dates.contains(date)).count();
+    Money::from_units(i64::try_from(dates.iter().map(run).max().unwrap_or(0)).unwrap())
 }
 
 /// The amount in EUR; nothing without a rate.

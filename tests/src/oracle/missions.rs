@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::number::{instant, show_instant, show_units, units, window};
+use super::number::{day_of, instant, show_instant, show_units, units, window};
 use super::record::{Order, Play};
 
 /// A mission as generated: a few kinds of stages, one simple condition each.
@@ -25,6 +25,8 @@ struct Stage {
     on: String,
     condition: Vec<[String; 3]>,
     measure: String,
+    /// Of amounts, by game type; absent: all count in full.
+    weights: Option<BTreeMap<String, i128>>,
     target: i128,
 }
 
@@ -49,6 +51,8 @@ pub struct Standing {
     since: Option<i64>,
     run: i128,
     progress: i128,
+    /// The last day that a streak has.
+    day: Option<i64>,
     /// When the last stage reached its target.
     pub completed_at: Option<i64>,
 }
@@ -81,7 +85,7 @@ impl Definition {
             if stage.on != play.name || !(qualifies || stage.measure == "run") {
                 continue;
             }
-            let value = if stage.measure == "sum" { play.amount.expect("sums are of money") } else { 100_000_000 };
+            let Some(value) = stage.value(play) else { continue };
             let window = self.window(time).0;
             into.push(Contribution { mission: place, window, stage: number, order: play.order, qualifies, value });
         }
@@ -108,7 +112,19 @@ impl Definition {
                     standing.run = if *qualifies { standing.run + value } else { 0 };
                     standing.progress = standing.progress.max(standing.run);
                 }
-                _ => standing.progress += value,
+                "max" => standing.progress = standing.progress.max(*value),
+                "streak" => {
+                    let today = day_of(order.0);
+                    standing.run = match standing.day {
+                        Some(day) if day == today => standing.run,
+                        Some(day) if day == today - 1 => standing.run + value,
+                        _ => *value,
+                    };
+                    standing.day = Some(today);
+                    standing.progress = standing.progress.max(standing.run);
+                }
+                "count" | "sum" => standing.progress += value,
+                other => panic!("no measure of the generator: {other}"),
             }
             if standing.progress >= stage.target && standing.completed_at.is_none() {
                 if standing.stage + 1 == self.stages.len() {
@@ -153,8 +169,26 @@ impl Stage {
             on: text(&stage["on"][0]),
             condition: terms.collect(),
             measure: text(&stage["measure"]["kind"]),
+            weights: stage["measure"]["weights"]["game_type"].as_object().map(|weights| {
+                weights
+                    .iter()
+                    .map(|(name, weight)| (name.clone(), units(&text(weight)).expect("a plain weight")))
+                    .collect()
+            }),
             target: units(&text(&stage["target"])).expect("a plain target"),
         }
+    }
+
+    /// What an event is worth, in 10^-8; `None`: nothing at all.
+    fn value(&self, play: &Play<'_>) -> Option<i128> {
+        if !matches!(self.measure.as_str(), "sum" | "max") {
+            return Some(100_000_000);
+        }
+        let amount = play.amount.expect("sums are of money");
+        let Some(weights) = &self.weights else { return Some(amount) };
+        let weight = weights.get(play.fields.text("game_type")?)?;
+        // Half-up; generated amounts are not below zero.
+        Some((amount * weight + 50_000_000) / 100_000_000).filter(|_| *weight > 0)
     }
 
     fn accepts(&self, play: &Play<'_>) -> bool {
