@@ -23,6 +23,11 @@ pub trait Chunk {
     /// Calls `each` with every record, in the order of each partition.
     fn for_each(&self, each: &mut dyn FnMut(&Record<'_>));
 
+    /// Definitions of the log, with what became of them when they were read first.
+    fn definitions(&self) -> Vec<DefinitionRecord> {
+        Vec::new()
+    }
+
     /// Gives `sink` events that were decoded when they were read first, as history keeps them, and answers the
     /// highest ingest time of the records behind them.
     fn decoded(&self, _sink: &mut dyn DecodeSink) -> Option<Timestamp> {
@@ -159,6 +164,10 @@ impl Decoder {
                 TopicRole::Clock => {}
             }
         });
+        for definition in chunk.definitions() {
+            self.newest = self.newest.max(Some(definition.ingest_time));
+            self.definitions.push(definition);
+        }
         self.newest = self.newest.max(chunk.decoded(&mut self.gathered));
     }
 
@@ -219,5 +228,6 @@ fn definition(record: &Record<'_>) -> DefinitionRecord {
         ingest_time: record.timestamp.unwrap_or_default(),
         key: record.key.map(text).unwrap_or_default(),
         text: record.value.map(text),
+        was_refused: false,
     }
 }

@@ -13,7 +13,7 @@ use datasets::{Epoch, Timestamp};
 use crate::definitions::DefinitionRecord;
 
 /// Changes with every change of what sections hold: one that is written in another format cannot be read.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Takes one worker's sections, and says when they are due. An operator does not read a clock, and need not:
 /// state is the same whenever it is written.

@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 use classes::Classes;
 pub use classes::{Class, ClassId, Generation, User};
 
+/// Of a definition that this release would take.
+const REFUSED_BEFORE: &str = "was refused by the release that read it first; send it again";
+
 /// A record of the missions topic, as read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DefinitionRecord {
@@ -25,6 +28,9 @@ pub struct DefinitionRecord {
     pub key: String,
     /// The definition; `None` is a tombstone.
     pub text: Option<String>,
+    /// It was refused when it was read first, by a release that may have understood less. What epochs of the log did must
+    /// not change: missions would get other numbers than the state was written with.
+    pub was_refused: bool,
 }
 
 /// A mission's number in this worker: missions are numbered in the order of their first definition,
@@ -245,7 +251,7 @@ impl Bounds {
 }
 
 /// What a definition record did.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Applied {
     /// A new version; `retargeted` when targets or stages differ from the version that counted before.
     Version {
@@ -341,6 +347,10 @@ impl Definitions {
             return Applied::Ended;
         };
         let mission = match Mission::parse(&record.key, text, &self.defaults) {
+            Ok(_) if record.was_refused => {
+                let message = REFUSED_BEFORE.to_owned();
+                return Applied::Refused(vec![DefinitionError { path: String::new(), message }]);
+            }
             Ok(mission) => mission,
             Err(errors) => return Applied::Refused(errors),
         };
@@ -395,4 +405,35 @@ impl Definitions {
 
 fn index(slot: MissionSlot) -> usize {
     usize::try_from(slot.0).expect("usize holds a u32")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{record, rules};
+
+    fn mission(id: &str, kind: &str) -> Option<String> {
+        let stage = format!(r#"{{"on":["bet_placed"],"measure":{kind},"target":"3"}}"#);
+        Some(format!(r#"{{"mission_id":"{id}","version":1,"status":"active","stages":[{stage}]}}"#))
+    }
+
+    #[test]
+    fn what_an_older_release_refused_takes_no_number_from_others() {
+        let mut definitions = Definitions::new(rules().missions);
+        let understood_now = mission("a", r#"{"kind":"max","field":"amount"}"#);
+        let refused = DefinitionRecord { was_refused: true, ..record("a", understood_now.clone(), 0, 0) };
+        assert!(matches!(definitions.apply(&refused), Applied::Refused(errors) if errors.len() == 1));
+        let first = definitions.apply(&record("b", mission("b", r#"{"kind":"count"}"#), 0, 1));
+        assert_eq!(first, Applied::Version { slot: MissionSlot(0), retargeted: false });
+        let again = definitions.apply(&record("a", understood_now, 1, 2));
+        assert_eq!(again, Applied::Version { slot: MissionSlot(1), retargeted: false });
+    }
+
+    #[test]
+    fn what_is_still_wrong_says_what() {
+        let mut definitions = Definitions::new(rules().missions);
+        let wrong = DefinitionRecord { was_refused: true, ..record("a", Some("{".to_owned()), 0, 0) };
+        let Applied::Refused(errors) = definitions.apply(&wrong) else { panic!("it is no JSON") };
+        assert!(errors[0].message.contains("JSON"), "{errors:?}");
+    }
 }

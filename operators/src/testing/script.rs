@@ -125,7 +125,7 @@ pub(crate) fn batches(inputs: &[Input], workers: usize) -> Vec<Arc<EventBatch>> 
 /// A definition record on the topic `missions`.
 pub(crate) fn record(key: &str, text: Option<String>, hours: i64, offset: i64) -> DefinitionRecord {
     let at_record = Coordinates { topic: TopicId(1), partition: 0, offset, index: 0 };
-    DefinitionRecord { at: at_record, ingest_time: at(hours), key: key.to_owned(), text }
+    DefinitionRecord { at: at_record, ingest_time: at(hours), key: key.to_owned(), text, was_refused: false }
 }
 
 /// Settings whose retentions a script of a month gets past.

@@ -120,6 +120,7 @@ impl Core {
 /// The definitions of generated play, at the beginning of `topic`.
 pub(super) fn definitions(generator: &GeneratorConfig, topic: TopicId) -> Vec<DefinitionRecord> {
     let record = |(offset, (key, text)): (i64, (String, String))| DefinitionRecord {
+        was_refused: false,
         at: Coordinates { topic, partition: 0, offset, index: 0 },
         ingest_time: Timestamp::from_micros(0),
         key,

@@ -172,14 +172,15 @@ pub fn follow(
     Ok(Keeping::new(Some((Shelf::Afar(shelf), checkpoint.interval, free_from)), recovered, topics, team))
 }
 
-/// A definition as it was read, of a topic that is still configured.
-fn record(row: &DefinitionRow, topics: &Topics) -> Option<DefinitionRecord> {
+/// A definition of the log, as it was read and judged; `None` for one of a topic that is not configured any more.
+pub fn definition(row: &DefinitionRow, topics: &Topics) -> Option<DefinitionRecord> {
     let topic = topics.id(&row.place.topic)?;
     Some(DefinitionRecord {
         at: Coordinates { topic, partition: row.place.partition, offset: row.place.offset, index: 0 },
         ingest_time: row.ingest_time,
         key: row.mission_id.clone(),
         text: row.definition.clone(),
+        was_refused: !row.accepted,
     })
 }
 
@@ -261,7 +262,7 @@ impl Keeping {
         let mut known = BTreeMap::new();
         if let Some(Recovered { manifest, parts, outputs }) = recovered {
             let before = &manifest.before.definitions;
-            let records: Vec<_> = before.iter().filter_map(|(at, row)| Some((*at, record(row, topics)?))).collect();
+            let records: Vec<_> = before.iter().filter_map(|(at, row)| Some((*at, definition(row, topics)?))).collect();
             for share in &mut shares {
                 share.definitions.clone_from(&records);
                 let before = Some(&manifest.before).filter(|_| manifest.first > 0);

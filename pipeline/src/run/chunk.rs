@@ -1,9 +1,9 @@
 //! Records as Kafka's client holds them, or as a replay keeps them, for decoding.
 
 use datasets::mapping::{Headers, Record};
-use datasets::rows::DefinitionRow;
-use datasets::{Timestamp, TopicId, Topics};
+use datasets::{Timestamp, TopicId};
 use operators::decode;
+use operators::definitions::DefinitionRecord;
 
 use crate::source;
 
@@ -70,31 +70,24 @@ impl OwnedRecord {
         }
     }
 
-    /// A definition of the log, as it was read; `None` for one of a topic that is not configured any more.
-    pub fn definition(row: &DefinitionRow, topics: &Topics) -> Option<Self> {
-        Some(OwnedRecord {
-            topic: topics.id(&row.place.topic)?,
-            partition: row.place.partition,
-            offset: row.place.offset,
-            timestamp: Some(row.ingest_time),
-            record_key: Some(row.mission_id.clone().into_bytes()),
-            headers: Vec::new(),
-            value: row.definition.clone().map(String::into_bytes),
-        })
-    }
-
     /// Its partition.
     pub fn key(&self) -> (TopicId, i32) {
         (self.topic, self.partition)
     }
 }
 
-/// Records that were kept.
-pub struct StoredChunk(pub Vec<OwnedRecord>);
+/// What was kept.
+#[derive(Default)]
+pub struct StoredChunk {
+    /// Records.
+    pub records: Vec<OwnedRecord>,
+    /// Definitions of the log.
+    pub definitions: Vec<DefinitionRecord>,
+}
 
 impl decode::Chunk for StoredChunk {
     fn for_each(&self, each: &mut dyn FnMut(&Record<'_>)) {
-        for record in &self.0 {
+        for record in &self.records {
             each(&Record {
                 topic: record.topic,
                 partition: record.partition,
@@ -105,5 +98,9 @@ impl decode::Chunk for StoredChunk {
                 value: record.value.as_deref(),
             });
         }
+    }
+
+    fn definitions(&self) -> Vec<DefinitionRecord> {
+        self.definitions.clone()
     }
 }

@@ -10,6 +10,7 @@ use datasets::rows::Binding;
 use datasets::{Epoch, Timestamp, TopicId, Topics};
 use operators::deadline::Deadlines;
 
+use super::checkpoint::definition;
 use super::chunk::{LiveChunk, OwnedRecord, StoredChunk};
 use super::gate::Gate;
 use super::past::PastFeed;
@@ -116,10 +117,10 @@ impl KafkaSource {
             // Its reader wakes us, or has failed.
             Err(_) => return Ok(Reading::default()),
         };
-        let mut records = std::mem::take(&mut self.following);
+        let mut chunk = StoredChunk { records: std::mem::take(&mut self.following), ..StoredChunk::default() };
         if self.start.speaks {
             let definitions = recorded.definitions.iter();
-            records.extend(definitions.filter_map(|row| OwnedRecord::definition(row, &self.start.topics)));
+            chunk.definitions.extend(definitions.filter_map(|row| definition(row, &self.start.topics)));
         }
         let mine = recorded.bindings.iter().filter(|binding| self.owns(binding).is_some());
         let bindings: Vec<Binding> = mine.cloned().collect();
@@ -129,7 +130,7 @@ impl KafkaSource {
             // Before the end of the past it is beyond it already.
             *upper = binding.upper.max(*upper);
         }
-        let mut chunks: Vec<Rc<dyn operators::decode::Chunk>> = vec![Rc::new(StoredChunk(records))];
+        let mut chunks: Vec<Rc<dyn operators::decode::Chunk>> = vec![Rc::new(chunk)];
         chunks.extend(past.map(|past| -> Rc<dyn operators::decode::Chunk> { Rc::new(past) }));
         Ok(Reading { chunks, is_complete: true, bindings, behind: None })
     }
@@ -201,7 +202,7 @@ impl KafkaSource {
             moved.insert(key, self.partitions[&key].upper);
         }
         if !ahead.is_empty() {
-            chunks.push(Rc::new(StoredChunk(ahead)));
+            chunks.push(Rc::new(StoredChunk { records: ahead, ..StoredChunk::default() }));
         }
         let chunk = self.start.consumer.poll(EPOCH_RECORDS)?;
         for record in chunk.records() {
@@ -251,7 +252,8 @@ impl KafkaSource {
             (self.start.ring)();
         }
         let bindings = moved.into_iter().map(|(key, upper)| self.binding(key, upper)).collect();
-        let chunks: Vec<Rc<dyn operators::decode::Chunk>> = vec![Rc::new(StoredChunk(definitions))];
+        let chunk = StoredChunk { records: definitions, ..StoredChunk::default() };
+        let chunks: Vec<Rc<dyn operators::decode::Chunk>> = vec![Rc::new(chunk)];
         Ok(Reading { chunks, is_complete: true, bindings, behind: self.behind() })
     }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use datasets::mapping::{DecodeSink, Record};
 use datasets::schema::EventNames;
-use datasets::{Timestamp, TopicId};
+use datasets::{Coordinates, Timestamp, TopicId};
 use operators::decode::Chunk;
+use operators::definitions::DefinitionRecord;
 
 use super::input::EpochInput;
 use crate::engine::Halt;
@@ -24,30 +25,32 @@ pub(super) struct Part {
 }
 
 impl Chunk for Part {
-    /// Definitions are read again as they came.
-    fn for_each(&self, each: &mut dyn FnMut(&Record<'_>)) {
+    fn for_each(&self, _: &mut dyn FnMut(&Record<'_>)) {}
+
+    /// Definitions are taken as they were judged when they were read.
+    fn definitions(&self) -> Vec<DefinitionRecord> {
         if self.part.0 > 0 {
-            return;
+            return Vec::new();
         }
-        for row in rows(&self.input.definitions) {
+        let read = rows(&self.input.definitions).map(|row| {
             let text = row.text("definition");
             // NULL is a tombstone, which is accepted, or an empty text, which is not.
             let accepted = row.cell("accepted") == Some(Cell::Bool(true));
-            let value = (!text.is_empty() || !accepted).then_some(text.as_bytes());
-            let place = (row.int("partition").and_then(|partition| i32::try_from(partition).ok()), row.int("offset"));
-            let (Some(partition), Some(offset)) = place else {
-                return self.halt.fail("lake: a definition has no place".to_owned());
-            };
-            each(&Record {
-                topic: self.missions,
-                partition,
-                offset,
-                timestamp: row.time("ingest_time"),
-                key: Some(row.text("mission_id").as_bytes()),
-                headers: &(),
-                value,
-            });
-        }
+            let text = (!text.is_empty() || !accepted).then(|| text.to_owned());
+            let partition = row.int("partition").and_then(|partition| i32::try_from(partition).ok())?;
+            Some(DefinitionRecord {
+                at: Coordinates { topic: self.missions, partition, offset: row.int("offset")?, index: 0 },
+                ingest_time: row.time("ingest_time").unwrap_or_default(),
+                key: row.text("mission_id").to_owned(),
+                text,
+                was_refused: !accepted,
+            })
+        });
+        let read: Option<Vec<_>> = read.collect();
+        read.unwrap_or_else(|| {
+            self.halt.fail("lake: a definition has no place".to_owned());
+            Vec::new()
+        })
     }
 
     fn decoded(&self, sink: &mut dyn DecodeSink) -> Option<Timestamp> {

@@ -162,7 +162,7 @@ impl Manifest {
                 config.url, head.pipeline
             ))));
         }
-        if (head.format, head.state_format) != (FORMAT, *state_format) {
+        if head.format != FORMAT || !(1..=*state_format).contains(&head.state_format) {
             let Head { format, state_format: found, .. } = head;
             return Err(
                 format!("it has format {format}.{found}, and this version reads {FORMAT}.{state_format}").into()
