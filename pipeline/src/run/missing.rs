@@ -45,10 +45,12 @@ pub fn fill(
     let lake = lake.map_err(|error| crate::chain(&error))?;
     let until = missing.epochs_end().unwrap_or(first);
     let passed = || followed().take_while(|record| record.epoch < until);
-    let of_log = |record: &ProgressRecord| LoggedEpoch {
-        epoch: record.epoch,
-        now: record.now,
-        read: start.read_in(record.epoch),
+    let mut uppers = Uppers::new(start.uppers());
+    let of_log = |record: &ProgressRecord| {
+        let events = record.bindings.iter().filter(|binding| *binding.topic != **topics.name(prepared.missions));
+        // Nothing is needed of an epoch that read no event.
+        let read = if uppers.rise(events) { start.read_in(record.epoch) } else { Some(0) };
+        LoggedEpoch { epoch: record.epoch, now: record.now, read }
     };
     let epochs = passed().map(of_log).collect();
     let past = Past { lake: Arc::new(lake), names: prepared.names.clone(), missions: prepared.missions, epochs };
@@ -63,6 +65,25 @@ pub fn fill(
     );
     logged.pass(passed(), topics);
     Ok(Some(past))
+}
+
+/// How far partitions were read.
+struct Uppers(BTreeMap<(Arc<str>, i32), i64>);
+
+impl Uppers {
+    fn new(before: &[Binding]) -> Self {
+        Uppers(before.iter().map(|one| ((one.topic.clone(), one.partition), one.upper)).collect())
+    }
+
+    /// Takes the bindings of an epoch, and answers whether it read anything: the first binding of a partition says where it
+    /// begins.
+    fn rise<'a>(&mut self, bindings: impl Iterator<Item = &'a Binding>) -> bool {
+        let mut has_read = false;
+        for Binding { topic, partition, upper } in bindings {
+            has_read |= self.0.insert((topic.clone(), *partition), *upper).is_some_and(|before| before < *upper);
+        }
+        has_read
+    }
 }
 
 /// What helps when nothing else does.
@@ -178,6 +199,9 @@ impl Missing {
             return None;
         }
         let lacking: Vec<String> = lacking.iter().map(Lack::to_string).collect();
+        if lost.is_empty() {
+            lost.push("Kafka has what these epochs read, but an epoch comes whole from one of them".to_owned());
+        }
         let lake = if lacking.is_empty() { String::new() } else { format!(" (in the lake, {})", lacking.join("; ")) };
         Some(format!(
             "Kafka has deleted records that this start needs, and the lake does not have all of them{lake}. {}. Restore \
@@ -282,6 +306,24 @@ mod tests {
              pipeline name, with output topics and a lake of its own"
         );
         assert_eq!(found.nowhere(&[]), None);
+    }
+
+    #[test]
+    fn an_epoch_has_read_what_it_rose_by() {
+        let bind = |partition, upper| Binding { topic: "events".into(), partition, upper };
+        let mut uppers = Uppers::new(&[bind(0, 5)]);
+        assert!(!uppers.rise([bind(0, 5), bind(1, 9)].iter()), "partition 1 begins at 9");
+        assert!(!uppers.rise([].iter()));
+        assert!(uppers.rise([bind(0, 5), bind(1, 10)].iter()));
+    }
+
+    #[test]
+    fn what_only_the_lake_lacks_is_told_too() {
+        let found = missing(vec![gap(0, (0, 20), (15, 90))], &[(0, 10), (1, 5), (0, 20)]);
+        let told = found.nowhere(&[Lack { epochs: 6..7, what: Lacks::Row }]).unwrap();
+        let expected = "(in the lake, epoch 6 is not in table epochs). Kafka has what these epochs read, but an epoch comes whole \
+                        from one of them. Restore";
+        assert!(told.contains(expected), "{told}");
     }
 
     #[test]
