@@ -23,7 +23,7 @@ fn config(folder: &Path) -> CheckpointConfig {
         start_timeout: Duration::from_secs(1),
         pipeline: "test".to_owned(),
         run_id: "run".to_owned(),
-        state_format: 1,
+        state_format: 2,
         rules: "rules".to_owned(),
     }
 }
@@ -188,13 +188,16 @@ fn what_belongs_to_another_log_is_passed_over() {
 }
 
 #[test]
-fn a_newer_format_is_refused() {
+fn a_newer_format_is_refused_and_an_older_one_is_read() {
     let folder = TempDir::new().unwrap();
     run(folder.path(), &log(0), 0..2);
-    let config = CheckpointConfig { state_format: 2, ..config(folder.path()) };
-    let found = find(&config).unwrap();
-    let why = found.manifest(&config, &found.manifests()[0]).unwrap_err();
-    assert_eq!(why.to_string(), "it has format 1.1, and this version reads 1.2");
+    let read_by = |state_format| {
+        let config = CheckpointConfig { state_format, ..config(folder.path()) };
+        let found = find(&config).unwrap();
+        found.manifest(&config, &found.manifests()[0]).map(drop).map_err(|why| why.to_string())
+    };
+    assert_eq!(read_by(1).unwrap_err(), "it has format 1.2, and this version reads 1.1");
+    assert_eq!((read_by(2), read_by(3)), (Ok(()), Ok(())));
 }
 
 #[test]
