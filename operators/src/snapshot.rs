@@ -12,7 +12,7 @@ use datasets::{Epoch, Timestamp};
 
 use crate::definitions::DefinitionRecord;
 
-/// Changes with every change of what sections hold: one that is written in another format cannot be read.
+/// Changes with every change of what sections hold. Older ones are read; a newer one cannot be.
 pub const FORMAT: u32 = 2;
 
 /// Takes one worker's sections, and says when they are due. An operator does not read a clock, and need not:

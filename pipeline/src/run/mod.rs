@@ -50,7 +50,6 @@ pub use checkpoint::checkpoint_config;
 use checkpoint::{Keeping, Start};
 use commit::CommitLoop;
 use gate::Gate;
-
 use monitor::Monitor;
 use pacer::{Flow, Hint, Limits, LivePacer};
 use peers::{Desk, Peers};
