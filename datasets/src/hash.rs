@@ -42,7 +42,65 @@ pub fn text_hash(text: &str) -> u64 {
     xxh3_64(text.as_bytes())
 }
 
+/// Parts of a text to be hashed as one, in memory of the stack as far as that reaches: every event has two.
+pub(crate) struct Parts<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
+    /// All of it, when it is longer than `N`.
+    spilled: Vec<u8>,
+}
+
+impl<const N: usize> Parts<N> {
+    /// Nothing.
+    pub(crate) fn new() -> Self {
+        Parts { bytes: [0; N], len: 0, spilled: Vec::new() }
+    }
+
+    /// Adds a part.
+    #[inline]
+    pub(crate) fn push(&mut self, part: &[u8]) {
+        let end = self.len + part.len();
+        if self.spilled.is_empty()
+            && let Some(place) = self.bytes.get_mut(self.len..end)
+        {
+            place.copy_from_slice(part);
+        } else {
+            self.spill(part);
+        }
+        self.len = end;
+    }
+
+    #[cold]
+    fn spill(&mut self, part: &[u8]) {
+        if self.spilled.is_empty() {
+            self.spilled.extend_from_slice(&self.bytes[..self.len]);
+        }
+        self.spilled.extend_from_slice(part);
+    }
+
+    /// All parts.
+    pub(crate) fn fingerprint(&self) -> u128 {
+        fingerprint(if self.spilled.is_empty() { &self.bytes[..self.len] } else { &self.spilled })
+    }
+}
+
 /// 128 bits: two different contents under one key never pass for the same.
 pub fn fingerprint(bytes: &[u8]) -> u128 {
     xxh3_128(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_hashed_as_one_text_of_any_length() {
+        for count in 0..12 {
+            let mut parts = Parts::<16>::new();
+            let text: Vec<u8> = (0..count * 5).collect();
+            text.chunks(5).for_each(|part| parts.push(part));
+            parts.push(&[]);
+            assert_eq!(parts.fingerprint(), fingerprint(&text), "{count} parts");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::hash::{fingerprint, text_hash};
+use crate::hash::{Parts, text_hash};
 use crate::{Coordinates, Event, Family, SourceId};
 
 /// (source, family, player, transaction id) as 128 bits of XXH3. Two words, so that what begins with one is
@@ -33,26 +33,26 @@ impl Identity {
 
     /// Where a transaction moves that loses its key: unique by the coordinates of its only version.
     pub fn aside(self, at: Coordinates) -> Self {
-        let mut bytes = smallvec::SmallVec::<[u8; 40]>::new();
-        bytes.extend_from_slice(&self.0.to_le_bytes());
-        bytes.extend_from_slice(&self.1.to_le_bytes());
-        bytes.extend_from_slice(&at.topic.0.to_le_bytes());
-        bytes.extend_from_slice(&at.partition.to_le_bytes());
-        bytes.extend_from_slice(&at.offset.to_le_bytes());
-        bytes.extend_from_slice(&at.index.to_le_bytes());
-        Self::from_fingerprint(fingerprint(&bytes))
+        let mut parts = Parts::<40>::new();
+        parts.push(&self.0.to_le_bytes());
+        parts.push(&self.1.to_le_bytes());
+        parts.push(&at.topic.0.to_le_bytes());
+        parts.push(&at.partition.to_le_bytes());
+        parts.push(&at.offset.to_le_bytes());
+        parts.push(&at.index.to_le_bytes());
+        Self::from_fingerprint(parts.fingerprint())
     }
 
     fn new(source: SourceId, family: Family, name: &str, player: &str, id: &str) -> Self {
-        let mut bytes = smallvec::SmallVec::<[u8; 256]>::new();
-        bytes.extend_from_slice(&source.0.to_le_bytes());
-        bytes.push(family_tag(family));
+        let mut parts = Parts::<192>::new();
+        parts.push(&source.0.to_le_bytes());
+        parts.push(&[family_tag(family)]);
         // Lengths keep ("ab", "c") apart from ("a", "bc").
         for text in [name, player, id] {
-            bytes.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
-            bytes.extend_from_slice(text.as_bytes());
+            parts.push(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
+            parts.push(text.as_bytes());
         }
-        Self::from_fingerprint(fingerprint(&bytes))
+        Self::from_fingerprint(parts.fingerprint())
     }
 
     /// Half of it: a hash of 64 bits.

@@ -38,7 +38,7 @@ use compile::Outside;
 pub use compile::{DecodeRules, Mapper};
 pub use config::{AmountPlace, ConfigError, MappingConfig, TimePlace};
 use json::{Kind, Value};
-use names::Pointer;
+use names::{Habit, Pointer};
 pub use record::{DecodeSink, Headers, Record, Refusal};
 use slot::Found;
 
@@ -50,18 +50,26 @@ const SHOWN_ENVELOPE: usize = 16 * 1024;
 
 impl Mapper {
     /// Decodes a record: one event or one refusal, or one for each item of an envelope.
-    pub fn decode<S: DecodeSink>(&self, record: &Record<'_>, sink: &mut S) {
+    pub fn decode<S: DecodeSink>(&mut self, record: &Record<'_>, sink: &mut S) {
+        let mut habit = std::mem::take(&mut self.habit);
         // All values of a record are a kilobyte: it is filled where it lies.
         let mut found = Found::new();
         match self.values_outside(record, &mut found) {
-            Ok(()) => self.decode_value(record, &mut found, sink),
+            Ok(()) => self.decode_value(record, &mut habit, &mut found, sink),
             Err(refused) => sink.refuse(self.whole_refusal(record, refused, &Found::new())),
         }
+        self.habit = habit;
     }
 
-    fn decode_value<'a, S: DecodeSink>(&'a self, record: &Record<'a>, found: &mut Found<'a>, sink: &mut S) {
+    fn decode_value<'a, S: DecodeSink>(
+        &'a self,
+        record: &Record<'a>,
+        habit: &mut Habit,
+        found: &mut Found<'a>,
+        sink: &mut S,
+    ) {
         let outside = self.records.as_ref().map(|_| *found);
-        let value = match self.scan(record, found) {
+        let value = match self.scan(record, habit, found) {
             Ok(value) => value,
             Err(refused) => return sink.refuse(self.whole_refusal(record, refused, found)),
         };
@@ -84,7 +92,7 @@ impl Mapper {
     }
 
     /// Checks the record's text and finds the values in it.
-    fn scan<'a>(&self, record: &Record<'a>, found: &mut Found<'a>) -> Result<Value<'a>, Refused> {
+    fn scan<'a>(&self, record: &Record<'a>, habit: &mut Habit, found: &mut Found<'a>) -> Result<Value<'a>, Refused> {
         let not_json = |detail: String| Refused { reason: Reason::NotJson, detail };
         let bytes = match record.value {
             None => return Err(not_json("the record is a tombstone: it has no value".to_owned())),
@@ -95,7 +103,7 @@ impl Mapper {
             reason: Reason::InvalidUtf8,
             detail: format!("the record's value is no UTF-8 from byte {} on", error.valid_up_to()),
         })?;
-        let value = json::scan(text, |name, value| self.names.visit(&name.text(), value, found)).map_err(|fault| {
+        let value = json::scan_members(text, habit.of(&self.names, found)).map_err(|fault| {
             not_json(format!("the record's value is no JSON: expected {} at byte {}", fault.expected, fault.at))
         })?;
         match value.kind {

@@ -66,6 +66,36 @@ impl Money {
     /// Accepts a sign, a decimal point and an exponent. Trailing zeros beyond the eighth place
     /// do not change the value and are accepted.
     pub fn parse_scaled(digits: &str, scale: u32) -> Result<Self, MoneyError> {
+        match Self::parse_short(digits.as_bytes(), scale) {
+            Some(money) => Ok(money),
+            None => Self::parse_any(digits, scale),
+        }
+    }
+
+    /// Most amounts: digits alone, no more than a word holds, and a point.
+    fn parse_short(digits: &[u8], scale: u32) -> Option<Self> {
+        if digits.len() > 18 {
+            return None;
+        }
+        let (mut value, mut places, mut has_point) = (0_u64, 0_u32, false);
+        for byte in digits {
+            let digit = byte.wrapping_sub(b'0');
+            if digit <= 9 {
+                value = value * 10 + u64::from(digit);
+                places += u32::from(has_point);
+            } else if *byte == b'.' && !has_point {
+                has_point = true;
+            } else {
+                return None;
+            }
+        }
+        let ([b'0'..=b'9', .., b'0'..=b'9'] | [b'0'..=b'9']) = digits else { return None };
+        // Below 10^18 * 10^8 < 10^30.
+        let shift = Self::SCALE.checked_sub(scale.checked_add(places)?)?;
+        Some(Money(i128::from(value) * i128::from(10_u64.pow(shift))))
+    }
+
+    fn parse_any(digits: &str, scale: u32) -> Result<Self, MoneyError> {
         let (negative, unsigned) = match digits.as_bytes() {
             [b'-', ..] => (true, &digits[1..]),
             [b'+', ..] => (false, &digits[1..]),
@@ -275,6 +305,7 @@ mod tests {
 
     #[test]
     fn ten_times_a_tenth_is_one() {
+        assert_eq!(Money::parse_short(b"25.50", 0), Some(money("25.5")));
         assert_eq!((0..10).map(|_| money("0.10")).sum::<Money>(), Money::ONE);
     }
 
@@ -319,6 +350,13 @@ mod tests {
         #[test]
         fn printing_and_parsing_are_inverse(raw in -Money::LIMIT + 1..Money::LIMIT) {
             prop_assert_eq!(money(&Money(raw).to_string()), Money(raw));
+        }
+
+        #[test]
+        fn short_numbers_are_read_as_all_are(text in "[+-]?[0-9.]{0,20}(e[0-9])?", scale in 0_u32..12) {
+            if let Some(short) = Money::parse_short(text.as_bytes(), scale) {
+                prop_assert_eq!(Ok(short), Money::parse_any(&text, scale));
+            }
         }
 
         #[test]

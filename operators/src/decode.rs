@@ -39,7 +39,7 @@ pub trait Chunk {
 #[derive(Clone)]
 pub enum TopicRole {
     /// Events of a source.
-    Events(Arc<Mapper>),
+    Events(Box<Mapper>),
     /// Mission definitions.
     Definitions,
     /// Records that only move the clock of a replay.
@@ -154,7 +154,7 @@ impl Decoder {
         chunk.for_each(&mut |record| {
             self.newest = self.newest.max(record.timestamp);
             self.has_bare |= record.timestamp.is_none();
-            match &self.rules.roles[usize::from(record.topic.0)] {
+            match &mut self.rules.roles[usize::from(record.topic.0)] {
                 TopicRole::Events(mapper) => {
                     let lane = owner(record.topic, record.partition, usize::from(self.rules.lanes));
                     self.gathered.lane = u16::try_from(lane).expect("fewer lanes than 65,536");

@@ -55,7 +55,7 @@ pub fn prepare(config: &Config, workers: usize, purpose: Purpose) -> Result<Prep
     let mut roles = vec![TopicRole::Clock; topics.len()];
     roles[usize::from(id(&config.missions.topic).0)] = TopicRole::Definitions;
     for (source, mapper) in config.sources.iter().zip(config.mappers()) {
-        let mapper = Arc::new(mapper.map_err(|errors| {
+        let mapper = Box::new(mapper.map_err(|errors| {
             let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
             format!("source {}: {}", source.name, errors.join("; "))
         })?);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::row::{Rare, Span, Text};
 use super::{Event, EventRow, Row, TextField};
 use crate::Identity;
-use crate::hash::{fingerprint, player_hash};
+use crate::hash::{Parts, player_hash};
 
 /// Events of one epoch, one lane of the lake and one owner.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -113,11 +113,11 @@ impl EventBatch {
         let start = held.len();
         let mut spans = [Span::default(); TextField::COUNT];
         // Pieces of the payload, whose place is known when everything before it is written.
-        let mut pieces = smallvec::SmallVec::<[usize; TextField::COUNT]>::new();
+        let mut is_piece = [false; TextField::COUNT];
         for (field, text) in fields {
             let offset = text.as_ptr().addr().wrapping_sub(payload.as_ptr().addr());
             let place = if offset < REACH && offset + text.len() <= payload.len() {
-                pieces.push(field.index());
+                is_piece[field.index()] = true;
                 offset
             } else {
                 held.push_str(text);
@@ -126,9 +126,10 @@ impl EventBatch {
             spans[field.index()] = Span { start: short(place), len: short(text.len()) };
         }
         let payload_start = short(held.len() - start);
-        for piece in pieces {
-            spans[piece].start =
-                spans[piece].start.checked_add(payload_start).expect("fields leave room for their places");
+        for (span, is_piece) in spans.iter_mut().zip(is_piece) {
+            if is_piece {
+                span.start = span.start.checked_add(payload_start).expect("fields leave room for their places");
+            }
         }
         held.push_str(payload);
         let long = |len: usize| u32::try_from(len).expect("a batch stays below 4 GiB");
@@ -201,29 +202,31 @@ fn short(len: usize) -> u16 {
 /// What is absent is left out. Each part begins with a tag of its own, and a text with its length, so that neighbours
 /// cannot trade characters and absent differs from empty.
 fn content_fingerprint(event: &Event<'_>) -> u64 {
-    let mut bytes = smallvec::SmallVec::<[u8; 512]>::new();
+    let mut parts = Parts::<384>::new();
     for (tag, field) in (0..).zip(TextField::CONTENT) {
         if let Some(text) = event.text(field) {
             let [a, b, c, d] = u32::try_from(text.len()).expect("a span's length is a u16").to_le_bytes();
-            bytes.extend_from_slice(&[tag, a, b, c, d]);
-            bytes.extend_from_slice(text.as_bytes());
+            parts.push(&[tag, a, b, c, d]);
+            parts.push(text.as_bytes());
         }
     }
     let amounts = [event.amount(), Some(event.bonus_amount()), event.exchange_rate(), event.odds()];
     for (tag, amount) in (64..).zip(amounts) {
         if let Some(amount) = amount {
-            bytes.push(tag);
-            bytes.extend_from_slice(&amount.raw().to_le_bytes());
+            parts.push(&[tag]);
+            parts.push(&amount.raw().to_le_bytes());
         }
     }
     for (tag, time) in (96..).zip([Some(event.event_time), event.until()]) {
         if let Some(time) = time {
-            bytes.push(tag);
-            bytes.extend_from_slice(&time.micros().to_le_bytes());
+            parts.push(&[tag]);
+            parts.push(&time.micros().to_le_bytes());
         }
     }
-    bytes.extend(event.granted().map(|granted| 128 + u8::from(granted)));
-    let [low @ .., _, _, _, _, _, _, _, _] = fingerprint(&bytes).to_le_bytes();
+    if let Some(granted) = event.granted() {
+        parts.push(&[128 + u8::from(granted)]);
+    }
+    let [low @ .., _, _, _, _, _, _, _, _] = parts.fingerprint().to_le_bytes();
     u64::from_le_bytes(low)
 }
 

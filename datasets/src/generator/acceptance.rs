@@ -30,7 +30,7 @@ fn records_need_no_mapping_and_are_refused_as_stated() {
         max_future_micros: 300 * SECOND,
         raw_dead_letters: false,
     };
-    let mapper = Mapper::compile(SourceId(0), &MappingConfig::default(), rules).unwrap();
+    let mut mapper = Mapper::compile(SourceId(0), &MappingConfig::default(), rules).unwrap();
     let shares = Shares { malformed: 100_000, ..Shares::default() };
     let config = GeneratorConfig { events: 20_000, shares, ..GeneratorConfig::default() };
     for (offset, generated) in (0..).zip(Generator::new(&config).unwrap()) {

@@ -74,15 +74,15 @@ impl<'a> Reader<'a, '_> {
         let exchange_rate = self.exchange_rate()?;
         let odds = self.number(Slot::Odds, self.mapper.scales.odds)?;
         for (slot, field) in Slot::DESCRIPTIVE {
-            if let Some(text) = self.text(slot)? {
+            if self.found.has(slot)
+                && let Some(text) = self.text(slot)?
+            {
                 texts.push((field, text));
             }
         }
-        if matches!(name.family(), Family::Bet | Family::Settlement | Family::Win)
-            && self.found.get(Slot::GameType).is_absent()
-        {
-            let has_sport = !self.found.get(Slot::Sport).is_absent();
-            texts.push((TextField::GameType, Cow::Borrowed(if has_sport { "sportsbook" } else { "unknown" })));
+        if matches!(name.family(), Family::Bet | Family::Settlement | Family::Win) && !self.found.has(Slot::GameType) {
+            let game_type = if self.found.has(Slot::Sport) { "sportsbook" } else { "unknown" };
+            texts.push((TextField::GameType, Cow::Borrowed(game_type)));
         }
         let mut checked = Checked {
             name,
@@ -193,11 +193,11 @@ impl<'a> Reader<'a, '_> {
             EventName::Rate => &[Slot::Base, Slot::Quote, Slot::ExchangeRate],
             _ => &[],
         };
-        if let Some(slot) = required.iter().find(|slot| self.found.get(**slot).is_absent()) {
+        if let Some(slot) = required.iter().find(|slot| !self.found.has(**slot)) {
             return Err(self.missing(*slot, ""));
         }
         for (slot, field) in Slot::CONTROL {
-            if self.found.get(slot).is_absent() {
+            if !self.found.has(slot) {
                 continue;
             }
             match self.text(slot) {

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use super::check::MAX_CHARACTERS;
 use super::config::{AmountPlace, ConfigError, MappingConfig, TimePlace};
 use super::instant;
-use super::names::{Names, Pointer};
+use super::names::{Habit, Names, Pointer};
 use super::slot::Slot;
 use crate::currency::Currencies;
 use crate::{Money, SourceId, time};
@@ -33,6 +33,8 @@ pub struct Mapper {
     pub(super) records: Option<Pointer>,
     /// The payload's names: fields and what is redacted.
     pub(super) names: Names,
+    /// How the records so far had them.
+    pub(super) habit: Habit,
     /// Only what is redacted.
     pub(super) hidden: Names,
     pub(super) redacts: bool,
@@ -120,6 +122,7 @@ impl Mapper {
             rules,
             records,
             names: compiler.names,
+            habit: Habit::default(),
             hidden,
             redacts: !config.redact.is_empty(),
             outside: compiler.outside,

@@ -24,6 +24,8 @@ const NOT_A_MAGNITUDE: BadTimestamp = BadTimestamp("has not the 10, 13 or 16 dig
 
 const SECOND: i64 = 1_000_000;
 
+const POWERS_OF_TEN: [i64; 7] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000];
+
 /// Reads an instant from a text in any form.
 pub(super) fn parse(text: &str, zone: Option<&TimeZone>) -> Result<Timestamp, BadTimestamp> {
     let bytes = text.as_bytes();
@@ -51,16 +53,14 @@ pub(super) fn parse_epoch(digits: &str) -> Result<Timestamp, BadTimestamp> {
 }
 
 fn parse_calendar(bytes: &[u8], zone: Option<&TimeZone>) -> Result<Timestamp, BadTimestamp> {
-    let Some((local, rest)) = bytes.split_at_checked(19) else { return Err(NOT_A_FORM) };
-    if !matches!(local, [_, _, _, _, b'-', _, _, b'-', _, _, b'T' | b't' | b' ', _, _, b':', _, _, b':', _, _]) {
+    let Some((local, rest)) = bytes.split_first_chunk::<19>() else { return Err(NOT_A_FORM) };
+    let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T' | b't' | b' ', time @ ..] = local else {
         return Err(NOT_A_FORM);
-    }
-    let year = number(&local[..4])?;
-    let month = number(&local[5..7])?;
-    let day = number(&local[8..10])?;
-    let hour = number(&local[11..13])?;
-    let minute = number(&local[14..16])?;
-    let second = number(&local[17..])?;
+    };
+    let [h1, h2, b':', n1, n2, b':', s1, s2] = time else { return Err(NOT_A_FORM) };
+    let year = number([y1, y2, y3, y4])?;
+    let (month, day) = (number([m1, m2])?, number([d1, d2])?);
+    let (hour, minute, second) = (number([h1, h2])?, number([n1, n2])?, number([s1, s2])?);
     if !(1..=12).contains(&month) || !(1..=days_in(year, month)).contains(&day) {
         return Err(NOT_ON_THE_CALENDAR);
     }
@@ -99,7 +99,7 @@ fn parse_offset(rest: &[u8]) -> Result<Option<i64>, BadTimestamp> {
         }
         _ => return Err(NOT_A_FORM),
     };
-    let (hours, minutes) = (number(&hours)?, number(&minutes)?);
+    let (hours, minutes) = (number(hours)?, number(minutes)?);
     if hours > 23 || minutes > 59 {
         return Err(NOT_A_FORM);
     }
@@ -118,17 +118,19 @@ fn local_seconds(fields: [i64; 6], zone: &TimeZone) -> Result<i64, BadTimestamp>
     Ok(instant.as_second())
 }
 
-fn number(digits: &[u8]) -> Result<i64, BadTimestamp> {
-    digits.iter().try_fold(0, |number, byte| match byte {
-        b'0'..=b'9' => Ok(number * 10 + i64::from(byte - b'0')),
-        _ => Err(NOT_A_FORM),
-    })
+fn number<const N: usize>(digits: [u8; N]) -> Result<i64, BadTimestamp> {
+    let digits = digits.map(|byte| byte.wrapping_sub(b'0'));
+    if digits.iter().any(|digit| *digit > 9) {
+        return Err(NOT_A_FORM);
+    }
+    Ok(digits.iter().fold(0, |number, digit| number * 10 + i64::from(*digit)))
 }
 
 /// The first `places` of `digits` as a number, as if zeros followed.
 fn leading_digits(digits: &[u8], places: usize) -> i64 {
-    let digits = digits.iter().map(|byte| i64::from(byte - b'0')).chain(std::iter::repeat(0));
-    digits.take(places).fold(0, |number, digit| number * 10 + digit)
+    let taken = &digits[..digits.len().min(places)];
+    let number = taken.iter().fold(0, |number, byte| number * 10 + i64::from(byte - b'0'));
+    number * POWERS_OF_TEN[places - taken.len()]
 }
 
 fn days_in(year: i64, month: i64) -> i64 {

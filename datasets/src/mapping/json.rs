@@ -94,6 +94,8 @@ impl<'a> Value<'a> {
 pub(super) struct Name<'a> {
     /// The text with its quotes.
     pub raw: &'a str,
+    /// The same with the colon and the space around that, up to the value.
+    pub up_to_value: &'a str,
     escaped: bool,
 }
 
@@ -108,14 +110,40 @@ fn inside(quoted: &str) -> &str {
     &quoted[1..quoted.len() - 1]
 }
 
-/// Checks the whole of `text` and tells what it is. The members of an object go to `member`, in
-/// their order, before a fault further on is known.
+/// Takes the members of an object, in their order.
+pub(super) trait Members<'a> {
+    /// The length of what `rest` begins with, if that is known: a name with its quotes and the colon, and what space
+    /// there is, as it was scanned before. The value behind it is the next one to be told, without a name.
+    fn known(&mut self, _rest: &[u8]) -> Option<usize> {
+        None
+    }
+
+    /// A member, whose name is absent if it is the one that was known.
+    fn member(&mut self, name: Option<Name<'a>>, value: Value<'a>);
+}
+
+/// Knows no names.
+struct Each<F>(F);
+
+impl<'a, F: FnMut(Name<'a>, Value<'a>)> Members<'a> for Each<F> {
+    fn member(&mut self, name: Option<Name<'a>>, value: Value<'a>) {
+        (self.0)(name.expect("no name is known"), value);
+    }
+}
+
+/// As [`scan_members`], to a closure.
 pub(super) fn scan<'a>(text: &'a str, member: impl FnMut(Name<'a>, Value<'a>)) -> Result<Value<'a>, Fault> {
+    scan_members(text, Each(member))
+}
+
+/// Checks the whole of `text` and tells what it is. The members of an object go to `members`, in
+/// their order, before a fault further on is known.
+pub(super) fn scan_members<'a>(text: &'a str, members: impl Members<'a>) -> Result<Value<'a>, Fault> {
     let mut scanner = Scanner::new(text);
     scanner.skip_space();
     let start = scanner.at;
     let kind = if scanner.peek() == Some(b'{') {
-        scanner.members(member)?;
+        scanner.members(members)?;
         Kind::Object
     } else {
         scanner.value(0)?
@@ -139,7 +167,7 @@ pub(super) fn items<'a>(array: Value<'a>, mut item: impl FnMut(Value<'a>)) {
 pub(super) fn members<'a>(object: Value<'a>, member: impl FnMut(Name<'a>, Value<'a>)) {
     debug_assert_eq!(object.kind, Kind::Object);
     let mut scanner = Scanner::new(object.raw);
-    scanner.members(member).expect("the object was scanned before");
+    scanner.members(Each(member)).expect("the object was scanned before");
 }
 
 struct Scanner<'a> {
@@ -177,7 +205,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn members(&mut self, mut member: impl FnMut(Name<'a>, Value<'a>)) -> Result<(), Fault> {
+    #[inline]
+    fn members(&mut self, mut members: impl Members<'a>) -> Result<(), Fault> {
         self.take(b'{', "an object")?;
         self.skip_space();
         if self.peek() == Some(b'}') {
@@ -185,10 +214,17 @@ impl<'a> Scanner<'a> {
             return Ok(());
         }
         loop {
-            let name = self.name()?;
+            let name = match members.known(&self.bytes[self.at..]) {
+                Some(length) => {
+                    self.at += length;
+                    self.skip_space();
+                    None
+                }
+                None => Some(self.name()?),
+            };
             let start = self.at;
             let kind = self.value(1)?;
-            member(name, Value { raw: &self.text[start..self.at], kind });
+            members.member(name, Value { raw: &self.text[start..self.at], kind });
             self.skip_space();
             match self.peek() {
                 Some(b',') => self.at += 1,
@@ -232,11 +268,11 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         self.take(b'"', "a name in quotes")?;
         let kind = self.string()?;
-        let name = Name { raw: &self.text[start..self.at], escaped: kind == Kind::EscapedString };
+        let raw = &self.text[start..self.at];
         self.skip_space();
         self.take(b':', "':'")?;
         self.skip_space();
-        Ok(name)
+        Ok(Name { raw, up_to_value: &self.text[start..self.at], escaped: kind == Kind::EscapedString })
     }
 
     /// Skips one value inside of `depth` containers.

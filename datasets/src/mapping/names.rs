@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::json::{self, Kind, Value};
+use super::json::{self, Kind, Members, Name, Value};
 use super::slot::{Found, Slot};
 
 /// A JSON Pointer (RFC 6901), unescaped.
@@ -95,6 +95,20 @@ pub(super) struct Target {
     pub below: Option<Box<Names>>,
 }
 
+impl Target {
+    /// Puts `value` to the fields that it belongs to.
+    #[inline]
+    fn take<'a>(&self, value: Value<'a>, found: &mut Found<'a>) {
+        for slot in &self.slots {
+            found.set(*slot, value);
+        }
+        found.redacted |= self.redacted;
+        if let Some(below) = &self.below {
+            below.visit_all(value, found);
+        }
+    }
+}
+
 /// The names of one level.
 #[derive(Clone)]
 pub(super) struct Names {
@@ -151,27 +165,26 @@ impl Names {
     }
 
     /// What `name` leads to.
-    #[inline]
     pub fn get(&self, name: &str) -> Option<&Target> {
+        self.place(name).map(|place| &self.targets[place].1)
+    }
+
+    /// Where the target of `name` is.
+    fn place(&self, name: &str) -> Option<usize> {
         let (start, end) = self.of_length[name.len().min(Self::LENGTHS - 1)];
         let first = name.as_bytes().first();
-        self.targets[usize::from(start)..usize::from(end)]
-            .iter()
-            .find(|(known, _)| known.as_bytes().first() == first && known.as_ref() == name)
-            .map(|(_, target)| target)
+        let is_it = |place: &usize| {
+            let known = &self.targets[*place].0;
+            known.as_bytes().first() == first && known.as_ref() == name
+        };
+        (usize::from(start)..usize::from(end)).find(is_it)
     }
 
     /// Puts `value`, found under `name`, to the fields that it belongs to. Of a name that an object
     /// has twice, the last one counts.
-    #[inline]
     pub fn visit<'a>(&self, name: &str, value: Value<'a>, found: &mut Found<'a>) {
-        let Some(target) = self.get(name) else { return };
-        for slot in &target.slots {
-            found.set(*slot, value);
-        }
-        found.redacted |= target.redacted;
-        if let Some(below) = &target.below {
-            below.visit_all(value, found);
+        if let Some(target) = self.get(name) {
+            target.take(value, found);
         }
     }
 
@@ -185,6 +198,105 @@ impl Names {
     }
 }
 
+/// The names at the top of a source's records, and which came behind which: one program writes most of them, in one
+/// order, so that a name is found by comparing it with the one that is expected. What was learned decides how
+/// fast a record is read, and never what it says.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Habit {
+    /// The first, which is there from the first record on, stands for the beginning of a record.
+    seen: Vec<Seen>,
+    /// The place of the name that came last.
+    last: usize,
+}
+
+/// A name as it was seen.
+#[derive(Clone, Debug)]
+struct Seen {
+    /// With its quotes, the colon and the space around that.
+    text: Box<[u8]>,
+    /// Its place among the names that lead somewhere.
+    target: Option<usize>,
+    /// The places of the two that came behind it, the last one first.
+    next: [usize; 2],
+}
+
+impl Habit {
+    /// Names beyond so many are looked up: who makes up names cannot fill memory.
+    const NAMES: usize = 256;
+    /// Longer ones are not learned.
+    const LENGTH: usize = 128;
+
+    /// The values of a record's members go to `found`, by what their `names` lead to. They are always the
+    /// same names.
+    pub fn of<'h, 'a>(&'h mut self, names: &'h Names, found: &'h mut Found<'a>) -> Habitual<'h, 'a> {
+        if self.seen.is_empty() {
+            // No name begins with 0: the beginning of a record comes behind nothing.
+            self.seen.push(Seen { text: Box::new([0]), target: None, next: [0; 2] });
+        }
+        self.last = 0;
+        Habitual { habit: self, names, found }
+    }
+
+    /// The name came behind the last one.
+    #[cold]
+    fn learn(&mut self, name: &Name<'_>, names: &Names) {
+        let text = name.up_to_value.as_bytes();
+        let place = self.seen.iter().position(|seen| *seen.text == *text);
+        if place.is_none() && (self.seen.len() == Self::NAMES || text.len() > Self::LENGTH) {
+            self.last = 0;
+            return;
+        }
+        let place = place.unwrap_or_else(|| {
+            self.seen.push(Seen { text: text.into(), target: names.place(&name.text()), next: [0; 2] });
+            self.seen.len() - 1
+        });
+        let [first, _] = self.seen[self.last].next;
+        self.seen[self.last].next = [place, first];
+        self.last = place;
+    }
+}
+
+/// Reads one record by habit.
+pub(super) struct Habitual<'h, 'a> {
+    habit: &'h mut Habit,
+    names: &'h Names,
+    found: &'h mut Found<'a>,
+}
+
+impl<'a> Members<'a> for Habitual<'_, 'a> {
+    #[inline]
+    fn known(&mut self, rest: &[u8]) -> Option<usize> {
+        let Habit { seen, last } = &mut *self.habit;
+        let [first, second] = seen[*last].next;
+        let begins = |place: usize| rest.starts_with(&seen[place].text);
+        let place = if begins(first) {
+            first
+        } else if begins(second) {
+            seen[*last].next = [second, first];
+            second
+        } else {
+            return None;
+        };
+        *last = place;
+        Some(seen[place].text.len())
+    }
+
+    #[inline]
+    fn member(&mut self, name: Option<Name<'a>>, value: Value<'a>) {
+        match name {
+            None => {
+                if let Some(place) = self.habit.seen[self.habit.last].target {
+                    self.names.targets[place].1.take(value, self.found);
+                }
+            }
+            Some(name) => {
+                self.names.visit(&name.text(), value, self.found);
+                self.habit.learn(&name, self.names);
+            }
+        }
+    }
+}
+
 impl fmt::Debug for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.targets.iter().map(|(name, target)| (name, target))).finish()
@@ -193,6 +305,8 @@ impl fmt::Debug for Names {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -241,5 +355,64 @@ mod tests {
         }
         assert!(long.iter().all(|name| names.get(name).is_some()));
         assert!(names.get(&"a".repeat(65)).is_none() && names.get("b").is_none());
+    }
+
+    #[test]
+    fn a_habit_takes_hold_and_is_bounded() {
+        let mut names = Names::new();
+        names.lead(&Pointer::parse("/id").unwrap(), Slot::EventId);
+        let mut habit = Habit::default();
+        let mut read = |text: &str| {
+            let mut found = Found::new();
+            json::scan_members(text, habit.of(&names, &mut found)).unwrap();
+            let raw = found.get(Slot::EventId).raw.to_owned();
+            (raw, habit.seen.len())
+        };
+        for _ in 0..3 {
+            assert_eq!(read(r#"{"a":1,"id":7}"#), ("7".to_owned(), 3));
+        }
+        for number in 0..1000 {
+            read(&format!("{{\"{number}\":1,\"id\":{number}}}"));
+        }
+        assert_eq!(read(r#"{"new":1,"id":8}"#), ("8".to_owned(), Habit::NAMES));
+        assert_eq!(read(&format!("{{\"{}\":1}}", "x".repeat(500))), (String::new(), Habit::NAMES));
+    }
+
+    proptest! {
+        #[test]
+        fn a_habit_changes_nothing(
+            records in prop::collection::vec(prop::collection::vec((0..8_usize, 0..4_usize, 0..6_usize), 0..6), 1..12),
+            cut in 0..400_usize,
+        ) {
+            const NAMES: [&str; 8] = ["id", "i\\u0064", "a", "ab", "a b", "", "sport", "ident"];
+            const SPACES: [&str; 4] = [":", " : ", ":\n", ": "];
+            const VALUES: [&str; 6] = ["1", "\"x\"", "null", "{\"id\":2}", "[1]", "\"\""];
+            let mut names = Names::new();
+            for (pointer, slot) in [
+                ("/id", Slot::EventId),
+                ("/a", Slot::Amount),
+                ("/a b", Slot::Sport),
+                ("/sport/id", Slot::GameId),
+                ("/", Slot::Status),
+            ] {
+                names.lead(&Pointer::parse(pointer).unwrap(), slot);
+            }
+            let mut habit = Habit::default();
+            for (number, record) in records.iter().enumerate() {
+                let member = |(name, space, value): &(usize, usize, usize)| {
+                    format!("\"{}\"{}{}", NAMES[*name], SPACES[*space], VALUES[*value])
+                };
+                let mut text = format!("{{{}}}", record.iter().map(member).collect::<Vec<_>>().join(","));
+                if number % 3 == 2 {
+                    text.truncate(cut.min(text.len()));
+                }
+                let (mut by_habit, mut anew) = (Found::new(), Found::new());
+                let scanned = json::scan_members(&text, habit.of(&names, &mut by_habit));
+                prop_assert_eq!(scanned, json::scan(&text, |name, value| names.visit(&name.text(), value, &mut anew)));
+                for (slot, _) in Slot::ALL {
+                    prop_assert_eq!(by_habit.get(*slot), anew.get(*slot));
+                }
+            }
+        }
     }
 }

@@ -137,6 +137,8 @@ pub(super) const fn amount_aliases(name: EventName) -> &'static [Slot] {
 #[derive(Clone, Copy)]
 pub(super) struct Found<'a> {
     values: [Value<'a>; Slot::COUNT],
+    /// One bit for each slot that has a value.
+    set: u64,
     /// The payload holds something that is redacted.
     pub redacted: bool,
 }
@@ -144,10 +146,11 @@ pub(super) struct Found<'a> {
 impl<'a> Found<'a> {
     /// Nothing found yet.
     pub const fn new() -> Self {
-        Found { values: [Value::ABSENT; Slot::COUNT], redacted: false }
+        Found { values: [Value::ABSENT; Slot::COUNT], set: 0, redacted: false }
     }
 
     /// The value of a slot.
+    #[inline]
     pub fn get(&self, slot: Slot) -> Value<'a> {
         self.values[slot.index()]
     }
@@ -155,23 +158,36 @@ impl<'a> Found<'a> {
     /// Sets the value of a slot; `null` and empty texts count as absent.
     #[inline]
     pub fn set(&mut self, slot: Slot, value: Value<'a>) {
-        self.values[slot.index()] = if value.is_absent() { Value::ABSENT } else { value };
+        let bit = 1 << slot.index();
+        if value.is_absent() {
+            self.values[slot.index()] = Value::ABSENT;
+            self.set &= !bit;
+        } else {
+            self.values[slot.index()] = value;
+            self.set |= bit;
+        }
+    }
+
+    /// The slot has a value.
+    #[inline]
+    pub fn has(&self, slot: Slot) -> bool {
+        self.set & 1 << slot.index() != 0
     }
 
     /// The slot that has the value of `field`: its own, or else that of an alias.
     pub fn place(&self, field: Slot, aliases: &[Slot]) -> Slot {
-        if !self.get(field).is_absent() {
+        if self.has(field) {
             return field;
         }
-        aliases.iter().copied().find(|alias| !self.get(*alias).is_absent()).unwrap_or(field)
+        aliases.iter().copied().find(|alias| self.has(*alias)).unwrap_or(field)
     }
 
     /// Takes what an envelope says for all of its items and this one does not say itself.
     pub fn inherit(&mut self, envelope: &Found<'a>) {
         for field in Slot::INHERITED {
-            if self.get(self.place(field, field.aliases())).is_absent() {
+            if !self.has(self.place(field, field.aliases())) {
                 let place = envelope.place(field, field.aliases());
-                self.values[place.index()] = envelope.get(place);
+                self.set(place, envelope.get(place));
             }
         }
     }
