@@ -6,6 +6,7 @@
 //! completed. Everything else folds the [`Sequence`] anew.
 
 mod fold;
+mod trace;
 
 use datasets::mission::OnReversal;
 use datasets::{Money, Timestamp};
@@ -18,6 +19,7 @@ use crate::ledger::Order;
 use fold::FoldState;
 
 pub use fold::Shift;
+pub use trace::{Step, trace};
 
 /// A live contribution to a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,7 +170,8 @@ impl Progress {
         self.fold.fold_again(order, &history.version(self.judged_by()).mission, sequence);
     }
 
-    fn judged_by(&self) -> usize {
+    /// The version whose targets decide.
+    pub fn judged_by(&self) -> usize {
         usize::try_from(self.judge).expect("usize holds a u32")
     }
 

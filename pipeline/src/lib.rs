@@ -12,6 +12,7 @@ pub mod config;
 pub mod dataflow;
 pub mod engine;
 pub mod epochs;
+pub mod explain;
 mod history;
 mod kafka_feed;
 pub mod plan;

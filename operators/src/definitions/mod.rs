@@ -329,6 +329,11 @@ impl Definitions {
         self.slots.contains_key(mission_id)
     }
 
+    /// The mission of this id.
+    pub fn slot(&self, mission_id: &str) -> Option<MissionSlot> {
+        self.slots.get(mission_id).copied()
+    }
+
     /// The mission's id.
     pub fn mission_id(&self, slot: MissionSlot) -> &str {
         &self.history(slot).version(0).mission.mission_id

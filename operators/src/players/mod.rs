@@ -7,6 +7,7 @@
 //! Definitions apply first. Then identity is settled in the order of coordinates, and what is
 //! accepted is applied in the order of event time, one player after the other. Then timers fire.
 
+mod account;
 mod close;
 mod facts;
 mod fetch;
@@ -38,6 +39,7 @@ use snapshot::Restored;
 use touch::Scratch;
 use tracks::Tracks;
 
+pub use account::Account;
 pub(crate) use operator::is_closed;
 pub use operator::{Clock, players};
 

@@ -175,6 +175,14 @@ impl FoldState {
         *self = Self::from(start.over(&sequence.after(start.entered), mission), mission);
     }
 
+    /// The stage under way, the progress in it, and whether the last target was reached.
+    pub(super) fn position(&self) -> (usize, Money, bool) {
+        match self {
+            FoldState::Sum(sum) => (0, Money::from_raw(i128::from(*sum)), false),
+            FoldState::Fold(fold) => (fold.stage, fold.progress, fold.completed.is_some()),
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn assert_folded(&self, mission: &Mission, sequence: &dyn Sequence) {
         let known = |state: &FoldState| match state {

@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod demo;
+mod explain;
 mod generate;
 mod replay;
 mod run;
@@ -36,6 +37,8 @@ enum Command {
     Validate(validate::Validate),
     /// Proves what was put out: recomputes it from the lake's history and compares.
     Verify(verify::Verify),
+    /// Tells which events a completion came from, or what a player lacks for one.
+    Explain(explain::Explain),
     /// Generates play: to a file, to standard output, or to Kafka.
     Generate(generate::Generate),
 }
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Checkpoint(command) => command.run(),
         Command::Validate(command) => command.run(),
         Command::Verify(command) => command.run(),
+        Command::Explain(command) => command.run(),
         Command::Generate(command) => command.run(),
     };
     match result {

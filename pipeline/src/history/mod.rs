@@ -3,6 +3,7 @@
 pub(crate) mod cell;
 pub(crate) mod events;
 pub(crate) mod in_order;
+pub(crate) mod log;
 
 use std::sync::Arc;
 

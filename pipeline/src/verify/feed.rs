@@ -10,11 +10,11 @@ use datasets::{Epoch, Timestamp, TopicId};
 use operators::deadline::Deadlines;
 use operators::snapshot::State;
 
-use super::input::Inputs;
 use super::part::Part;
 use crate::dataflow::Edges;
 use crate::engine::{Halt, Wake};
 use crate::epochs::{Pace, Pacer, Recorded, Tick};
+use crate::history::log::{EpochInput, Inputs};
 use crate::plan::Prepared;
 use crate::reading::{Reading, Source};
 
@@ -136,7 +136,7 @@ impl Reader {
     }
 
     /// Answers false when the workers are gone.
-    fn send(&self, mut input: super::input::EpochInput) -> bool {
+    fn send(&self, mut input: EpochInput) -> bool {
         let (now, wall, epoch) = (input.now, input.wall, input.epoch);
         // The clock of a replay is the highest ingest time, that of clock records included.
         input.newest = if self.replayed.is_some() { Some(now) } else { input.newest };

@@ -10,7 +10,6 @@
 
 mod compare;
 mod feed;
-mod input;
 mod part;
 mod report;
 mod tables;
@@ -29,9 +28,9 @@ use crate::config::Config;
 use crate::engine::{self, Halt, Wake};
 use crate::epochs::ClockSource;
 use crate::history::in_order::upper;
+use crate::history::log::{Inputs, Settled, is_replay};
 use crate::plan::{Prepared, Purpose, lake_config, prepare};
 use feed::{Compared, Feed, Recomputed, Replayed};
-use input::{Inputs, Settled};
 pub use report::{Comparison, Difference, Fault, Verdict};
 use tables::{TableCheck, compare_counters, tables};
 use topics::TopicCheck;
@@ -74,7 +73,7 @@ impl Proof {
     pub fn run(self, workers: usize, advance: impl Fn(u64) + Send + 'static) -> Result<Verdict, String> {
         let epochs_in_lake = self.epochs();
         let Proof { config, lake, topics } = self;
-        let is_replay = input::is_replay(&lake)?;
+        let is_replay = is_replay(&lake)?;
         let prepared = prepared(&config, workers, is_replay)?;
         let flushes = is_replay && matches!(prepared.plan.reporting, Reporting::Interval(_));
         let replayed = is_replay.then(|| Replayed { flushed: flushes.then(|| epochs_in_lake.saturating_sub(1)) });

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use datasets::mapping::{DecodeSink, Record};
 use datasets::schema::EventNames;
-use datasets::{Coordinates, Timestamp, TopicId};
+use datasets::{Timestamp, TopicId};
 use operators::decode::Chunk;
 use operators::definitions::DefinitionRecord;
 
-use super::input::EpochInput;
 use crate::engine::Halt;
-use crate::history::cell::{Cell, rows};
 use crate::history::events::push_events;
+use crate::history::log::EpochInput;
 
 /// One worker's part of an epoch.
 pub(super) struct Part {
@@ -27,28 +26,12 @@ pub(super) struct Part {
 impl Chunk for Part {
     fn for_each(&self, _: &mut dyn FnMut(&Record<'_>)) {}
 
-    /// Definitions are taken as they were judged when they were read.
     fn definitions(&self) -> Vec<DefinitionRecord> {
         if self.part.0 > 0 {
             return Vec::new();
         }
-        let read = rows(&self.input.definitions).map(|row| {
-            let text = row.text("definition");
-            // NULL is a tombstone, which is accepted, or an empty text, which is not.
-            let accepted = row.cell("accepted") == Some(Cell::Bool(true));
-            let text = (!text.is_empty() || !accepted).then(|| text.to_owned());
-            let partition = row.int("partition").and_then(|partition| i32::try_from(partition).ok())?;
-            Some(DefinitionRecord {
-                at: Coordinates { topic: self.missions, partition, offset: row.int("offset")?, index: 0 },
-                ingest_time: row.time("ingest_time").unwrap_or_default(),
-                key: row.text("mission_id").to_owned(),
-                text,
-                was_refused: !accepted,
-            })
-        });
-        let read: Option<Vec<_>> = read.collect();
-        read.unwrap_or_else(|| {
-            self.halt.fail("lake: a definition has no place".to_owned());
+        self.input.definitions(self.missions).unwrap_or_else(|message| {
+            self.halt.fail(message);
             Vec::new()
         })
     }

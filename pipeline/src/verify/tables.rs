@@ -12,10 +12,10 @@ use sinks::cut::{Cut, Table};
 use sinks::lake::{LakeObject, LakeReader};
 
 use super::compare::{Rules, compare, count};
-use super::input::Settled;
 use super::report::{Comparison, Fault};
 use crate::history::cell::Row;
 use crate::history::in_order::{AFTER_DECODING, cuts};
+use crate::history::log::Settled;
 
 /// Recomputed rows become a batch at this many, so that no column of texts outgrows its type.
 const BATCH_ROWS: usize = 65_536;

@@ -9,9 +9,9 @@ use datasets::{Epoch, EventBatch, EventRow, TextField, Timestamp, TopicId, Topic
 use sinks::EpochWriter;
 use sinks::lake::{LakeConfig, LakeReader, LakeWriter};
 
-use super::input::{Inputs, Settled};
 use super::report::{Comparison, Fault};
 use super::tables::tables;
+use crate::history::log::{Inputs, Settled};
 
 /// Epochs of the lake, each a cut of its own: four of them are settled.
 const EPOCHS: Epoch = 8;

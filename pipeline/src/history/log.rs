@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use datasets::rows::{Binding, Counters};
-use datasets::{Epoch, Timestamp};
+use datasets::{Coordinates, Epoch, Timestamp, TopicId};
+use operators::definitions::DefinitionRecord;
 use sinks::cut::Table;
 use sinks::lake::{LakeReader, PARALLEL_PUTS};
 
-use super::compare::count;
-use crate::history::cell::rows;
-use crate::history::in_order::{AFTER_DECODING, InOrder, cuts, json};
+use super::cell::{Cell, rows};
+use super::in_order::{AFTER_DECODING, InOrder, cuts, json};
 
 /// An epoch of the log, and what it read.
-pub(super) struct EpochInput {
+pub(crate) struct EpochInput {
     pub epoch: Epoch,
     /// The recorded clock.
     pub now: Timestamp,
@@ -29,8 +29,33 @@ pub(super) struct EpochInput {
     pub newest: Option<Timestamp>,
 }
 
+impl EpochInput {
+    /// The definitions, as they were judged when they were read. `missions` is the topic that they came from.
+    ///
+    /// # Errors
+    /// A row without a place.
+    pub fn definitions(&self, missions: TopicId) -> Result<Vec<DefinitionRecord>, String> {
+        let read = rows(&self.definitions).map(|row| {
+            let text = row.text("definition");
+            // NULL is a tombstone, which is accepted, or an empty text, which is not.
+            let accepted = row.cell("accepted") == Some(Cell::Bool(true));
+            let text = (!text.is_empty() || !accepted).then(|| text.to_owned());
+            let partition = row.int("partition").and_then(|partition| i32::try_from(partition).ok())?;
+            Some(DefinitionRecord {
+                at: Coordinates { topic: missions, partition, offset: row.int("offset")?, index: 0 },
+                ingest_time: row.time("ingest_time").unwrap_or_default(),
+                key: row.text("mission_id").to_owned(),
+                text,
+                was_refused: !accepted,
+            })
+        });
+        let read: Option<Vec<_>> = read.collect();
+        read.ok_or_else(|| "lake: a definition has no place".to_owned())
+    }
+}
+
 /// Reads epochs in order.
-pub(super) struct Inputs {
+pub(crate) struct Inputs {
     epochs: InOrder,
     events: InOrder,
     definitions: InOrder,
@@ -107,12 +132,13 @@ impl Inputs {
 fn lacks_events(counters: &Counters, events: &[RecordBatch]) -> bool {
     let letters = counters.dead_letters.iter().filter(|(reason, _)| !AFTER_DECODING.contains(reason));
     let decoded = counters.read.saturating_sub(letters.map(|(_, letters)| letters).sum());
-    count(events.iter().map(RecordBatch::num_rows).sum()) < decoded
+    let events: usize = events.iter().map(RecordBatch::num_rows).sum();
+    u64::try_from(events).expect("a count fits in 64 bits") < decoded
 }
 
 /// What must be in a lake. Beyond it, files may still be put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Settled {
+pub(crate) struct Settled {
     /// Of the log: epochs below this.
     log: Epoch,
     /// Of the other tables: rows of epochs with this clock or an earlier one.
@@ -154,7 +180,7 @@ impl Settled {
 ///
 /// # Errors
 /// What cannot be read.
-pub(super) fn is_replay(lake: &LakeReader) -> Result<bool, String> {
+pub(crate) fn is_replay(lake: &LakeReader) -> Result<bool, String> {
     for object in lake.objects(Table::Epochs) {
         for batch in lake.rows(object).map_err(|error| crate::chain(&error))? {
             let batch = batch.map_err(|error| crate::chain(&error))?;

@@ -1,0 +1,34 @@
+//! A fold told step by step, for people.
+
+use datasets::Money;
+use datasets::mission::Mission;
+
+use super::Counted;
+use super::fold::FoldState;
+
+/// What one contribution did to the progress of an occurrence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// It changed something: it was in the stage under way, and took it further or reset it.
+    pub moved: bool,
+    /// It reached the target of its stage.
+    pub reached: bool,
+    /// The progress in its stage after it; absent where the next stage has begun.
+    pub progress: Option<Money>,
+}
+
+/// What each contribution of `sequence` did, in order, judged by the targets of `mission`.
+///
+/// Each is the fold over all up to it, so that what is told is what the fold does, whatever the measure.
+pub fn trace(sequence: &[Counted], mission: &Mission) -> Vec<Step> {
+    let mut before = FoldState::default().position();
+    let steps = (1..=sequence.len()).map(|taken| {
+        let after = FoldState::of(&sequence[..taken], mission).position();
+        let (stage, progress, completed) = after;
+        let is_in_stage = usize::from(sequence[taken - 1].stage) == stage;
+        let reached = stage > before.0 || completed && !before.2;
+        let moved = std::mem::replace(&mut before, after) != after;
+        Step { moved, reached, progress: is_in_stage.then_some(progress) }
+    });
+    steps.collect()
+}

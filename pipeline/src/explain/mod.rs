@@ -1,0 +1,293 @@
+//! `questline explain`: which events a completion came from, by which definition, with every correction.
+//!
+//! The lake's history of one player goes through the core of the players operator again, epoch by epoch along the
+//! recorded clock, as `verify` does with the history of all. After each epoch the player's account is looked at, so
+//! that what was taken back, and what is forgotten since, is told too.
+
+mod passed;
+mod story;
+mod versions;
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
+use datasets::mapping::{DecodeSink, Refusal};
+use datasets::rows::{CompletionKind, CompletionRow, Place};
+use datasets::{Epoch, EventBatch, Money, Timestamp};
+use operators::players::{Clock, Players};
+use serde::Serialize;
+use sinks::cut::Table;
+use sinks::lake::LakeReader;
+
+use crate::config::Config;
+use crate::history::cell::rows;
+use crate::history::events::push_events;
+use crate::history::in_order::upper;
+use crate::history::log::{EpochInput, Inputs, Settled, is_replay};
+use crate::plan::{Prepared, Purpose, lake_config, prepare};
+pub use passed::Passed;
+use story::Story;
+
+/// What is to be explained.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// A completion, by its id.
+    Completion(String),
+    /// How far a player is in the window of a mission that an instant falls into; without one, in the last window.
+    Progress {
+        /// The player.
+        player: String,
+        /// The mission.
+        mission: String,
+        /// An instant in the window.
+        at: Option<Timestamp>,
+    },
+}
+
+/// The answer. Instants are UTC, amounts exact.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Explanation {
+    /// The player.
+    pub player_id: String,
+    /// The mission.
+    pub mission_id: String,
+    /// The completion, if there ever was one.
+    pub completion_id: Option<String>,
+    /// Whether it stands.
+    pub standing: Standing,
+    /// First instant of the window.
+    pub window_start: Timestamp,
+    /// End of the window: exclusive when recurring, inclusive when `once`; null without an end.
+    pub window_end: Option<Timestamp>,
+    /// The definition by which progress is judged.
+    pub definition: JudgedBy,
+    /// Stage by stage.
+    pub stages: Vec<Stage>,
+    /// The messages that left, in their order.
+    pub messages: Vec<CompletionRow>,
+    /// Events that count, or did for some time, in the order of event time.
+    pub events: Vec<Contributed>,
+    /// Events of the kinds that the mission looks at which never counted in this window.
+    pub passed: Vec<Passed>,
+    /// Up to this reading of the recorded clock.
+    pub until: Timestamp,
+    /// Epochs that were read again.
+    pub epochs: Epoch,
+}
+
+/// What became of a mission for a player.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// The completion stands.
+    Completed,
+    /// It was revoked, and stays so.
+    Revoked,
+    /// The target was not reached.
+    Open,
+}
+
+/// A version of a mission.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct JudgedBy {
+    /// As its definition says.
+    pub version: i64,
+    /// The definition's record.
+    #[serde(flatten)]
+    pub place: Place,
+    /// When it took effect.
+    pub in_force_from: Timestamp,
+    /// The definition as it was sent.
+    pub text: serde_json::Value,
+}
+
+/// How far a stage is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stage {
+    /// From 1.
+    pub number: usize,
+    /// What is to be reached.
+    pub target: Money,
+    /// What has been; absent where the stage was reached and another one is under way.
+    pub progress: Option<Money>,
+    /// What is missing; zero where it was reached.
+    pub missing: Money,
+    /// The event time at which it was reached.
+    pub reached_at: Option<Timestamp>,
+}
+
+/// An event that counts, or did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Contributed {
+    /// The event.
+    #[serde(flatten)]
+    pub event: EventLine,
+    /// The stage it is for, from 1.
+    pub stage: usize,
+    /// What it adds, or the quantity itself where the largest counts; an event that resets a run adds nothing.
+    pub contribution: Money,
+    /// It changed the progress; an event of a stage that is not under way at its time does not.
+    pub moved: bool,
+    /// It reached its stage's target.
+    pub reached: bool,
+    /// Progress in its stage after it.
+    pub progress: Option<Money>,
+    /// What took it back; it does not count any more.
+    pub taken_back_by: Option<String>,
+}
+
+/// An event, as far as people need it to find it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EventLine {
+    /// The record.
+    #[serde(flatten)]
+    pub place: Place,
+    /// Place in the envelope.
+    pub index: u32,
+    /// What happened.
+    pub event_name: String,
+    /// The transaction.
+    pub transaction_id: String,
+    /// When it happened.
+    pub event_time: Timestamp,
+    /// When the broker took it.
+    pub ingest_time: Timestamp,
+    /// Its amount.
+    pub amount: Option<Money>,
+    /// Of the amount.
+    pub currency: String,
+}
+
+/// A lake, ready to be asked.
+pub struct Explainer {
+    prepared: Prepared,
+    lake: Arc<LakeReader>,
+    inputs: Inputs,
+}
+
+impl Explainer {
+    /// Lists the lake of a checked configuration.
+    ///
+    /// # Errors
+    /// What cannot be reached or read, for people.
+    pub fn open(config: &Config) -> Result<Self, String> {
+        let of = config.lake.as_ref().ok_or("[lake] is missing: explanations come from its history")?;
+        let lake = Arc::new(LakeReader::open(&lake_config(of)).map_err(|error| crate::chain(&error))?);
+        if lake.objects(Table::Epochs).is_empty() {
+            return Err(
+                "the lake has no log of epochs: nothing was cut yet, or lake.url names another place".to_owned()
+            );
+        }
+        let is_replay = is_replay(&lake)?;
+        let prepared = prepare(config, 1, if is_replay { Purpose::Replay } else { Purpose::Run })?;
+        let missions = prepared.names.topics.name(prepared.missions).clone();
+        let settled = if is_replay {
+            Settled::all(upper(&lake, Table::Epochs))
+        } else {
+            Settled::of(&lake, of.max_file_age.micros())?
+        };
+        let inputs = Inputs::new(&lake, settled, missions)?;
+        Ok(Explainer { prepared, lake, inputs })
+    }
+
+    /// Epochs of the lake's log.
+    pub fn epochs(&self) -> Epoch {
+        upper(&self.lake, Table::Epochs)
+    }
+
+    /// Answers. `advance` is told of epochs that were read.
+    ///
+    /// # Errors
+    /// What cannot be read; a completion, a player or a mission that the lake does not know.
+    pub fn answer(mut self, question: &Question, advance: impl Fn(u64)) -> Result<Explanation, String> {
+        let (player, mission) = match question {
+            Question::Completion(id) => self.whose(id)?,
+            Question::Progress { player, mission, .. } => (player.clone(), mission.clone()),
+        };
+        let Prepared { plan, names, missions, .. } = self.prepared;
+        let topics = plan.decode.topics.clone();
+        let mut players = Players::new(plan.players.clone(), topics.clone(), true);
+        let mut story = Story::new((player.clone(), mission.clone()), topics, plan.players.missions);
+        let mut newest = plan.begin.newest;
+        let mut epochs = 0;
+        while let Some(input) = self.inputs.next()? {
+            let wrong = |message: String| format!("lake: epoch {}: {message}", input.epoch);
+            let mut definitions = input.definitions(missions)?;
+            let taken = definitions.iter().map(|record| record.ingest_time).max();
+            newest = newest.max(taken.unwrap_or(newest)).max(newest_of(&input).unwrap_or(newest));
+            let mut batch = OfOne(EventBatch::new(0, 0));
+            for events in &input.events {
+                for row in rows_of(events, &player).map_err(wrong)? {
+                    push_events(events, row..row + 1, &names, &mut None, &mut batch).map_err(wrong)?;
+                }
+            }
+            let batch = Arc::new(batch.0);
+            let clock = Clock { now: input.now, wall: input.wall, newest, is_last: false };
+            let changes = players.close(clock, &mut definitions, std::slice::from_ref(&batch));
+            if !batch.is_empty() || !definitions.is_empty() {
+                story.take(&batch, definitions, &changes, players.accounts(&player, &mission));
+            }
+            story.until = input.now;
+            epochs = input.epoch + 1;
+            advance(1);
+        }
+        story.finish(question, epochs)
+    }
+
+    /// The player and the mission of a completion.
+    fn whose(&self, id: &str) -> Result<(String, String), String> {
+        for object in self.lake.objects(Table::Completions) {
+            for batch in self.lake.rows(object).map_err(|error| crate::chain(&error))? {
+                let batch = batch.map_err(|error| crate::chain(&error))?;
+                let found = rows(std::slice::from_ref(&batch)).find(|row| row.text("completion_id") == id);
+                if let Some(row) = found {
+                    return Ok((row.text("player_id").to_owned(), row.text("mission_id").to_owned()));
+                }
+            }
+        }
+        Err(format!(
+            "the lake's table completions has no completion {id:?}: a new one is there after lake.max_file_age at the latest"
+        ))
+    }
+}
+
+/// The highest ingest time of what an epoch read.
+fn newest_of(input: &EpochInput) -> Option<Timestamp> {
+    let columns = input.events.iter().filter_map(|batch| batch.column_by_name("ingest_time"));
+    let times = columns.filter_map(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
+    let events = times.flat_map(|times| times.values().iter().copied()).max().map(Timestamp::from_micros);
+    events.max(input.newest)
+}
+
+/// The rows of a player's events.
+fn rows_of(events: &RecordBatch, player: &str) -> Result<Vec<usize>, String> {
+    let column = events.column_by_name("player_id").and_then(|column| column.as_string_opt::<i32>());
+    let players = column.ok_or("table events has no column player_id")?;
+    Ok((0..events.num_rows()).filter(|row| players.value(*row) == player).collect())
+}
+
+/// Takes the events of one player.
+struct OfOne(EventBatch);
+
+impl DecodeSink for OfOne {
+    fn batch(&mut self, _player_hash: u64) -> &mut EventBatch {
+        &mut self.0
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        unreachable!("rows of events were decoded before: {refusal:?}");
+    }
+}
+
+impl Standing {
+    /// After these messages about one completion.
+    fn after(messages: &[CompletionRow]) -> Self {
+        match messages.last().map(|message| message.kind) {
+            Some(CompletionKind::MissionCompleted) => Standing::Completed,
+            Some(CompletionKind::MissionRevoked) => Standing::Revoked,
+            None => Standing::Open,
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Events that did not count, and why.
+
+use std::collections::BTreeMap;
+
+use datasets::rows::DispositionKind;
+use datasets::{Coordinates, Event};
+use serde::Serialize;
+
+use super::EventLine;
+use super::versions::Versions;
+
+/// An event of a kind that the mission looks at, which never counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Passed {
+    /// The event.
+    #[serde(flatten)]
+    pub event: EventLine,
+    /// Why not, for people.
+    pub why: String,
+}
+
+/// Why `event` does not count for a mission with these `versions`; `None` if no stage looks at events of its kind.
+pub(super) fn reason(
+    event: &Event<'_>,
+    versions: &Versions,
+    dispositions: &BTreeMap<Coordinates, DispositionKind>,
+    reversed_by: Option<&str>,
+) -> Option<String> {
+    let (newest, ..) = versions.newest()?;
+    let mission = versions.at(event.event_time);
+    let looked_at = mission.as_ref().map_or(newest, |mission| mission);
+    let looks = |stage: &datasets::mission::Stage| stage.on.iter().any(|kind| kind.includes(event));
+    if !looked_at.stages.iter().any(looks) {
+        return None;
+    }
+    let of_itself = dispositions.get(&event.at).map(|disposition| match disposition {
+        DispositionKind::Duplicate => "a duplicate",
+        DispositionKind::AlreadyReversed => "a reversal of what was reversed",
+        DispositionKind::Late => "too late for its window",
+        DispositionKind::Conflict => "its transaction is known with other content",
+        DispositionKind::Orphan => "a reversal of nothing known",
+        DispositionKind::Held => "it waits for a rate",
+    });
+    Some(match (of_itself, mission) {
+        (Some(why), _) => why.to_owned(),
+        (None, Err(why)) => why,
+        (None, Ok(mission)) if !mission.covers(event.event_time) => "outside of the mission's start and end".to_owned(),
+        (None, Ok(mission)) if !mission.is_eligible(event) => "eligibility.where does not hold".to_owned(),
+        (None, Ok(mission)) => {
+            let looking = || (1..).zip(&mission.stages).filter(|(_, stage)| looks(stage));
+            match (looking().any(|(_, stage)| stage.accepts(event)), reversed_by) {
+                (true, Some(by)) => format!("taken back by {by}"),
+                (true, None) => "it counts in another window, or for nothing".to_owned(),
+                (false, _) => {
+                    let stages: Vec<String> = looking().map(|(number, _): (usize, _)| number.to_string()).collect();
+                    format!("it does not qualify for stage {}", stages.join(", "))
+                }
+            }
+        }
+    })
+}

@@ -1,0 +1,263 @@
+//! What is gathered while epochs are read again, and the answer that it comes to.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datasets::mission::{Mission, MissionDefaults, Window};
+use datasets::rows::{CompletionRow, DispositionKind, Place};
+use datasets::{Coordinates, Epoch, Event, EventBatch, EventName, Money, TextField, Timestamp, Topics};
+use operators::changes::Changes;
+use operators::definitions::DefinitionRecord;
+use operators::ledger::Order;
+use operators::players::Account;
+use operators::progress::{Counted, Step};
+
+use super::passed::reason;
+use super::versions::Versions;
+use super::{Contributed, EventLine, Explanation, JudgedBy, Passed, Question, Stage, Standing};
+
+/// One player and one mission.
+pub(super) struct Story {
+    player: String,
+    mission: String,
+    topics: Arc<Topics>,
+    defaults: MissionDefaults,
+    versions: Versions,
+    /// All of the player's events: their batches, and their places in them.
+    events: BTreeMap<Coordinates, (Arc<EventBatch>, usize)>,
+    dispositions: BTreeMap<Coordinates, DispositionKind>,
+    /// By the transaction that is named: who took it back, last.
+    reversed: BTreeMap<String, String>,
+    messages: Vec<CompletionRow>,
+    /// By the start of the window.
+    windows: BTreeMap<Timestamp, Seen>,
+    /// The recorded clock.
+    pub until: Timestamp,
+}
+
+/// A window as it was seen last, and what counted in it before.
+struct Seen {
+    account: Account,
+    /// What counted once and does not any more, with what took it back.
+    gone: BTreeMap<(Order, u8), (Counted, String)>,
+}
+
+impl Story {
+    pub fn new((player, mission): (String, String), topics: Arc<Topics>, defaults: MissionDefaults) -> Self {
+        Story {
+            player,
+            mission,
+            topics,
+            defaults,
+            versions: Versions::default(),
+            events: BTreeMap::new(),
+            dispositions: BTreeMap::new(),
+            reversed: BTreeMap::new(),
+            messages: Vec::new(),
+            windows: BTreeMap::new(),
+            until: Timestamp::MIN,
+        }
+    }
+
+    /// Takes an epoch: the player's events, definitions, what they changed, and how far that leaves the player.
+    pub fn take(
+        &mut self,
+        batch: &Arc<EventBatch>,
+        definitions: Vec<DefinitionRecord>,
+        changes: &Changes,
+        accounts: Vec<Account>,
+    ) {
+        for record in definitions.into_iter().filter(|record| record.key == self.mission) {
+            self.versions.take(record, &self.defaults);
+        }
+        let disposed = changes.dispositions.iter().map(|(at, row)| (*at, row.disposition));
+        self.dispositions.extend(disposed);
+        for event in batch.iter().filter(|event| event.name == EventName::Reversal) {
+            if let (None, Some(id)) = (self.dispositions.get(&event.at), event.text(TextField::ReferenceId)) {
+                self.reversed.insert(id.to_owned(), event.transaction_id().to_owned());
+            }
+        }
+        let of_it = |row: &&CompletionRow| row.player_id == self.player && row.mission_id == self.mission;
+        self.messages.extend(changes.completions.iter().map(|(_, row)| row).filter(of_it).cloned());
+        self.events.extend((0..batch.len()).map(|place| (batch.get(place).at, (batch.clone(), place))));
+        for account in accounts {
+            self.see(account);
+        }
+    }
+
+    fn see(&mut self, account: Account) {
+        // The only window of a mission keeps its progress when an edit moves its start.
+        let key = if account.mission.window == Window::Once { Timestamp::MIN } else { account.window_start };
+        let (before, mut gone) = match self.windows.remove(&key) {
+            Some(Seen { account, gone }) => (account.counted, gone),
+            None => (Vec::new(), BTreeMap::new()),
+        };
+        let place = |counted: &Counted| (counted.order, counted.stage);
+        for counted in before {
+            if account.counted.binary_search_by_key(&place(&counted), place).is_err() {
+                let event = self.event(counted.order.1);
+                let by = event.and_then(|event| self.taken_back_by(&event));
+                gone.insert(place(&counted), (counted, by.unwrap_or("a change of the transaction").to_owned()));
+            }
+        }
+        account.counted.iter().for_each(|counted| drop(gone.remove(&place(counted))));
+        self.windows.insert(key, Seen { account, gone });
+    }
+
+    fn taken_back_by(&self, event: &Event<'_>) -> Option<&str> {
+        self.reversed.get(event.transaction_id()).map(String::as_str)
+    }
+
+    fn event(&self, at: Coordinates) -> Option<Event<'_>> {
+        self.events.get(&at).map(|(batch, place)| batch.get(*place))
+    }
+
+    /// The answer.
+    pub fn finish(self, question: &Question, epochs: Epoch) -> Result<Explanation, String> {
+        let Some((newest, ..)) = self.versions.newest() else {
+            return Err(format!("the lake has no definition of mission {:?} that took effect", self.mission));
+        };
+        if self.events.is_empty() {
+            return Err(format!("the lake has no event of player {:?}", self.player));
+        }
+        let (asked, completion_id) = match question {
+            Question::Completion(id) => {
+                let told = self.messages.iter().find(|row| row.completion_id == *id);
+                let told = told.ok_or_else(|| {
+                    format!("completion {id} does not follow from the lake's history: `questline verify` tells more")
+                })?;
+                (Some(told.window_start), Some(id.clone()))
+            }
+            Question::Progress { at, .. } => (self.window_of(newest, *at), None),
+        };
+        let start = asked.ok_or_else(|| format!("mission {:?} has no window then", self.mission))?;
+        let key = if newest.window == Window::Once { Timestamp::MIN } else { start };
+        let window = self.windows.get(&key);
+        let messages: Vec<CompletionRow> = self
+            .messages
+            .iter()
+            .filter(|row| key == Timestamp::MIN || row.window_start == start)
+            .filter(|row| completion_id.as_ref().is_none_or(|id| row.completion_id == *id))
+            .cloned()
+            .collect();
+        let account = window.map(|window| &window.account);
+        let mission = account.map_or(newest, |account| &account.mission);
+        let steps = account.map(Account::steps).unwrap_or_default();
+        let window_end = match account {
+            Some(account) => account.window_end,
+            None => newest.window_at(start).and_then(|(_, end)| end),
+        };
+        let events = self.contributed(window, &steps);
+        Ok(Explanation {
+            player_id: self.player.clone(),
+            mission_id: self.mission.clone(),
+            completion_id: completion_id.or_else(|| messages.last().map(|row| row.completion_id.clone())),
+            standing: Standing::after(&messages),
+            window_start: start,
+            window_end,
+            definition: self.judge(account)?,
+            stages: stages(mission, account, &steps),
+            passed: self.passed(&events, (start, window_end), newest),
+            messages,
+            events,
+            until: self.until,
+            epochs,
+        })
+    }
+
+    /// The start of the window that `at` falls into, or of the last one.
+    fn window_of(&self, newest: &Mission, at: Option<Timestamp>) -> Option<Timestamp> {
+        let last = || self.windows.values().last().map(|window| window.account.window_start);
+        match at {
+            Some(at) => newest.window_at(at).map(|(start, _)| start),
+            None => last().or_else(|| newest.window_at(self.until).map(|(start, _)| start)).or(Some(newest.start)),
+        }
+    }
+
+    fn judge(&self, account: Option<&Account>) -> Result<JudgedBy, String> {
+        let (newest, newest_at, newest_from) = self.versions.newest().ok_or("there is no definition")?;
+        let (mission, at, in_force_from) = match account {
+            Some(account) => (&account.mission, account.definition, account.in_force_from),
+            None => (newest, newest_at, newest_from),
+        };
+        let text = self.versions.text(at).unwrap_or_default();
+        Ok(JudgedBy {
+            version: mission.version,
+            place: Place::new(&self.topics, at),
+            in_force_from,
+            text: serde_json::from_str(text)
+                .map_err(|error| format!("the definition of {:?}: {error}", self.mission))?,
+        })
+    }
+
+    /// What counts in a window or did, with the steps of what counts now.
+    fn contributed(&self, window: Option<&Seen>, steps: &[Step]) -> Vec<Contributed> {
+        let Some(Seen { account, gone }) = window else { return Vec::new() };
+        let here = account.counted.iter().zip(steps).map(|(counted, step)| (counted, Some(step), None));
+        let gone = gone.values().map(|(counted, by)| (counted, None, Some(by.clone())));
+        let mut all: Vec<_> = here.chain(gone).collect();
+        all.sort_by_key(|(counted, ..)| (counted.order, counted.stage));
+        let told = all.into_iter().filter_map(|(counted, step, taken_back_by)| {
+            Some(Contributed {
+                event: self.line(&self.event(counted.order.1)?),
+                stage: usize::from(counted.stage) + 1,
+                contribution: if counted.qualifies { counted.value } else { Money::ZERO },
+                moved: step.is_some_and(|step| step.moved),
+                reached: step.is_some_and(|step| step.reached),
+                progress: step.and_then(|step| step.progress),
+                taken_back_by,
+            })
+        });
+        told.collect()
+    }
+
+    /// Events of the window that never counted in it.
+    fn passed(&self, told: &[Contributed], window: (Timestamp, Option<Timestamp>), newest: &Mission) -> Vec<Passed> {
+        let (start, end) = window;
+        let is_in = |time: Timestamp| {
+            let is_before_end = end.is_none_or(|end| time < end || newest.window == Window::Once && time == end);
+            start <= time && is_before_end
+        };
+        let counted: std::collections::BTreeSet<_> =
+            told.iter().map(|one| (&one.event.place, one.event.index)).collect();
+        let mut events: Vec<_> = self.events.values().map(|(batch, place)| batch.get(*place)).collect();
+        events.retain(|event| is_in(event.event_time));
+        events.sort_by_key(|event| (event.event_time, event.at));
+        let passed = events.iter().filter_map(|event| {
+            let line = self.line(event);
+            if counted.contains(&(&line.place, line.index)) {
+                return None;
+            }
+            let why = reason(event, &self.versions, &self.dispositions, self.taken_back_by(event))?;
+            Some(Passed { event: line, why })
+        });
+        passed.collect()
+    }
+
+    fn line(&self, event: &Event<'_>) -> EventLine {
+        EventLine {
+            place: Place::new(&self.topics, event.at),
+            index: event.at.index,
+            event_name: event.event_name().to_owned(),
+            transaction_id: event.transaction_id().to_owned(),
+            event_time: event.event_time,
+            ingest_time: event.ingest_time,
+            amount: event.amount(),
+            currency: event.currency().to_owned(),
+        }
+    }
+}
+
+fn stages(mission: &Mission, account: Option<&Account>, steps: &[Step]) -> Vec<Stage> {
+    let counted = account.map_or(&[][..], |account| &account.counted);
+    let stages = mission.stages.iter().enumerate().map(|(index, stage)| {
+        let of_it = || counted.iter().zip(steps).filter(|(counted, _)| usize::from(counted.stage) == index);
+        let reached_at = of_it().find(|(_, step)| step.reached).map(|(counted, _)| counted.order.0);
+        let last = of_it().rfind(|(_, step)| step.moved);
+        let progress = last.map_or(Some(Money::ZERO), |(_, step)| step.progress);
+        let short = stage.target - progress.unwrap_or(stage.target);
+        let missing = if reached_at.is_some() { Money::ZERO } else { short };
+        Stage { number: index + 1, target: stage.target, progress, missing, reached_at }
+    });
+    stages.collect()
+}

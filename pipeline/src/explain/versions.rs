@@ -1,0 +1,64 @@
+//! The versions of one mission, as they were read.
+
+use datasets::mission::{Mission, MissionDefaults, Status};
+use datasets::{Coordinates, Timestamp};
+use operators::definitions::DefinitionRecord;
+
+/// One that took effect.
+struct Version {
+    at: Coordinates,
+    from: Timestamp,
+    text: String,
+    mission: Mission,
+    archived: bool,
+}
+
+/// The versions that took effect, in the order of their records.
+#[derive(Default)]
+pub(super) struct Versions(Vec<Version>);
+
+impl Versions {
+    /// Takes a record of the mission.
+    pub fn take(&mut self, record: DefinitionRecord, defaults: &MissionDefaults) {
+        let (at, from) = (record.at, record.ingest_time);
+        match record.text {
+            Some(text) if !record.was_refused => {
+                if let Ok(mission) = Mission::parse(&record.key, &text, defaults) {
+                    self.0.push(Version { at, from, text, mission, archived: false });
+                }
+            }
+            Some(_) => {}
+            None => {
+                if let Some(Version { text, mission, .. }) = self.0.last() {
+                    let (text, mission) = (text.clone(), mission.clone());
+                    self.0.push(Version { at, from, text, mission, archived: true });
+                }
+            }
+        }
+    }
+
+    /// The one in force at `time`, or why nothing counts then.
+    pub fn at(&self, time: Timestamp) -> Result<&Mission, String> {
+        let in_force = self.0.iter().rfind(|version| version.from <= time);
+        let first = || self.0.first().map_or_else(String::new, |first| format!(", which is from {}", first.from));
+        let in_force = in_force.ok_or_else(|| format!("before the mission's first version{}", first()))?;
+        let status = match in_force.mission.status {
+            _ if in_force.archived => "archived",
+            Status::Active => return Ok(&in_force.mission),
+            Status::Draft => "a draft",
+            Status::Paused => "paused",
+            Status::Archived => "archived",
+        };
+        Err(format!("the mission was {status} then"))
+    }
+
+    /// The text of the record at `at`.
+    pub fn text(&self, at: Coordinates) -> Option<&str> {
+        self.0.iter().find(|version| version.at == at).map(|version| version.text.as_str())
+    }
+
+    /// The one read last, with its record and when it took effect.
+    pub fn newest(&self) -> Option<(&Mission, Coordinates, Timestamp)> {
+        self.0.last().map(|version| (&version.mission, version.at, version.from))
+    }
+}

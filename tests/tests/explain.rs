@@ -1,0 +1,226 @@
+//! `questline explain`: the events behind a completion, with what was taken back, and what is missing for one.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use pipeline::config::Config;
+use pipeline::explain::{Explainer, Question, Standing};
+use pipeline::replay::Replay;
+use pipeline::replay::input::Input;
+use questline_tests::cases;
+use questline_tests::process::questline;
+use serde_json::{Value, json};
+
+fn lines(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// What messages of every golden case say is told again with the events behind it, which add up to it.
+#[test]
+fn every_completion_of_the_golden_cases_is_explained() {
+    let (mut explained, mut added_up) = (0, 0);
+    for case in cases::all().into_iter().filter(|case| !case.expected("completions.jsonl").is_empty()) {
+        let folder = tempfile::tempdir().unwrap();
+        let (url, out) = (format!("file://{}", folder.path().join("lake").display()), folder.path().join("out"));
+        let config = case.replay_with([("QUESTLINE__LAKE__URL", &url)], &out, 2).unwrap();
+        let mut told: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for message in lines(&out.join("completions.jsonl")) {
+            told.entry(message["completion_id"].as_str().unwrap().to_owned()).or_default().push(message);
+        }
+        for (id, messages) in told {
+            let of = format!("{}, {id}", case.name);
+            let answer =
+                Explainer::open(&config).and_then(|explainer| explainer.answer(&Question::Completion(id), |_| ()));
+            let answer = answer.unwrap_or_else(|error| panic!("{of}: {error}"));
+            assert_eq!(json!(answer.messages), json!(messages), "{of}");
+            let stands = messages.last().unwrap()["type"] == "mission_completed";
+            assert_eq!(answer.standing, if stands { Standing::Completed } else { Standing::Revoked }, "{of}");
+            assert!(answer.stages.iter().all(|stage| stage.reached_at.is_none() == !stage.missing.is_zero()), "{of}");
+            let adds = |stage: &Value| matches!(stage["measure"]["kind"].as_str(), Some("count" | "sum"));
+            let stages = answer.definition.text["stages"].as_array().unwrap();
+            if let ([stage], true) = (&answer.stages[..], stages.iter().all(adds)) {
+                let counts = answer.events.iter().filter(|event| event.taken_back_by.is_none());
+                assert_eq!(Some(counts.map(|event| event.contribution).sum()), stage.progress, "{of}: {answer:#?}");
+                added_up += 1;
+            }
+            let places = answer.events.iter().map(|one| (&one.event.place.topic, one.event.place.offset));
+            assert!(places.clone().all(|(topic, _)| **topic != *config.missions.topic), "{of}");
+            assert_eq!(places.collect::<BTreeSet<_>>().is_empty(), answer.events.is_empty(), "{of}");
+            explained += 1;
+        }
+    }
+    println!("{explained} completions explained, {added_up} of them added up");
+    assert!(explained > 100 && added_up > 50, "{explained} {added_up}");
+}
+
+const DEFINITION: &str = r#"{"mission_id":"slots-100","version":3,"start":"2026-06-01T00:00:00Z","status":"active",
+    "window":{"every":"week"},"stages":[{"on":["bet_placed"],"where":"game_type == 'slots'",
+    "measure":{"kind":"sum","field":"amount"},"target":"100.00"}]}"#;
+
+/// A week of one player, and of another one.
+fn records() -> Vec<Value> {
+    let event = |name: &str, player: &str, id: &str, time: &str, rest: Value| {
+        let mut value = json!({"event_name": name, "player_id": player, "transaction_id": id, "timestamp": time});
+        value.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        value
+    };
+    let bet = |player: &str, id: &str, time: &str, amount: &str, game: &str| {
+        event("bet_placed", player, id, time, json!({"amount": amount, "game_type": game}))
+    };
+    let events = [
+        bet("p1", "t1", "2026-06-02T10:00:00Z", "60.00", "slots"),
+        bet("p2", "u1", "2026-06-02T10:30:00Z", "99.99", "slots"),
+        bet("p1", "t2", "2026-06-02T11:00:00Z", "50.00", "slots"),
+        event("reversal", "p1", "r1", "2026-06-02T11:05:00Z", json!({"reference_id": "t1"})),
+        bet("p1", "t3", "2026-06-02T12:00:00Z", "30.00", "blackjack"),
+        bet("p1", "t2", "2026-06-02T11:00:00Z", "50.00", "slots"),
+        bet("p1", "t4", "2026-06-02T13:00:00Z", "50.00", "slots"),
+        event("login", "p1", "l1", "2026-06-02T14:00:00Z", json!({})),
+        bet("p1", "t5", "2026-06-09T10:00:00Z", "60.00", "slots"),
+    ];
+    let definition: Value = serde_json::from_str(DEFINITION).unwrap();
+    let start = "2026-06-01T00:00:00Z";
+    let mission = json!({"topic": "missions", "partition": 0, "offset": 0, "timestamp": start, "key": "slots-100",
+        "value": definition});
+    let events = (0..).zip(events).map(|(offset, value)| {
+        let time = if offset == 5 { json!("2026-06-02T12:30:00Z") } else { value["timestamp"].clone() };
+        json!({"topic": "events", "partition": 0, "offset": offset, "timestamp": time, "value": value})
+    });
+    std::iter::once(mission).chain(events).collect()
+}
+
+/// Replays [`records`], so many an epoch, and answers the path of the configuration.
+fn replayed(folder: &Path, epoch_records: usize) -> String {
+    let (input, path) = (folder.join("events.jsonl"), folder.join("pipeline.toml"));
+    let text: String = records().iter().map(|record| format!("{record}\n")).collect();
+    std::fs::write(&input, text).unwrap();
+    let lake = folder.join("lake");
+    let text = format!(
+        "[pipeline]\nname = \"acme\"\n[[source]]\nname = \"pam\"\ntopics = [\"events\"]\n[lake]\nurl = \"file://{}\"\n",
+        lake.display()
+    );
+    std::fs::write(&path, text).unwrap();
+    let config = Config::load(&path, []).unwrap();
+    let input = Input::open(&input).unwrap();
+    Replay { config, input, out: folder.join("out"), workers: 1, epoch_records }.run(|_| ()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn asked(arguments: &[&str]) -> Value {
+    let (code, out, error) = questline([&["explain"], arguments, &["--format", "json"]].concat());
+    assert_eq!(code, 0, "{error}");
+    serde_json::from_str(&out).unwrap()
+}
+
+/// 60 + 50 reach 100; the reversal of 60 leaves 50, so it is revoked; another 50 reach it again, at 13:00.
+#[test]
+fn a_completion_is_told_with_its_events_and_corrections() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = replayed(folder.path(), 1);
+    let id = lines(&folder.path().join("out/completions.jsonl"))[0]["completion_id"].as_str().unwrap().to_owned();
+    let answer = asked(&[&id, "--config", &config]);
+    assert_eq!(answer["standing"], "completed");
+    let told =
+        answer["messages"].as_array().unwrap().iter().map(|one| (one["type"].as_str(), one["revision"].as_i64()));
+    let (completed, revoked) = (Some("mission_completed"), Some("mission_revoked"));
+    assert_eq!(told.collect::<Vec<_>>(), [(completed, Some(1)), (revoked, Some(1)), (completed, Some(2))]);
+    assert_eq!(answer["definition"]["version"], 3);
+    assert_eq!(answer["definition"]["offset"], 0);
+    assert_eq!(answer["definition"]["text"]["mission_id"], "slots-100");
+    let stage = json!([{"number": 1, "target": "100.00", "progress": "100.00", "missing": "0.00",
+        "reached_at": "2026-06-02T13:00:00Z"}]);
+    assert_eq!(answer["stages"], stage);
+    let events = answer["events"].as_array().unwrap().iter().map(|one| {
+        let text = |name: &str| one[name].as_str().unwrap_or("-").to_owned();
+        (
+            text("transaction_id"),
+            one["offset"].as_i64().unwrap(),
+            text("contribution"),
+            text("progress"),
+            text("taken_back_by"),
+        )
+    });
+    let line = |id: &str, offset: i64, adds: &str, makes: &str, by: &str| {
+        (id.to_owned(), offset, adds.to_owned(), makes.to_owned(), by.to_owned())
+    };
+    let expected = [
+        line("t1", 0, "60.00", "-", "r1"),
+        line("t2", 2, "50.00", "50.00", "-"),
+        line("t4", 6, "50.00", "100.00", "-"),
+    ];
+    assert_eq!(events.collect::<Vec<_>>(), expected);
+    let passed = answer["passed"].as_array().unwrap().iter().map(|one| (one["offset"].as_i64(), one["why"].as_str()));
+    let expected = [(Some(5), Some("a duplicate")), (Some(4), Some("it does not qualify for stage 1"))];
+    assert_eq!(passed.collect::<Vec<_>>(), expected);
+
+    let (code, text, _) = questline(["explain", &id, "--config", &config]);
+    assert_eq!(code, 0);
+    for line in [
+        "standing   completed",
+        "stage 1 of 1: target 100.00, reached at 2026-06-02T13:00:00Z",
+        "  2026-06-02T10:00:00Z  events/0@0  bet_placed t1 60.00 EUR  60.00 taken back by r1",
+        "  2026-06-02T13:00:00Z  events/0@6  bet_placed t4 50.00 EUR  50.00 makes 100.00, the target",
+        "  2026-06-02T12:00:00Z  events/0@4  bet_placed t3 30.00 EUR  it does not qualify for stage 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\nis not in\n{text}");
+    }
+}
+
+/// What one epoch both counts and takes back was never seen to count.
+#[test]
+fn how_epochs_are_cut_does_not_change_what_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = replayed(folder.path(), 10_000);
+    let id = lines(&folder.path().join("out/completions.jsonl"))[0]["completion_id"].as_str().unwrap().to_owned();
+    let answer = asked(&[&id, "--config", &config]);
+    let counts: Vec<_> =
+        answer["events"].as_array().unwrap().iter().map(|one| one["transaction_id"].as_str()).collect();
+    assert_eq!(counts, [Some("t2"), Some("t4")]);
+    let passed = answer["passed"].as_array().unwrap().iter().map(|one| one["why"].as_str().unwrap());
+    assert_eq!(passed.collect::<Vec<_>>(), ["taken back by r1", "a duplicate", "it does not qualify for stage 1"]);
+}
+
+#[test]
+fn what_a_player_lacks_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = replayed(folder.path(), 3);
+    let of = |player| ["--player", player, "--mission", "slots-100", "--config", config.as_str()];
+    // The last window by default.
+    let answer = asked(&of("p1"));
+    assert_eq!((&answer["standing"], &answer["window_start"]), (&json!("open"), &json!("2026-06-08T00:00:00Z")));
+    assert_eq!(answer["stages"][0]["missing"], "40.00");
+    assert_eq!(answer["completion_id"], Value::Null);
+    let answer = asked(&[&of("p1")[..], &["--at", "2026-06-05T00:00:00Z"]].concat());
+    assert_eq!((&answer["standing"], &answer["window_start"]), (&json!("completed"), &json!("2026-06-01T00:00:00Z")));
+    let answer = asked(&of("p2"));
+    assert_eq!((&answer["standing"], &answer["stages"][0]["missing"]), (&json!("open"), &json!("0.01")));
+    let answer = asked(&[&of("p2")[..], &["--at", "2026-06-20T00:00:00Z"]].concat());
+    assert_eq!((&answer["events"], &answer["stages"][0]["missing"]), (&json!([]), &json!("100.00")));
+}
+
+#[test]
+fn what_cannot_be_explained_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = replayed(folder.path(), 100);
+    let failed = |arguments: &[&str], code: i32, said: &str| {
+        let (found, out, error) = questline([&["explain", "--config", &config], arguments].concat());
+        assert_eq!((found, out.as_str()), (code, ""), "{error}");
+        assert!(error.contains(said), "{said:?} is not in {error}");
+    };
+    failed(&["5e1f"], 1, "table completions has no completion \"5e1f\"");
+    failed(&["--player", "nobody", "--mission", "slots-100"], 1, "no event of player \"nobody\"");
+    failed(&["--player", "p1", "--mission", "none"], 1, "no definition of mission \"none\"");
+    failed(&["--player", "p1", "--mission", "slots-100", "--at", "2020-01-01T00:00:00Z"], 1, "has no window then");
+    failed(&[], 2, "COMPLETION_ID");
+    failed(&["--player", "p1"], 2, "--mission");
+    failed(&["5e1f", "--player", "p1", "--mission", "x"], 2, "cannot be used with");
+    failed(&["--player", "p1", "--mission", "x", "--at", "noon"], 2, "--at");
+    let without = folder.path().join("without.toml");
+    std::fs::write(&without, "[pipeline]\nname = \"acme\"\n[[source]]\nname = \"pam\"\ntopics = [\"events\"]\n")
+        .unwrap();
+    let (code, _, error) = questline(["explain", "x", "--config", without.to_str().unwrap()]);
+    assert_eq!(code, 2);
+    assert!(error.contains("lake: is missing"), "{error}");
+}
