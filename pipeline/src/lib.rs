@@ -15,6 +15,7 @@ pub mod epochs;
 pub mod explain;
 mod history;
 mod kafka_feed;
+pub mod missions;
 pub mod plan;
 pub mod reading;
 pub mod replay;

@@ -4,6 +4,7 @@ mod checkpoint;
 mod demo;
 mod explain;
 mod generate;
+mod missions;
 mod replay;
 mod run;
 mod show;
@@ -37,6 +38,8 @@ enum Command {
     Validate(validate::Validate),
     /// Proves what was put out: recomputes it from the lake's history and compares.
     Verify(verify::Verify),
+    /// Checks mission definitions, puts them in force, shows those that are, and tells what others would do.
+    Missions(missions::Missions),
     /// Tells which events a completion came from, or what a player lacks for one.
     Explain(explain::Explain),
     /// Generates play: to a file, to standard output, or to Kafka.
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Checkpoint(command) => command.run(),
         Command::Validate(command) => command.run(),
         Command::Verify(command) => command.run(),
+        Command::Missions(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Generate(command) => command.run(),
     };

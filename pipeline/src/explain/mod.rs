@@ -10,23 +10,16 @@ mod versions;
 
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
-use arrow_array::cast::AsArray;
-use arrow_array::types::TimestampMicrosecondType;
-use datasets::mapping::{DecodeSink, Refusal};
 use datasets::rows::{CompletionKind, CompletionRow, Place};
-use datasets::{Epoch, EventBatch, Money, Timestamp};
+use datasets::{Epoch, Money, Timestamp};
 use operators::players::{Clock, Players};
 use serde::Serialize;
 use sinks::cut::Table;
-use sinks::lake::LakeReader;
 
 use crate::config::Config;
 use crate::history::cell::rows;
-use crate::history::events::push_events;
-use crate::history::in_order::upper;
-use crate::history::log::{EpochInput, Inputs, Settled, is_replay};
-use crate::plan::{Prepared, Purpose, lake_config, prepare};
+use crate::history::log::LakeHistory;
+use crate::plan::{Prepared, prepare};
 pub use passed::Passed;
 use story::Story;
 
@@ -163,8 +156,7 @@ pub struct EventLine {
 /// A lake, ready to be asked.
 pub struct Explainer {
     prepared: Prepared,
-    lake: Arc<LakeReader>,
-    inputs: Inputs,
+    history: LakeHistory,
 }
 
 impl Explainer {
@@ -173,28 +165,14 @@ impl Explainer {
     /// # Errors
     /// What cannot be reached or read, for people.
     pub fn open(config: &Config) -> Result<Self, String> {
-        let of = config.lake.as_ref().ok_or("[lake] is missing: explanations come from its history")?;
-        let lake = Arc::new(LakeReader::open(&lake_config(of)).map_err(|error| crate::chain(&error))?);
-        if lake.objects(Table::Epochs).is_empty() {
-            return Err(
-                "the lake has no log of epochs: nothing was cut yet, or lake.url names another place".to_owned()
-            );
-        }
-        let is_replay = is_replay(&lake)?;
-        let prepared = prepare(config, 1, if is_replay { Purpose::Replay } else { Purpose::Run })?;
-        let missions = prepared.names.topics.name(prepared.missions).clone();
-        let settled = if is_replay {
-            Settled::all(upper(&lake, Table::Epochs))
-        } else {
-            Settled::of(&lake, of.max_file_age.micros())?
-        };
-        let inputs = Inputs::new(&lake, settled, missions)?;
-        Ok(Explainer { prepared, lake, inputs })
+        let history = LakeHistory::open(config, "explanations come from its history")?;
+        let prepared = prepare(config, 1, history.purpose())?;
+        Ok(Explainer { prepared, history })
     }
 
     /// Epochs of the lake's log.
     pub fn epochs(&self) -> Epoch {
-        upper(&self.lake, Table::Epochs)
+        self.history.epochs()
     }
 
     /// Answers. `advance` is told of epochs that were read.
@@ -212,18 +190,10 @@ impl Explainer {
         let mut story = Story::new((player.clone(), mission.clone()), topics, plan.players.missions);
         let mut newest = plan.begin.newest;
         let mut epochs = 0;
-        while let Some(input) = self.inputs.next()? {
-            let wrong = |message: String| format!("lake: epoch {}: {message}", input.epoch);
+        while let Some(input) = self.history.inputs.next()? {
             let mut definitions = input.definitions(missions)?;
-            let taken = definitions.iter().map(|record| record.ingest_time).max();
-            newest = newest.max(taken.unwrap_or(newest)).max(newest_of(&input).unwrap_or(newest));
-            let mut batch = OfOne(EventBatch::new(0, 0));
-            for events in &input.events {
-                for row in rows_of(events, &player).map_err(wrong)? {
-                    push_events(events, row..row + 1, &names, &mut None, &mut batch).map_err(wrong)?;
-                }
-            }
-            let batch = Arc::new(batch.0);
+            newest = newest.max(input.newest().unwrap_or(newest));
+            let batch = Arc::new(input.batch(Some(&player), &names)?);
             let clock = Clock { now: input.now, wall: input.wall, newest, is_last: false };
             let changes = players.close(clock, &mut definitions, std::slice::from_ref(&batch));
             if !batch.is_empty() || !definitions.is_empty() {
@@ -238,8 +208,8 @@ impl Explainer {
 
     /// The player and the mission of a completion.
     fn whose(&self, id: &str) -> Result<(String, String), String> {
-        for object in self.lake.objects(Table::Completions) {
-            for batch in self.lake.rows(object).map_err(|error| crate::chain(&error))? {
+        for object in self.history.lake.objects(Table::Completions) {
+            for batch in self.history.lake.rows(object).map_err(|error| crate::chain(&error))? {
                 let batch = batch.map_err(|error| crate::chain(&error))?;
                 let found = rows(std::slice::from_ref(&batch)).find(|row| row.text("completion_id") == id);
                 if let Some(row) = found {
@@ -250,34 +220,6 @@ impl Explainer {
         Err(format!(
             "the lake's table completions has no completion {id:?}: a new one is there after lake.max_file_age at the latest"
         ))
-    }
-}
-
-/// The highest ingest time of what an epoch read.
-fn newest_of(input: &EpochInput) -> Option<Timestamp> {
-    let columns = input.events.iter().filter_map(|batch| batch.column_by_name("ingest_time"));
-    let times = columns.filter_map(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
-    let events = times.flat_map(|times| times.values().iter().copied()).max().map(Timestamp::from_micros);
-    events.max(input.newest)
-}
-
-/// The rows of a player's events.
-fn rows_of(events: &RecordBatch, player: &str) -> Result<Vec<usize>, String> {
-    let column = events.column_by_name("player_id").and_then(|column| column.as_string_opt::<i32>());
-    let players = column.ok_or("table events has no column player_id")?;
-    Ok((0..events.num_rows()).filter(|row| players.value(*row) == player).collect())
-}
-
-/// Takes the events of one player.
-struct OfOne(EventBatch);
-
-impl DecodeSink for OfOne {
-    fn batch(&mut self, _player_hash: u64) -> &mut EventBatch {
-        &mut self.0
-    }
-
-    fn refuse(&mut self, refusal: Refusal) {
-        unreachable!("rows of events were decoded before: {refusal:?}");
     }
 }
 

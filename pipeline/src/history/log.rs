@@ -4,14 +4,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
+use datasets::mapping::{DecodeSink, Refusal};
 use datasets::rows::{Binding, Counters};
-use datasets::{Coordinates, Epoch, Timestamp, TopicId};
+use datasets::schema::EventNames;
+use datasets::{Coordinates, Epoch, EventBatch, Timestamp, TopicId};
 use operators::definitions::DefinitionRecord;
 use sinks::cut::Table;
 use sinks::lake::{LakeReader, PARALLEL_PUTS};
 
 use super::cell::{Cell, rows};
-use super::in_order::{AFTER_DECODING, InOrder, cuts, json};
+use super::events::push_events;
+use super::in_order::{AFTER_DECODING, InOrder, cuts, json, upper};
+use crate::config::Config;
+use crate::plan::{Purpose, lake_config};
 
 /// An epoch of the log, and what it read.
 pub(crate) struct EpochInput {
@@ -51,6 +58,49 @@ impl EpochInput {
         });
         let read: Option<Vec<_>> = read.collect();
         read.ok_or_else(|| "lake: a definition has no place".to_owned())
+    }
+
+    /// The events, in one batch; of one player, or of all.
+    ///
+    /// # Errors
+    /// Rows that are no events of this configuration.
+    pub fn batch(&self, player: Option<&str>, names: &EventNames) -> Result<EventBatch, String> {
+        let mut batch = InOne(EventBatch::new(0, 0));
+        let wrong = |message: String| format!("lake: table events, epoch {}: {message}", self.epoch);
+        for events in &self.events {
+            let Some(player) = player else {
+                push_events(events, 0..events.num_rows(), names, &mut None, &mut batch).map_err(wrong)?;
+                continue;
+            };
+            let column = events.column_by_name("player_id").and_then(|column| column.as_string_opt::<i32>());
+            let players = column.ok_or_else(|| wrong("there is no column player_id".to_owned()))?;
+            for row in (0..events.num_rows()).filter(|row| players.value(*row) == player) {
+                push_events(events, row..row + 1, names, &mut None, &mut batch).map_err(wrong)?;
+            }
+        }
+        Ok(batch.0)
+    }
+
+    /// The highest ingest time of all that was read.
+    pub fn newest(&self) -> Option<Timestamp> {
+        let all = self.events.iter().chain(&self.definitions);
+        let columns = all.filter_map(|batch| batch.column_by_name("ingest_time"));
+        let times = columns.filter_map(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
+        let read = times.flat_map(|times| times.values().iter().copied()).max().map(Timestamp::from_micros);
+        read.max(self.newest)
+    }
+}
+
+/// Takes all events as they come.
+struct InOne(EventBatch);
+
+impl DecodeSink for InOne {
+    fn batch(&mut self, _player_hash: u64) -> &mut EventBatch {
+        &mut self.0
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        unreachable!("rows of events were decoded before: {refusal:?}");
     }
 }
 
@@ -134,6 +184,49 @@ fn lacks_events(counters: &Counters, events: &[RecordBatch]) -> bool {
     let decoded = counters.read.saturating_sub(letters.map(|(_, letters)| letters).sum());
     let events: usize = events.iter().map(RecordBatch::num_rows).sum();
     u64::try_from(events).expect("a count fits in 64 bits") < decoded
+}
+
+/// A lake, opened to be read again from its first epoch on.
+pub(crate) struct LakeHistory {
+    pub lake: Arc<LakeReader>,
+    pub inputs: Inputs,
+    pub settled: Settled,
+    /// A replay wrote it.
+    pub is_replay: bool,
+}
+
+impl LakeHistory {
+    /// Lists the lake of `config`, which is asked for by `why` it is needed.
+    ///
+    /// # Errors
+    /// There is none, it cannot be reached or read, or it has no log of epochs.
+    pub fn open(config: &Config, why: &str) -> Result<Self, String> {
+        let of = config.lake.as_ref().ok_or_else(|| format!("[lake] is missing: {why}"))?;
+        let lake = Arc::new(LakeReader::open(&lake_config(of)).map_err(|error| crate::chain(&error))?);
+        if lake.objects(Table::Epochs).is_empty() {
+            return Err(
+                "the lake has no log of epochs: nothing was cut yet, or lake.url names another place".to_owned()
+            );
+        }
+        let is_replay = is_replay(&lake)?;
+        // A replay puts one object after the other, the log last: below its end everything is there.
+        let settled = match is_replay {
+            true => Settled::all(upper(&lake, Table::Epochs)),
+            false => Settled::of(&lake, of.max_file_age.micros())?,
+        };
+        let inputs = Inputs::new(&lake, settled, config.missions.topic.as_str().into())?;
+        Ok(LakeHistory { lake, inputs, settled, is_replay })
+    }
+
+    /// Epochs of the log.
+    pub fn epochs(&self) -> Epoch {
+        upper(&self.lake, Table::Epochs)
+    }
+
+    /// What a dataflow does that wrote such a lake.
+    pub fn purpose(&self) -> Purpose {
+        if self.is_replay { Purpose::Replay } else { Purpose::Run }
+    }
 }
 
 /// What must be in a lake. Beyond it, files may still be put.

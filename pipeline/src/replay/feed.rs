@@ -57,6 +57,42 @@ pub struct Feed {
     names: Arc<Names>,
 }
 
+/// Calls `each` with the lines of one epoch after the other, until it answers false.
+fn blocks(
+    input: &Input,
+    epoch_records: usize,
+    advance: impl Fn(u64) + Clone + 'static,
+    mut each: impl FnMut(Block) -> bool,
+) -> Result<(), String> {
+    let mut block = Block::default();
+    input.lines(advance, |number, line| {
+        block.text.extend_from_slice(line);
+        block.lines.push((number, block.text.len()));
+        block.lines.len() < epoch_records || each(std::mem::take(&mut block))
+    })?;
+    if !block.lines.is_empty() {
+        each(block);
+    }
+    Ok(())
+}
+
+/// Calls `each` with the records of one epoch after the other, all of them one part, until it answers false. A line that
+/// cannot be read halts.
+///
+/// # Errors
+/// A file that cannot be read to its end.
+pub(crate) fn chunks(
+    names: &Arc<Names>,
+    epoch_records: usize,
+    advance: impl Fn(u64) + Clone + 'static,
+    mut each: impl FnMut(&dyn Chunk) -> bool,
+) -> Result<(), String> {
+    blocks(&names.input, epoch_records, advance, |block| {
+        let range = 0..block.lines.len();
+        each(&Part { block: Arc::new(block), range, names: names.clone() })
+    })
+}
+
 /// How many epochs have been put out.
 #[derive(Clone, Default)]
 pub struct Published(Arc<AtomicU64>);
@@ -109,18 +145,9 @@ struct Reader {
 
 impl Reader {
     fn read(self, epoch_records: usize, advance: impl Fn(u64) + Clone + 'static) {
-        let mut block = Block::default();
-        let read = self.names.input.lines(advance, |number, line| {
-            block.text.extend_from_slice(line);
-            block.lines.push((number, block.text.len()));
-            block.lines.len() < epoch_records || self.send(std::mem::take(&mut block))
-        });
-        match read {
-            Ok(()) if !block.lines.is_empty() => {
-                self.send(block);
-            }
-            Ok(()) => {}
-            Err(message) => self.names.halt.fail(message),
+        let read = blocks(&self.names.input, epoch_records, advance, |block| self.send(block));
+        if let Err(message) = read {
+            self.names.halt.fail(message);
         }
         let wake = self.wake.clone();
         drop(self);

@@ -17,19 +17,14 @@ mod tables;
 mod tests;
 mod topics;
 
-use std::sync::Arc;
-
 use datasets::{Epoch, Timestamp};
 use operators::activity::Reporting;
-use sinks::cut::Table;
-use sinks::lake::LakeReader;
 
 use crate::config::Config;
 use crate::engine::{self, Halt, Wake};
 use crate::epochs::ClockSource;
-use crate::history::in_order::upper;
-use crate::history::log::{Inputs, Settled, is_replay};
-use crate::plan::{Prepared, Purpose, lake_config, prepare};
+use crate::history::log::LakeHistory;
+use crate::plan::{Prepared, Purpose, prepare};
 use feed::{Compared, Feed, Recomputed, Replayed};
 pub use report::{Comparison, Difference, Fault, Verdict};
 use tables::{TableCheck, compare_counters, tables};
@@ -38,7 +33,7 @@ use topics::TopicCheck;
 /// A lake, and the topics beside it, ready to be compared.
 pub struct Proof {
     config: Config,
-    lake: Arc<LakeReader>,
+    history: LakeHistory,
     topics: Option<TopicCheck>,
 }
 
@@ -48,22 +43,16 @@ impl Proof {
     /// # Errors
     /// What cannot be reached, for people.
     pub fn open(config: Config, lake_only: bool) -> Result<Self, String> {
-        let lake = config.lake.as_ref().ok_or("[lake] is missing: the proof recomputes from its history")?;
-        let lake = LakeReader::open(&lake_config(lake)).map_err(|error| crate::chain(&error))?;
-        if lake.objects(Table::Epochs).is_empty() {
-            return Err(
-                "the lake has no log of epochs: nothing was cut yet, or lake.url names another place".to_owned()
-            );
-        }
+        let history = LakeHistory::open(&config, "the proof recomputes from its history")?;
         let kafka = config.kafka.as_ref().filter(|_| !lake_only);
         let topics = kafka.map(|kafka| TopicCheck::connect(&config, kafka)).transpose();
         let topics = topics.map_err(|error| format!("{error}; --lake-only leaves the topics out"))?;
-        Ok(Proof { config, lake: Arc::new(lake), topics })
+        Ok(Proof { config, history, topics })
     }
 
     /// Epochs of the lake's log.
     pub fn epochs(&self) -> Epoch {
-        upper(&self.lake, Table::Epochs)
+        self.history.epochs()
     }
 
     /// Recomputes on `workers` threads and compares. `advance` is told of epochs compared.
@@ -72,17 +61,11 @@ impl Proof {
     /// What cannot be read, for people.
     pub fn run(self, workers: usize, advance: impl Fn(u64) + Send + 'static) -> Result<Verdict, String> {
         let epochs_in_lake = self.epochs();
-        let Proof { config, lake, topics } = self;
-        let is_replay = is_replay(&lake)?;
-        let prepared = prepared(&config, workers, is_replay)?;
+        let Proof { config, history, topics } = self;
+        let prepared = prepared(&config, workers, history.purpose())?;
+        let LakeHistory { lake, inputs, settled, is_replay } = history;
         let flushes = is_replay && matches!(prepared.plan.reporting, Reporting::Interval(_));
         let replayed = is_replay.then(|| Replayed { flushed: flushes.then(|| epochs_in_lake.saturating_sub(1)) });
-        let missions = prepared.names.topics.name(prepared.missions).clone();
-        // A replay puts one object after the other, the log last: below its end everything is there.
-        let max_file_age = config.lake.as_ref().map_or(i64::MAX, |lake| lake.max_file_age.micros());
-        let settled = if is_replay { Settled::all(epochs_in_lake) } else { Settled::of(&lake, max_file_age)? };
-        let inputs = Inputs::new(&lake, settled, missions)?;
-
         let wake = Wake::default();
         let halt = Halt::new(wake.clone());
         let compared = Compared::default();
@@ -119,8 +102,7 @@ impl Proof {
 }
 
 /// The plan by which the lake was written, along its recorded clock.
-fn prepared(config: &Config, workers: usize, is_replay: bool) -> Result<Prepared, String> {
-    let purpose = if is_replay { Purpose::Replay } else { Purpose::Run };
+fn prepared(config: &Config, workers: usize, purpose: Purpose) -> Result<Prepared, String> {
     let mut prepared = prepare(config, workers, purpose)?;
     prepared.plan.clock = ClockSource::Wall;
     Ok(prepared)

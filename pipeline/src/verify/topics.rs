@@ -5,20 +5,15 @@
 //! not below that clock. One that was recomputed is judged whatever its time.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
-use crossbeam_channel::{Sender, bounded};
 use datasets::rows::EpochOutputs;
-use datasets::{Epoch, Timestamp, Topics};
+use datasets::{Epoch, Timestamp};
 use serde_json::Value;
 use sinks::kafka::{Connection, activity_key};
 
 use super::report::{Comparison, Fault};
 use crate::config::{Config, KafkaConfig};
-use crate::source::{ConsumerConfig, KafkaCluster, KafkaConsumer, Position, SourceError};
-
-/// Most messages that are taken at once.
-const AT_ONCE: usize = 4096;
+use crate::source::{ConsumerConfig, KafkaCluster, read_whole_topic};
 
 /// A message that is to be there.
 struct Expected {
@@ -238,58 +233,25 @@ impl TopicReader {
     /// Gives every message to `each`, those of a partition in their order. Where partitions do not begin with their
     /// first message any more, answers the latest time that one of them begins with.
     fn read(&self, topic: &str, time: &str, mut each: impl FnMut(Message)) -> Result<Option<Timestamp>, String> {
-        let failed = |error: SourceError| crate::chain(&error);
-        let topics = Topics::new([topic]);
-        let id = topics.id(topic).expect("the only one");
-        let (mut begins, mut ends) = (Vec::new(), BTreeMap::new());
-        for partition in self.cluster.partitions(topic).map_err(failed)? {
-            let (low, end) = self.cluster.watermarks(topic, partition).map_err(failed)?;
-            begins.push(Position { topic: id, partition, offset: low });
-            if low < end {
-                ends.insert(partition, end);
-            }
-        }
-        let mut cut: BTreeMap<i32, Option<Timestamp>> =
-            begins.iter().filter(|begin| begin.offset > 0).map(|begin| (begin.partition, None)).collect();
-        let (wake, woken) = bounded(1);
-        let wake = Arc::new(move || ring(&wake));
-        let config = ConsumerConfig::new(&self.group);
-        let mut consumer = KafkaConsumer::new(&self.connection, &config, &topics, wake).map_err(failed)?;
-        consumer.assign(&begins).map_err(failed)?;
-        while !ends.is_empty() {
-            let chunk = consumer.poll(AT_ONCE).map_err(failed)?;
-            for record in chunk.records() {
-                let (partition, offset) = (record.partition(), record.offset());
-                let value = record.value().unwrap_or_default();
-                let message = Message {
-                    key: String::from_utf8_lossy(record.key().unwrap_or_default()).into_owned(),
-                    bytes: value.to_vec(),
-                    value: serde_json::from_slice(value)
-                        .map_err(|error| format!("{topic}-{partition}, offset {offset}: {error}"))?,
-                };
-                if let Some(first) = cut.get_mut(&partition).filter(|first| first.is_none()) {
-                    *first = message.time(time);
-                }
-                each(message);
-                ends.retain(|known, end| *known != partition || offset + 1 < *end);
-            }
-            for end in chunk.ends() {
-                ends.retain(|partition, known| *partition != end.partition || end.offset < *known);
-            }
-            if chunk.is_empty() {
-                // Disconnected never: the consumer holds the bell.
-                let _ = woken.recv_timeout(std::time::Duration::from_millis(100));
-            }
-        }
+        let mut firsts: BTreeMap<i32, Option<Timestamp>> = BTreeMap::new();
+        let begins = read_whole_topic(&self.connection, (&self.group, topic), &self.cluster, |record| {
+            let (partition, offset) = (record.partition(), record.offset());
+            let value = record.value().unwrap_or_default();
+            let message = Message {
+                key: String::from_utf8_lossy(record.key().unwrap_or_default()).into_owned(),
+                bytes: value.to_vec(),
+                value: serde_json::from_slice(value)
+                    .map_err(|error| format!("{topic}-{partition}, offset {offset}: {error}"))?,
+            };
+            firsts.entry(partition).or_insert_with(|| message.time(time));
+            each(message);
+            Ok(())
+        })?;
+        let cut = begins.iter().filter(|begin| begin.offset > 0);
         // A partition that is cut and empty says nothing of when it was.
         let latest = |first: Option<Timestamp>| first.unwrap_or(Timestamp::MAX);
-        Ok(cut.into_values().map(latest).max())
+        Ok(cut.map(|begin| latest(firsts.get(&begin.partition).copied().flatten())).max())
     }
-}
-
-fn ring(bell: &Sender<()>) {
-    // A bell that is rung already is enough.
-    let _ = bell.try_send(());
 }
 
 #[cfg(test)]
