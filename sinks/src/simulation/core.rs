@@ -254,8 +254,13 @@ impl Player {
 
     /// The sections of both keepers after `epoch`.
     pub fn write(&mut self, group: KeyGroup, epoch: Epoch) -> [Section; 2] {
-        let section =
-            |keeper, (bytes, begins_cycle)| Section { part: Part { keeper, group }, epoch, begins_cycle, bytes };
+        let section = |keeper, (bytes, begins_cycle)| Section {
+            part: Part { keeper, group },
+            epoch,
+            begins_cycle,
+            bytes,
+            cold: None,
+        };
         [section(Keeper::Players, self.progress.write()), section(Keeper::Activity, self.activity.write())]
     }
 }

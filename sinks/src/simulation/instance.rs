@@ -142,6 +142,7 @@ fn checkpoint_config(run_id: &str) -> CheckpointConfig {
         run_id: run_id.to_owned(),
         state_format: 1,
         rules: "rules".to_owned(),
+        cold: None,
     }
 }
 
@@ -479,7 +480,7 @@ impl Worker {
                 Some((_, player)) => player.write(group, epoch).into_iter().for_each(|one| checkpoint.section(one)),
                 None => [Keeper::Players, Keeper::Activity].into_iter().for_each(|keeper| {
                     let part = Part { keeper, group };
-                    checkpoint.section(Section { part, epoch, begins_cycle: true, bytes: Vec::new() });
+                    checkpoint.section(Section { part, epoch, begins_cycle: true, bytes: Vec::new(), cold: None });
                 }),
             }
         }
