@@ -20,6 +20,9 @@ pub trait ReadAt: Send + Sync + fmt::Debug {
 
     /// Where it is, for people.
     fn place(&self) -> String;
+
+    /// It does not hold what was written: nobody is to read it again.
+    fn set_aside(&self);
 }
 
 /// Bytes that do not change, wherever they are.
@@ -78,6 +81,13 @@ impl ColdBytes {
         }
     }
 
+    /// They are not those that were written: a file is not to be read again.
+    pub fn set_aside(&self) {
+        if let Place::File { file, .. } = &*self.lock() {
+            file.set_aside();
+        }
+    }
+
     /// They take memory.
     pub fn is_in_memory(&self) -> bool {
         matches!(*self.lock(), Place::Memory(_))
@@ -133,6 +143,8 @@ mod tests {
         fn place(&self) -> String {
             "behind".to_owned()
         }
+
+        fn set_aside(&self) {}
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl Players {
         }
         let swept = self.swept;
         let Group { players, ledger, round } = &mut self.groups[group.index()];
-        let cold = cold.and_then(|cold| ledger.freeze(group, cold, &self.rules.ledger));
+        let cold = ledger.freeze(group, cold, &self.rules.ledger);
         let [plain, full] = ledger.chunks();
         let changed = players.members.changed() + ledger.changed();
         let ([members, plain, full], begins_cycle) = round.next([players.members.chunks(), plain, full], changed);

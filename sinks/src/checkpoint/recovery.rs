@@ -1,11 +1,13 @@
 //! Finds the checkpoint that a start can go on from.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use datasets::cold::ColdRun;
 use datasets::rows::EpochOutputs;
 use datasets::state::{Kept, PARTS, Part};
+use futures::future::join_all;
 
 use super::CheckpointConfig;
 use super::local::Local;
@@ -15,6 +17,9 @@ use super::segment::Segment;
 use crate::SinkError;
 use crate::kafka::RecoveredLog;
 use crate::lake::Place;
+
+/// Objects of cold state that are fetched at the same time.
+const AT_ONCE: usize = 16;
 
 /// What lies in a checkpoint's folder.
 pub(crate) struct Folder {
@@ -47,14 +52,18 @@ pub struct Recovered {
 /// Opens the folder and looks at what is there.
 ///
 /// # Errors
-/// [`SinkError::Rejected`] if the store is not usable or not reachable within the start timeout.
+/// [`SinkError::Rejected`] if the store is not usable or not reachable within the start timeout; [`SinkError::Conflict`] if
+/// another process still uses the folder of cold state then.
 pub fn find(config: &CheckpointConfig) -> Result<Found, SinkError> {
     let mut lake = crate::lake::LakeConfig::new(&config.url);
     lake.s3.clone_from(&config.s3);
     let place = Place::open(&lake)?;
     let runtime = crate::lake::runtime()?;
-    let mut folder = runtime.block_on(Folder::look(place, config.start_timeout))?;
-    folder.local = config.cold.as_deref().map(|folder| Local::open(&folder.join(&config.pipeline))).transpose()?;
+    // Whoever had it before puts nothing more: what is found then stays.
+    let open = |folder: &Path| Local::open(&folder.join(&config.pipeline), config.start_timeout);
+    let local = config.cold.as_deref().map(open).transpose()?;
+    let folder = runtime.block_on(Folder::look(place, config.start_timeout))?;
+    let folder = Folder { local, ..folder };
     Ok(Found { folder, runtime })
 }
 
@@ -161,10 +170,10 @@ impl Folder {
                 outputs.extend(needed.map(|outputs| (outputs.epoch, outputs)));
             }
         }
-        for cold in &manifest.cold {
-            let damaged = |error: PackError| Problem::Unusable(format!("{}: {}", cold.name, crate::chain(&error)));
-            for (part, run) in self.cold(cold, &damaged).await? {
-                kept[part.index()].cold.push(run);
+        // There are thousands, and on a new disk all have to be fetched.
+        for some in manifest.cold.chunks(AT_ONCE) {
+            for runs in join_all(some.iter().map(|cold| self.cold(cold))).await {
+                runs?.into_iter().for_each(|(part, run)| kept[part.index()].cold.push(run));
             }
         }
         if let Some(local) = &self.local {
@@ -175,11 +184,8 @@ impl Folder {
     }
 
     /// What went cold in one round: on the disk, if there is one, and fetched to there if it is not there yet.
-    async fn cold(
-        &self,
-        cold: &ColdRef,
-        damaged: &impl Fn(PackError) -> Problem,
-    ) -> Result<Vec<(Part, ColdRun)>, Problem> {
+    async fn cold(&self, cold: &ColdRef) -> Result<Vec<(Part, ColdRun)>, Problem> {
+        let damaged = |error: PackError| Problem::Unusable(format!("{}: {}", cold.name, crate::chain(&error)));
         let Some(local) = &self.local else {
             let bytes = self.get(&cold.name).await?;
             return pack::runs_in_memory(&bytes).map_err(damaged);

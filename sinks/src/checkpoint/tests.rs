@@ -201,6 +201,14 @@ fn a_newer_format_is_refused_and_an_older_one_is_read() {
     };
     assert_eq!(read_by(1).unwrap_err(), "it has format 1.2, and this version reads 2.1");
     assert_eq!((read_by(2), read_by(3)), (Ok(()), Ok(())));
+
+    let path = folder.path().join("manifest").join(names(folder.path(), "manifest").last().unwrap());
+    let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    for (format, read) in [(1, Ok(())), (2, Ok(())), (3, Err("it has format 3.2, and this version reads 2.2"))] {
+        json["format"] = format.into();
+        std::fs::write(&path, json.to_string()).unwrap();
+        assert_eq!(read_by(2), read.map_err(str::to_owned), "{format}");
+    }
 }
 
 #[test]

@@ -42,11 +42,17 @@ impl Filter {
         filter
     }
 
-    /// A filter with `new` hashes beside what of this one `stays`; `new` is sorted, and all of one run.
-    pub(super) fn merged(&self, stays: impl Fn(u8) -> bool, (new, tag): (&[u32], u8)) -> Self {
-        let mut old = self.iter().filter(|(_, tag)| stays(*tag)).peekable();
+    /// A filter with `new` hashes beside what of this one `stays`, without those `removed`, each once; `new` is sorted, and
+    /// all of one run; `removed` is sorted, and in the filter.
+    pub(super) fn merged(&self, (stays, removed): (impl Fn(u8) -> bool, &[Entry]), (new, tag): (&[u32], u8)) -> Self {
         let staying = self.entries.iter().filter(|entry| stays(entry.to_le_bytes()[0])).count();
-        let len = staying + new.len();
+        let len = staying.saturating_sub(removed.len()) + new.len();
+        let mut removed = removed.iter().peekable();
+        let is_left = |entry: &Entry| {
+            while removed.next_if(|next| *next < entry).is_some() {}
+            removed.next_if_eq(&entry).is_none()
+        };
+        let mut old = self.iter().filter(|(_, tag)| stays(*tag)).filter(is_left).peekable();
         let mut new = new.iter().map(|hash| (*hash, tag)).peekable();
         let merged = std::iter::from_fn(|| match (old.peek(), new.peek()) {
             (Some(one), Some(other)) if other < one => new.next(),
@@ -80,6 +86,12 @@ impl Filter {
     /// No run holds any key.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// How many entries there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// Memory that it takes.
@@ -142,7 +154,7 @@ mod tests {
             let mut known: BTreeSet<Entry> = BTreeSet::new();
             for (mut hashes, tag, gone) in runs {
                 hashes.sort_unstable();
-                filter = filter.merged(|tag| tag != gone, (&hashes, tag));
+                filter = filter.merged((|tag| tag != gone, &[]), (&hashes, tag));
                 known.retain(|(_, tag)| *tag != gone);
                 known.extend(hashes.iter().map(|hash| (*hash, tag)));
                 prop_assert_eq!(filter.iter().collect::<BTreeSet<_>>(), known.clone());
@@ -160,10 +172,36 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn takes_out_one_run_of_those_that_share_a_tag(
+            runs in prop::collection::vec((prop::collection::vec(0..60_u32, 0..40), 0..3_u8), 1..6),
+            gone in any::<prop::sample::Index>(),
+        ) {
+            let sorted = |hashes: &[u32]| {
+                let mut hashes = hashes.to_vec();
+                hashes.sort_unstable();
+                hashes
+            };
+            let all = runs.iter().fold(Filter::default(), |filter, (hashes, tag)| {
+                filter.merged((|_| true, &[]), (&sorted(hashes), *tag))
+            });
+            let gone = gone.index(runs.len());
+            let (hashes, tag) = &runs[gone];
+            let removed: Vec<Entry> = sorted(hashes).into_iter().map(|hash| (hash, *tag)).collect();
+            let left = all.merged((|_| true, &removed), (&[7], 9));
+            let others = runs.iter().enumerate().filter(|(number, _)| *number != gone);
+            let mut expected: Vec<Entry> =
+                others.flat_map(|(_, (hashes, tag))| hashes.iter().map(|hash| (*hash, *tag))).chain([(7, 9)]).collect();
+            expected.sort_unstable();
+            prop_assert_eq!(left.iter().collect::<Vec<_>>(), expected);
+        }
+    }
+
     #[test]
     fn takes_less_than_five_bytes_a_key_and_is_rarely_wrong() {
         for len in [10_000, 100_000, 1_000_000] {
-            let filter = Filter::default().merged(|_| true, (&hashes(1, len), 7));
+            let filter = Filter::default().merged((|_| true, &[]), (&hashes(1, len), 7));
             assert!(filter.bytes() * 10 < len * 47, "{} bytes for {len}", filter.bytes());
             let mut rng = Rng(2);
             let wrong = (0..1_000_000).filter(|_| filter.may_hold(u32::try_from(rng.next() >> 32).unwrap())).count();

@@ -80,14 +80,18 @@ impl Cold {
         let mut tags: Vec<u8> = self.filter.tags(hash(key)).collect();
         tags.dedup();
         for (number, run) in &self.runs {
-            if !tags.contains(&tag(*number)) {
+            // The file of what is forgotten as a whole may be gone.
+            if !tags.contains(&tag(*number)) || swept.is_some_and(|hour| run.last_hour < hour) {
                 continue;
             }
             let wanted = run.block_of(key);
             let block = match near.0.remove(number) {
                 Some((known, block)) if known == wanted => block,
                 // There is no answer without the file, and a wrong one would be believed.
-                _ => run.block(wanted).unwrap_or_else(|unreadable| panic!("{unreadable}")),
+                _ => run.block(wanted).unwrap_or_else(|unreadable| {
+                    run.set_aside();
+                    panic!("{unreadable}")
+                }),
             };
             for (_, plain) in block.iter().filter(|(known, _)| *known == key) {
                 let is_forgotten = swept.is_some_and(|hour| rules.forget_hour(plain.ingest_time) < hour);
@@ -120,18 +124,23 @@ impl Cold {
 
     /// Adds a run, and drops those that are forgotten.
     fn change(&mut self, new: Option<(Run, Vec<u32>)>, swept: i64) {
-        let gone: Vec<u64> =
-            self.runs.iter().filter(|(_, run)| run.last_hour < swept).map(|(number, _)| *number).collect();
+        let gone: Vec<(u64, Run)> = self.runs.extract_if(.., |_, run| run.last_hour < swept).collect();
         if new.is_none() && gone.is_empty() {
             return;
         }
-        gone.iter().for_each(|number| drop(self.runs.remove(number)));
-        // Tags repeat after 256 runs: what is there still keeps its entries, and those of another beside them.
+        // Tags repeat after 256 runs: of those that live on, what a run leaves behind is taken out one by one.
         let mut lives = [false; 256];
         self.runs.keys().for_each(|number| lives[usize::from(tag(*number))] = true);
         let stays = |tag: u8| lives[usize::from(tag)];
+        let mut removed = Vec::new();
+        for (number, run) in gone.iter().filter(|(number, _)| stays(tag(*number))) {
+            // Entries that cannot be read are asked for nothing until their tag is free, no more.
+            let hashes = run.hashes().unwrap_or_default();
+            removed.extend(hashes.into_iter().map(|hash| (hash, tag(*number))));
+        }
+        removed.sort_unstable();
         let hashes = new.as_ref().map_or(&[][..], |(_, hashes)| hashes);
-        self.filter = self.filter.merged(stays, (hashes, tag(self.next)));
+        self.filter = self.filter.merged((stays, &removed), (hashes, tag(self.next)));
         if let Some((run, _)) = new {
             self.runs.insert(self.next, run);
             self.next += 1;
@@ -155,10 +164,14 @@ impl Ledger {
         }
     }
 
-    /// Gives the memory of plain transactions back that are due to go cold, and answers what was in it. Also drops what was
-    /// forgotten since the last time.
-    pub(crate) fn freeze(&mut self, group: KeyGroup, cold: ColdRules, rules: &LedgerRules) -> Option<ColdRun> {
+    /// Gives the memory of plain transactions back that are due to go cold, if there are rules for it, and answers what was in
+    /// it. Also drops what was forgotten since the last time.
+    pub(crate) fn freeze(&mut self, group: KeyGroup, cold: Option<ColdRules>, rules: &LedgerRules) -> Option<ColdRun> {
         let swept = self.swept?;
+        let Some(cold) = cold else {
+            self.cold.change(None, swept);
+            return None;
+        };
         let due = self.due(group, swept, cold, rules);
         let mut transactions = Vec::new();
         // What is overdue stays: it is forgotten with the next sweep, and not before.

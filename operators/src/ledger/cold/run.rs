@@ -47,8 +47,7 @@ impl std::fmt::Display for Unreadable {
         let Unreadable { place, why } = self;
         write!(
             formatter,
-            "cold transactions in {place} cannot be used: {why}. If a file is damaged, remove it: the next start \
-            fetches it from the checkpoint"
+            "cold transactions in {place} cannot be used: {why}. The next start fetches this file from the checkpoint again"
         )
     }
 }
@@ -58,8 +57,28 @@ struct Head {
     last_hour: i64,
     /// Lengths of the blocks, with their hashes.
     blocks: Vec<u32>,
-    /// Hashes of all keys, as differences.
+    /// Hashes of all keys; in the file, as differences.
     hashes: Vec<u32>,
+}
+
+impl Head {
+    /// Reads the first `len` bytes of a run.
+    fn read(bytes: &ColdBytes, len: usize) -> Result<Self, Unreadable> {
+        let unreadable = |why: String| Unreadable { place: bytes.place(), why };
+        let read = bytes.read(0..len).map_err(|error| unreadable(error.to_string()))?;
+        let body = read.strip_prefix(&MAGIC).ok_or_else(|| unreadable("they begin otherwise".to_owned()))?;
+        let Some((&version, head)) = body.split_first() else { return Err(unreadable("it is too short".to_owned())) };
+        if version != VERSION {
+            return Err(unreadable(format!("they have version {version}, and this program reads {VERSION}")));
+        }
+        let mut head: Head = take(head).map_err(unreadable)?;
+        let mut last: u32 = 0;
+        for hash in &mut head.hashes {
+            last = last.checked_add(*hash).ok_or_else(|| unreadable("its hashes are not in order".to_owned()))?;
+            *hash = last;
+        }
+        Ok(head)
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -147,6 +166,10 @@ fn ends(head: usize, blocks: &[u32]) -> Vec<u32> {
     std::iter::once(head).chain(blocks).collect()
 }
 
+fn index(end: u32) -> usize {
+    usize::try_from(end).expect("usize holds a u32")
+}
+
 fn block_of(hash: u32, blocks: usize) -> usize {
     let blocks = u64::try_from(blocks).expect("a length fits in 64 bits");
     usize::try_from((u64::from(hash) * blocks) >> u32::BITS).expect("below the number of blocks")
@@ -155,21 +178,19 @@ fn block_of(hash: u32, blocks: usize) -> usize {
 impl Run {
     /// A run that was written, with the hashes of its keys in order.
     pub(super) fn open(cold: &ColdRun) -> Result<(Self, Vec<u32>), Unreadable> {
-        let unreadable = |why: String| Unreadable { place: cold.bytes.place(), why };
-        let bytes = cold.bytes.read(0..cold.head).map_err(|error| unreadable(error.to_string()))?;
-        let body = bytes.strip_prefix(&MAGIC).ok_or_else(|| unreadable("they begin otherwise".to_owned()))?;
-        let Some((&version, head)) = body.split_first() else { return Err(unreadable("it is too short".to_owned())) };
-        if version != VERSION {
-            return Err(unreadable(format!("they have version {version}, and this program reads {VERSION}")));
-        }
-        let Head { last_hour, blocks, mut hashes } = take(head).map_err(unreadable)?;
-        let mut last: u32 = 0;
-        for hash in &mut hashes {
-            last = last.checked_add(*hash).ok_or_else(|| unreadable("its hashes are not in order".to_owned()))?;
-            *hash = last;
-        }
+        let Head { last_hour, blocks, hashes } = Head::read(&cold.bytes, cold.head)?;
         let run = Run { bytes: cold.bytes.clone(), ends: ends(cold.head, &blocks), last_hour };
         Ok((run, hashes))
+    }
+
+    /// The hashes of its keys in order.
+    pub(super) fn hashes(&self) -> Result<Vec<u32>, Unreadable> {
+        Head::read(&self.bytes, index(self.ends[0])).map(|head| head.hashes)
+    }
+
+    /// It is not what was written: nobody is to read its file again.
+    pub(super) fn set_aside(&self) {
+        self.bytes.set_aside();
     }
 
     /// The number of the block in which `key` is, if it is here.
@@ -179,7 +200,6 @@ impl Run {
 
     /// A block by its number.
     pub(super) fn block(&self, number: usize) -> Result<Vec<(Identity, Plain)>, Unreadable> {
-        let index = |end: u32| usize::try_from(end).expect("usize holds a u32");
         let range: Range<usize> = index(self.ends[number])..index(self.ends[number + 1]);
         let unreadable = |why: String| Unreadable { place: self.bytes.place(), why };
         let bytes = self.bytes.read(range.clone()).map_err(|error| unreadable(error.to_string()))?;

@@ -1,7 +1,9 @@
 //! Of one ledger: what goes cold, when, for how long, and what becomes of it.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use datasets::EventBatch;
 use datasets::cold::ReadAt;
@@ -46,7 +48,7 @@ impl Book {
     /// Sweeps, then lets go cold what is due in `group`.
     fn turn(&mut self, hours: i64, group: KeyGroup, cold: ColdRules) -> Option<ColdRun> {
         self.ledger.forget(at(hours), &rules().ledger);
-        self.ledger.freeze(group, cold, &rules().ledger)
+        self.ledger.freeze(group, Some(cold), &rules().ledger)
     }
 
     /// How many are in memory, and how many runs are not.
@@ -138,7 +140,7 @@ fn what_comes_late_goes_cold_with_the_next() {
     // What is due to be forgotten when it comes is forgotten with the next sweep, and known until then.
     book.turn(2_000, GROUP, HOURLY);
     assert_eq!(book.bet("overdue", 21), Admission::Accepted);
-    assert!(book.ledger.freeze(GROUP, HOURLY, &rules().ledger).is_none());
+    assert!(book.ledger.freeze(GROUP, Some(HOURLY), &rules().ledger).is_none());
     assert_eq!(book.bet("overdue", 21), Admission::Duplicate);
 }
 
@@ -163,8 +165,32 @@ fn each_group_has_a_time_of_the_day() {
     assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 6), "{times:?}");
 }
 
-#[derive(Debug)]
-struct Broken;
+#[test]
+fn what_is_forgotten_leaves_nothing_in_the_filter() {
+    let mut book = Book::default();
+    // An hour's run each, so that more live than there are tags.
+    for hours in 0..1_500 {
+        book.bet(&format!("b{hours}"), hours);
+        book.turn(hours, GROUP, HOURLY);
+    }
+    let runs = book.ledger.cold.runs.len();
+    assert!(runs > 2 * 256, "only {runs} runs");
+    assert_eq!(book.ledger.cold.filter.len(), runs, "one transaction each");
+}
+
+#[test]
+fn without_a_place_for_more_the_rest_is_forgotten_all_the_same() {
+    let mut book = Book::default();
+    book.bet("b", 0);
+    assert!(book.turn(60, GROUP, HOURLY).is_some());
+    book.ledger.forget(at(2_000), &rules().ledger);
+    assert!(book.ledger.freeze(GROUP, None, &rules().ledger).is_none());
+    assert_eq!(book.sizes(), (0, 0));
+}
+
+/// A file with nothing in it, and whether it was set aside.
+#[derive(Debug, Default)]
+struct Broken(AtomicBool);
 
 impl ReadAt for Broken {
     fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<()> {
@@ -174,16 +200,31 @@ impl ReadAt for Broken {
     fn place(&self) -> String {
         "/disk/cold-7".to_owned()
     }
+
+    fn set_aside(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
-#[should_panic(
-    expected = "cold transactions in /disk/cold-7 cannot be used: the disk is gone. If a file is damaged, remove it"
-)]
 fn without_its_file_there_is_no_answer() {
     let mut book = Book::default();
     book.bet("b", 0);
-    book.turn(60, GROUP, HOURLY).unwrap().bytes.move_to(Arc::new(Broken), 0);
+    let file = Arc::new(Broken::default());
+    book.turn(60, GROUP, HOURLY).unwrap().bytes.move_to(file.clone(), 0);
     assert_eq!(book.bet("new", 60), Admission::Accepted, "nobody has to ask");
-    book.bet("b", 60);
+    assert!(!file.0.load(Ordering::Relaxed));
+    let panic = catch_unwind(AssertUnwindSafe(|| book.bet("b", 60))).unwrap_err();
+    let said = panic.downcast_ref::<String>().unwrap();
+    assert!(said.starts_with("cold transactions in /disk/cold-7 cannot be used: the disk is gone."), "{said}");
+    assert!(file.0.load(Ordering::Relaxed), "the next start fetches another one");
+}
+
+#[test]
+fn what_is_forgotten_needs_no_file() {
+    let mut book = Book::default();
+    book.bet("b", 0);
+    book.turn(60, GROUP, HOURLY).unwrap().bytes.move_to(Arc::new(Broken::default()), 0);
+    book.ledger.forget(at(2_000), &rules().ledger);
+    assert_eq!(book.bet("b", 2_000), Admission::Accepted);
 }

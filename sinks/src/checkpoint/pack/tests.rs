@@ -1,5 +1,7 @@
 //! The format of packs.
 
+use std::time::Duration;
+
 use super::super::local::Local;
 use super::*;
 
@@ -26,7 +28,7 @@ fn comes_back_as_it_was_written() {
     assert_eq!(pack.until, Timestamp::from_micros(90));
     assert_eq!(runs_in_memory(&pack.bytes).unwrap(), expected());
     let folder = tempfile::tempdir().unwrap();
-    let file = Local::open(folder.path()).unwrap().keep("cold/1", &pack.bytes).unwrap();
+    let file = Local::open(folder.path(), Duration::ZERO).unwrap().keep("cold/1", &pack.bytes).unwrap();
     let runs = runs_of_file(&file, length(pack.bytes.len())).unwrap();
     assert!(runs.iter().all(|(_, run)| !run.bytes.is_in_memory()));
     assert_eq!(runs, expected());
@@ -37,7 +39,7 @@ fn comes_back_as_it_was_written() {
 fn runs_go_to_where_the_pack_is() {
     let pack = Pack::of(&sections()).unwrap().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let file = Local::open(folder.path()).unwrap().keep("cold/1", &pack.bytes).unwrap();
+    let file = Local::open(folder.path(), Duration::ZERO).unwrap().keep("cold/1", &pack.bytes).unwrap();
     let before: Vec<Vec<u8>> = pack.runs.iter().map(|(run, _)| run.read(0..run.len()).unwrap()).collect();
     pack.runs.iter().for_each(|(run, offset)| run.move_to(file.clone(), *offset));
     for ((run, _), before) in pack.runs.iter().zip(before) {
@@ -50,7 +52,7 @@ fn runs_go_to_where_the_pack_is() {
 fn any_damage_is_seen() {
     let bytes = Pack::of(&sections()).unwrap().unwrap().bytes;
     let folder = tempfile::tempdir().unwrap();
-    let local = Local::open(folder.path()).unwrap();
+    let local = Local::open(folder.path(), Duration::ZERO).unwrap();
     let mut unseen = Vec::new();
     for at in 0..bytes.len() {
         let mut damaged = bytes.clone();

@@ -89,7 +89,7 @@ fn it_goes_to_the_disk_and_is_found_again() {
     let all = || first.iter().chain(&second);
     assert!(all().all(|run| !run.bytes.is_in_memory() && run.bytes.place().contains("/test/cold-")));
     assert_eq!(texts(&first), ["cold of round 0", "cold of round 0"]);
-    drop(handle);
+    drop((handle, first, second));
     checkpoints.join();
     assert_eq!(folders.on_disk(), ["cold-0000000000000000-run", "cold-0000000000000002-run"]);
 
