@@ -357,7 +357,10 @@ impl Dataflow {
             let owned = worker.players.iter_mut().find(|(player, _)| core::group(**player) == part.group);
             let Some((number, player)) = owned else { continue };
             match part.keeper {
-                Keeper::Players => player.progress = Cells::read(&kept.sections),
+                Keeper::Players => {
+                    player.progress = Cells::read(&kept.sections);
+                    player.memory = core::memory(&kept).0;
+                }
                 Keeper::Activity => player.activity = Cells::read(&kept.sections),
             }
             worker.known.insert(*number, kept.epoch);
