@@ -142,6 +142,7 @@ impl Putting {
             })?;
             runs.iter().for_each(|(run, offset)| run.move_to(file.clone(), *offset));
         }
+        pass(Failpoint::BeforeColdPut);
         self.place.put_new(name, bytes.into()).await
     }
 
