@@ -55,6 +55,20 @@ impl Identity {
         Self::from_fingerprint(parts.fingerprint())
     }
 
+    /// Its bytes; equal for the same transaction in every release.
+    pub fn to_bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.0.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.1.to_le_bytes());
+        bytes
+    }
+
+    /// Back from [`Identity::to_bytes`].
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        let word = |half: usize| u64::from_le_bytes(std::array::from_fn(|byte| bytes[8 * half + byte]));
+        Identity(word(0), word(1))
+    }
+
     /// Half of it: a hash of 64 bits.
     pub fn leading_word(self) -> u64 {
         self.0

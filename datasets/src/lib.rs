@@ -7,10 +7,12 @@
 //! - [`rows`]: everything that leaves, as JSON; [`schema`]: the same as Arrow schemas.
 //! - [`wire`]: rows between processes.
 //! - [`state`]: what operators keep, in the pieces that checkpoints are made of.
+//! - [`cold`]: what they keep of it outside memory.
 //! - [`generator`]: seeded play that looks like play.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod cold;
 pub mod condition;
 pub mod currency;
 mod event;

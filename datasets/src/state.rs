@@ -6,6 +6,7 @@
 //! until it is complete those of the cycle before, hold everything.
 
 use crate::Epoch;
+use crate::cold::ColdRun;
 use crate::hash::{KEY_GROUPS, KeyGroup};
 
 /// Whose state.
@@ -48,7 +49,7 @@ impl Part {
 }
 
 /// A section of a part.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Section {
     /// The part.
     pub part: Part,
@@ -58,15 +59,19 @@ pub struct Section {
     pub begins_cycle: bool,
     /// What changed, encoded by the operator; empty if nothing did.
     pub bytes: Vec<u8>,
+    /// What is not in the state any more since it went cold. A part is its sections and all its runs.
+    pub cold: Option<ColdRun>,
 }
 
 /// What a part was made of when it was last written, oldest first.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Kept {
     /// The state is that after this epoch.
     pub epoch: Epoch,
     /// [`Section::bytes`] from the beginning of a cycle on, oldest first.
     pub sections: Vec<Vec<u8>>,
+    /// What went cold before, and may still be needed.
+    pub cold: Vec<ColdRun>,
 }
 
 #[cfg(test)]

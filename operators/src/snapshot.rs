@@ -11,6 +11,7 @@ use datasets::state::{Keeper, Kept, Section};
 use datasets::{Epoch, Timestamp};
 
 use crate::definitions::DefinitionRecord;
+use crate::ledger::ColdRules;
 
 /// Changes with every change of what sections hold. Older ones are read; a newer one cannot be.
 pub const FORMAT: u32 = 2;
@@ -24,6 +25,11 @@ pub trait Archive {
 
     /// Takes a section.
     fn keep(&mut self, section: Section);
+
+    /// What may go cold, where there is a place for it.
+    fn cold(&self) -> Option<ColdRules> {
+        None
+    }
 }
 
 /// What a worker's operators begin with, and where they write it again.
@@ -87,12 +93,13 @@ impl State {
         &self,
         epoch: Epoch,
         (worker, workers): (usize, usize),
-        mut write: impl FnMut(KeyGroup) -> Option<Section>,
+        mut write: impl FnMut(KeyGroup, Option<ColdRules>) -> Option<Section>,
     ) {
         let Some(archive) = &self.archive else { return };
         let due = archive.borrow_mut().due(epoch);
+        let cold = archive.borrow().cold();
         for group in due.map(KeyGroup).filter(|group| group.worker(workers) == worker) {
-            if let Some(section) = write(group) {
+            if let Some(section) = write(group, cold) {
                 archive.borrow_mut().keep(section);
             }
         }
@@ -142,6 +149,37 @@ mod crashes;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Lets everything go cold, and keeps nothing.
+    struct Nowhere(Vec<Section>);
+
+    impl Archive for Nowhere {
+        fn due(&mut self, _: Epoch) -> Range<u16> {
+            3..6
+        }
+
+        fn keep(&mut self, section: Section) {
+            self.0.push(section);
+        }
+
+        fn cold(&self) -> Option<ColdRules> {
+            Some(ColdRules { after_hours: 5, every_hours: 6 })
+        }
+    }
+
+    #[test]
+    fn a_worker_writes_its_groups_by_the_rules_of_the_archive() {
+        let nowhere = Rc::new(RefCell::new(Nowhere(Vec::new())));
+        let state = State { archive: Some(nowhere.clone()), restored: Rc::default() };
+        let mut asked = Vec::new();
+        state.write(8, (1, 2), |group, cold| {
+            asked.push((group.0, cold.unwrap().after_hours));
+            let part = datasets::state::Part { keeper: Keeper::Players, group };
+            Some(Section { part, epoch: 8, begins_cycle: true, bytes: Vec::new(), cold: None })
+        });
+        assert_eq!(asked, [(3, 5), (5, 5)]);
+        assert_eq!(nowhere.borrow().0.len(), 2);
+    }
 
     #[test]
     fn a_cycle_writes_every_chunk_once() {

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! workers ── sections, part after part ──┐                  ┌─ segment/{seq}-{run}   what one round wrote
-//! dataflow's end ── outputs of epochs ───┼─ thread ── put ──┤
+//! dataflow's end ── outputs of epochs ───┼─ thread ── put ──┼─ cold/{seq}-{run}      what went cold in it
 //! committer ── what is committed ────────┘                  └─ manifest/{seq}-{run}  what a start needs
 //! ```
 //!
@@ -14,8 +14,13 @@
 //! 2. Epochs that only some parts know are followed for the others' sake; what they put out is incomplete then,
 //!    and so is kept beside the sections: the lake takes it from there.
 //! 3. Objects are created, never changed. Those of the last two manifests stay.
+//! 4. What went cold comes with the first section that does not have it any more, so a manifest whose parts are those
+//!    sections names it too; and it stays there until nobody needs it. A file beside the process, with the same bytes, is
+//!    where it is read.
 
+mod local;
 mod manifest;
+mod pack;
 mod putting;
 mod recovery;
 mod rounds;
@@ -53,4 +58,7 @@ pub struct CheckpointConfig {
     pub state_format: u32,
     /// Tells the rules that the state follows from: it is of no use under others.
     pub rules: String,
+    /// A folder on a disk of this machine, for what is not kept in memory. This pipeline alone writes there, and removes
+    /// what it does not know.
+    pub cold: Option<std::path::PathBuf>,
 }

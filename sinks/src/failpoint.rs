@@ -37,7 +37,9 @@ pub enum Failpoint {
     AfterCutPut,
     /// A checkpoint's segment is encoded.
     BeforeSegmentPut,
-    /// The segment is in place, and no manifest names it.
+    /// The segment is in place, and what went cold is on the disk and not in the store. Only where something did.
+    BeforeColdPut,
+    /// The segment is in place with all that went cold, and no manifest names it.
     BeforeManifestPut,
     /// The manifest is in place, and nothing older was removed.
     AfterManifestPut,

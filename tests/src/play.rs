@@ -54,6 +54,13 @@ pub fn recent(events: u64, seed: u64) -> GeneratorConfig {
     }
 }
 
+/// The same over `days` more before it: what is older than two days of it can go cold.
+pub fn of_days(days: i64, events: u64, seed: u64) -> GeneratorConfig {
+    let recent = recent(events, seed);
+    let before = days * 24 * HOUR;
+    GeneratorConfig { start: recent.start.plus_micros(-before), span_micros: recent.span_micros + before, ..recent }
+}
+
 /// Missions of the measures that generated ones do not have. Each is of one currency, so nothing waits for a rate.
 fn of_further_measures(config: &GeneratorConfig) -> Vec<(String, String)> {
     let currency = config.currencies.first().map_or("EUR", |(_, code)| code);

@@ -106,7 +106,8 @@ impl Questline {
         asked.elapsed()
     }
 
-    /// Waits until it ends by itself with exit code 1, and returns the last line: why.
+    /// Waits until it ends by itself with exit code 1, and returns the line that says why: behind it, there may be one of a
+    /// thread that was not done yet.
     ///
     /// # Panics
     /// When it ends in another way.
@@ -114,9 +115,8 @@ impl Questline {
         let status = self.wait();
         let log = self.log();
         assert_eq!(status.code(), Some(1), "{status}\n{log}");
-        let last = log.lines().last().unwrap_or_default();
-        assert!(last.starts_with("error: "), "{log}");
-        last.to_owned()
+        let why = log.lines().rfind(|line| line.starts_with("error: "));
+        why.unwrap_or_else(|| panic!("it does not say why\n{log}")).to_owned()
     }
 
     /// Waits until it ends by itself.

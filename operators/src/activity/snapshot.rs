@@ -36,7 +36,7 @@ impl DailyActivity {
         let written: Vec<(&RowKey, &Row)> =
             changed.drain(..).map(|place| rows.get_index(place).expect("rows are not removed")).collect();
         let bytes = postcard::to_allocvec(&written).expect("rows have only types that postcard writes");
-        Some(Section { part: Part { keeper: Keeper::Activity, group }, epoch, begins_cycle, bytes })
+        Some(Section { part: Part { keeper: Keeper::Activity, group }, epoch, begins_cycle, bytes, cold: None })
     }
 
     /// Takes what was written. Each group wakes up behind the epoch that was written last.

@@ -5,6 +5,7 @@
 //! with the [`Effect`]s on what is asserted. What a transaction asserts is a function of the set of
 //! its versions and reversals alone, never of the order in which they arrived.
 
+mod cold;
 mod reversal;
 mod snapshot;
 mod standing;
@@ -16,6 +17,10 @@ use std::sync::Arc;
 use datasets::{Coordinates, Event, EventBatch, Family, Identity, TextField, Timestamp};
 use hashbrown::HashMap;
 
+use cold::Cold;
+pub use cold::ColdRules;
+#[cfg(test)]
+pub(crate) use cold::answers as cold_answers;
 pub use reversal::{Reversal, Waiting};
 pub(crate) use snapshot::{LedgerSection, WrittenLedger};
 use transaction::{Assertion, LifeCycle, Moving, Target, Transaction, Version, books};
@@ -92,6 +97,10 @@ pub struct Ledger {
     set_aside: FastMap<Identity, Vec<Identity>>,
     /// Keys by the hour in which they can be forgotten, so that forgetting costs what is forgotten.
     expiry: std::collections::BTreeMap<i64, Vec<Identity>>,
+    /// Transactions that are not in memory.
+    cold: Cold,
+    /// The hour up to which has been forgotten.
+    swept: Option<i64>,
 }
 
 /// Expiry is bucketed by the hour.
@@ -115,6 +124,12 @@ impl Ledger {
                 return admission;
             }
             self.set_aside(key, event.name.family(), rules);
+        } else if let Some(known) = self.cold.find(key, self.swept, rules) {
+            if rules.remembers(LifeCycle::Single, known.ingest_time, event) {
+                return known.compare(event);
+            }
+            self.warm(key, rules);
+            self.set_aside(key, event.name.family(), rules);
         }
         let is_single = life_cycle == LifeCycle::Single;
         match is_single.then(|| Plain::new(event, booking(event, markets).as_ref())).flatten() {
@@ -124,7 +139,9 @@ impl Ledger {
                 self.transactions.insert(key, Transaction::new(life_cycle, event.ingest_time, version));
             }
         }
-        self.expiry.entry(rules.forget_hour(event.ingest_time)).or_default().push(key);
+        let hour = rules.forget_hour(event.ingest_time);
+        self.expiry.entry(hour).or_default().push(key);
+        self.cold.came(hour);
         Admission::Accepted
     }
 
@@ -215,6 +232,7 @@ impl Ledger {
 
     /// Forgets what could be forgotten before `hour`.
     fn forget_due(&mut self, hour: i64, rules: &LedgerRules) {
+        self.swept = Some(hour);
         let later = self.expiry.split_off(&hour);
         let due = std::mem::replace(&mut self.expiry, later);
         if due.is_empty() {
@@ -235,17 +253,17 @@ impl Ledger {
         });
     }
 
-    /// A transaction of this key is known.
-    pub fn is_known(&self, key: Identity) -> bool {
-        self.transactions.contains(key)
+    /// A transaction of this key is in memory, or may be elsewhere.
+    pub fn may_know(&self, key: Identity) -> bool {
+        self.transactions.contains(key) || self.cold.may_hold(key)
     }
 
-    /// How many transactions are known.
+    /// How many transactions are in memory.
     pub fn len(&self) -> usize {
         self.transactions.len()
     }
 
-    /// No transaction is known.
+    /// No transaction is in memory.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

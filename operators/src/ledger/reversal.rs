@@ -236,7 +236,9 @@ impl Ledger {
     fn resolve(&mut self, event: &Event<'_>, id: &str, named: &Reference, rules: &LedgerRules) -> Option<Target> {
         let families = Family::REVERSIBLE.iter().map(|(_, family)| *family);
         families.filter(|family| named.family.is_none_or(|wanted| wanted == *family)).find_map(|family| {
-            let key = self.holder(Identity::named(event, family, id), family, named)?;
+            let key = Identity::named(event, family, id);
+            self.warm(key, rules);
+            let key = self.holder(key, family, named)?;
             let transaction = self.transactions.get_mut(key)?;
             if transaction.ingest_time.micros_since(named.ingest_time) > rules.orphan_wait {
                 return None;

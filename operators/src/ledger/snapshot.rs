@@ -1,11 +1,12 @@
 //! A ledger in sections, see [`datasets::state`].
 //!
 //! What follows from the rest is not written: when a transaction can be forgotten, and with it the references
-//! of what was forgotten.
+//! of what was forgotten. Nor is what went cold: it was handed out when it did.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use datasets::cold::ColdRun;
 use datasets::{Identity, Timestamp};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -63,7 +64,7 @@ impl Ledger {
         begins_cycle: bool,
         swept: i64,
     ) -> WrittenLedger<'_> {
-        let Ledger { transactions, reversals, set_aside, expiry } = self;
+        let Ledger { transactions, reversals, set_aside, expiry, .. } = self;
         let by_reference = &reversals.by_reference;
         let (are_all_references, references) = match std::mem::take(&mut reversals.changed) {
             Changed::Some(mut changed) if !begins_cycle => {
@@ -110,8 +111,15 @@ impl Ledger {
     }
 
     /// After the last section: what was not written, as of the hour up to which had been forgotten, but for what was
-    /// `overdue`.
-    pub(crate) fn complete(&mut self, swept: i64, overdue: &[Identity], rules: &LedgerRules) {
+    /// `overdue`; and what went `cold`.
+    pub(crate) fn complete(
+        &mut self,
+        swept: Option<i64>,
+        (overdue, cold): (&[Identity], &[ColdRun]),
+        rules: &LedgerRules,
+    ) {
+        self.swept = swept;
+        self.restore_cold(cold, rules);
         let spared: FastMap<Identity, ()> = overdue.iter().map(|key| (*key, ())).collect();
         let mut late = Vec::new();
         for (key, ingest_time) in self.transactions.ingest_times() {
@@ -122,7 +130,9 @@ impl Ledger {
                 self.expiry.entry(hour).or_default().push(key);
             }
         }
-        self.forget_due(swept, rules);
+        if let Some(hour) = swept {
+            self.forget_due(hour, rules);
+        }
         for (hour, key) in late {
             self.expiry.entry(hour).or_default().push(key);
         }

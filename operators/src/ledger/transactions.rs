@@ -39,14 +39,14 @@ enum Place {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Plain {
     pub(super) ingest_time: Timestamp,
-    event_time: Timestamp,
-    at: PackedCoordinates,
-    content: u64,
-    amount: i64,
-    bonus: i64,
+    pub(super) event_time: Timestamp,
+    pub(super) at: PackedCoordinates,
+    pub(super) content: u64,
+    pub(super) amount: i64,
+    pub(super) bonus: i64,
     pub(super) market: Option<Arc<Market>>,
-    is_bet: bool,
-    is_applied: bool,
+    pub(super) is_bet: bool,
+    pub(super) is_applied: bool,
 }
 
 impl Plain {
@@ -111,6 +111,18 @@ impl Transactions {
         let (_, plain) = self.plain.get_mut(place).filter(|(_, plain)| plain.at.unpack() == at)?;
         plain.is_applied = true;
         Some(plain)
+    }
+
+    /// Takes out the transaction of `key` if it is a plain one that is `wanted`.
+    pub(super) fn take_plain(&mut self, key: Identity, wanted: impl FnOnce(&Plain) -> bool) -> Option<Plain> {
+        let Transactions { index, plain, full } = self;
+        let entry = index.find_entry(hash(key), |slot| slot.is(key, plain, full)).ok()?;
+        let Place::Plain(place) = entry.get().place else { return None };
+        if !plain.get(place).is_some_and(|(_, plain)| wanted(plain)) {
+            return None;
+        }
+        entry.remove();
+        plain.remove(place).map(|(_, plain)| plain)
     }
 
     /// The transaction of `key`, if something has happened to it.

@@ -43,6 +43,9 @@ pub use account::Account;
 pub(crate) use operator::is_closed;
 pub use operator::{Clock, players};
 
+/// The hour up to which nothing has been swept yet.
+const NEVER: i64 = i64::MIN;
+
 /// Settings of the core.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -115,7 +118,7 @@ impl Players {
             days: facts::Days::new(rules.activity_zone.clone()),
             deadlines: BTreeSet::new(),
             closing: BTreeMap::new(),
-            swept: i64::MIN,
+            swept: NEVER,
             speaks,
             effects: Vec::new(),
             scratch: Scratch::default(),

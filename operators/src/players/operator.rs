@@ -95,7 +95,7 @@ pub fn players<'s>(
                 let updates = changes.postings.drain(..).map(|(posting, diff)| (posting, epoch, diff));
                 postings_output.session(&for_postings).give_iterator(updates);
                 changes_output.session(&for_changes).give(changes);
-                state.write(epoch, (worker, workers), |group| core.write(group, epoch));
+                state.write(epoch, (worker, workers), |group, cold| core.write(group, epoch, cold));
                 deadlines.players(core.next_deadline());
             }
         }

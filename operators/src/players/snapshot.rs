@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::close::{closing_hour, hour_of};
 use super::roster::Member;
-use super::{Closing, Group, Players};
-use crate::ledger::{LedgerRules, LedgerSection, Markets, WrittenLedger};
+use super::{Closing, Group, NEVER, Players};
+use crate::ledger::{ColdRules, LedgerRules, LedgerSection, Markets, WrittenLedger};
 use crate::snapshot;
 
 /// What a section says of a key group. The fields of [`GroupSection`], borrowed.
@@ -50,7 +50,7 @@ impl Restored {
 impl Group {
     fn read(kept: &Kept, rules: &LedgerRules, markets: &mut Markets) -> Group {
         let mut group = Group::default();
-        let (mut swept, mut overdue) = (i64::MIN, Vec::new());
+        let (mut swept, mut overdue) = (NEVER, Vec::new());
         for bytes in &kept.sections {
             let section: GroupSection = postcard::from_bytes(bytes).expect(snapshot::READABLE);
             swept = section.swept;
@@ -58,19 +58,22 @@ impl Group {
             overdue = group.ledger.read(section.ledger, markets);
         }
         group.players.members.settle();
-        group.ledger.complete(swept, &overdue, rules);
+        let swept = Some(swept).filter(|hour| *hour != NEVER);
+        group.ledger.complete(swept, (&overdue, &kept.cold), rules);
         group
     }
 }
 
 impl Players {
-    /// What is new in `group` after `epoch`, and a little of the rest. Nothing of a group that has yet to wake up.
-    pub fn write(&mut self, group: KeyGroup, epoch: Epoch) -> Option<Section> {
+    /// What is new in `group` after `epoch`, and a little of the rest. Nothing of a group that has yet to wake up. What is
+    /// due to go cold by these rules does so first; without any, nothing does.
+    pub fn write(&mut self, group: KeyGroup, epoch: Epoch, cold: Option<ColdRules>) -> Option<Section> {
         if self.restored.is_asleep(group) {
             return None;
         }
         let swept = self.swept;
         let Group { players, ledger, round } = &mut self.groups[group.index()];
+        let cold = ledger.freeze(group, cold, &self.rules.ledger);
         let [plain, full] = ledger.chunks();
         let changed = players.members.changed() + ledger.changed();
         let ([members, plain, full], begins_cycle) = round.next([players.members.chunks(), plain, full], changed);
@@ -80,7 +83,7 @@ impl Players {
             ledger: ledger.write([plain, full], begins_cycle, swept),
         };
         let bytes = postcard::to_allocvec(&written).expect("state has only types that postcard writes");
-        Some(Section { part: Part { keeper: Keeper::Players, group }, epoch, begins_cycle, bytes })
+        Some(Section { part: Part { keeper: Keeper::Players, group }, epoch, begins_cycle, bytes, cold })
     }
 
     /// Takes what was written. Each group wakes up behind the epoch that was written last.

@@ -6,9 +6,10 @@ use datasets::state::{Part, Section};
 
 use crate::activity::Reporting;
 use crate::definitions::DefinitionRecord;
+use crate::ledger::{ColdRules, LedgerRules, cold_answers};
 use crate::testing::{
-    Archived, Arrival, Cluster, EpochInput, Out, Rng, at, cut, definitions, first_definitions, groups, interleave,
-    random_script, record,
+    Archived, Arrival, Cluster, EpochInput, Out, Rng, Setting, at, cut, definitions, first_definitions, groups,
+    interleave, random_script, record, rules,
 };
 
 /// `arrivals` as epochs, with each definition before the first event of its time.
@@ -45,21 +46,22 @@ fn edits(rng: &mut Rng) -> Vec<DefinitionRecord> {
 }
 
 /// What `log` puts out when nothing happens to it.
-fn straight(log: &[EpochInput], reporting: Reporting) -> Vec<Out> {
-    let mut cluster = Cluster::restore(1, &mut Archived::new(), &[], reporting);
+fn straight(log: &[EpochInput], setting: &Setting) -> Vec<Out> {
+    let hot = Setting { cold: None, ..setting.clone() };
+    let mut cluster = Cluster::restore(1, &mut Archived::new(), &[], &hot);
     log.iter().map(|epoch| cluster.close(epoch)).collect()
 }
 
 /// Runs `log` with crashes, and compares what every epoch puts out that no restored state knows. Answers how
 /// many lives went on from what was written.
-fn compare(rng: &mut Rng, log: &[EpochInput], reporting: Reporting, name: &str) -> usize {
-    let expected = straight(log, reporting);
+fn compare(rng: &mut Rng, log: &[EpochInput], setting: &Setting, name: &str) -> usize {
+    let expected = straight(log, setting);
     let mut archived = Archived::new();
     let mut lives = 0;
     let mut reached = 0;
     while reached < log.len() {
         let workers = rng.pick(&[1, 2, 4]);
-        let mut cluster = Cluster::restore(workers, &mut archived, log, reporting);
+        let mut cluster = Cluster::restore(workers, &mut archived, log, setting);
         lives += usize::from(cluster.next() > 0);
         let known = archived.values().filter_map(|written| written.sections.last()).map(|section| section.epoch).max();
         let known = known.filter(|_| cluster.next() > 0);
@@ -106,9 +108,42 @@ fn a_crash_changes_nothing() {
         let missions = definitions(lateness_days).into_iter().chain(edits(&mut rng)).collect();
         let log = epochs(cut(&mut rng, &script, longest), missions);
         let reporting = rng.pick(&[Reporting::EveryEpoch, Reporting::Interval(90 * 60_000_000)]);
-        lives += compare(&mut rng, &log, reporting, &format!("seed {seed}"));
+        lives += compare(&mut rng, &log, &Setting::new(reporting), &format!("seed {seed}"));
     }
     assert!(lives > 300, "only {lives} lives went on from what was written");
+}
+
+/// Times within which a script of a month forgets, and uses ids again.
+fn short(rng: &mut Rng) -> LedgerRules {
+    let day = 86_400_000_000;
+    LedgerRules {
+        identity_retention: rng.pick(&[0, day / 2, 4 * day]),
+        ledger_retention: rng.pick(&[day, 5 * day]),
+        ..rules().ledger
+    }
+}
+
+#[test]
+fn what_is_cold_changes_nothing() {
+    let (mut lives, before) = (0, cold_answers());
+    for seed in 0..400 {
+        let mut rng = Rng(90_000 + seed);
+        let script = random_script(&mut rng, 140);
+        let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
+        let missions = definitions(rng.pick(&[1, 60])).into_iter().chain(edits(&mut rng)).collect();
+        let longest = rng.pick(&[1, 4, 12]);
+        let log = epochs(cut(&mut rng, &script, longest), missions);
+        // From everything at once, the newest too, to the usual.
+        let cold = [(-1_000_000, 1), (0, 1), (5, 7), (24, 24), (48, 24)];
+        let (after_hours, every_hours) = rng.pick(&cold);
+        let ledger = if rng.one_in(3) { rules().ledger } else { short(&mut rng) };
+        let cold = Some(ColdRules { after_hours, every_hours });
+        let setting = Setting { reporting: Reporting::EveryEpoch, ledger, cold };
+        lives += compare(&mut rng, &log, &setting, &format!("seed {seed} with {cold:?}"));
+    }
+    assert!(lives > 800, "only {lives} lives went on from what was written");
+    let answers = cold_answers() - before;
+    assert!(answers > 2_000, "only {answers} answers came from cold transactions");
 }
 
 /// What the first release with checkpoints has written of the state in the middle of a script. Another format needs
@@ -125,7 +160,8 @@ fn format_1_stays_readable() {
     let log = epochs(cut(&mut rng, &script, 4), first_definitions(60));
     let reporting = Reporting::EveryEpoch;
     let half = log.len() / 2;
-    let mut cluster = Cluster::restore(1, &mut Archived::new(), &[], reporting);
+    let setting = Setting::new(reporting);
+    let mut cluster = Cluster::restore(1, &mut Archived::new(), &[], &setting);
     let expected: Vec<Out> = log[..half].iter().map(|epoch| cluster.close(epoch)).collect();
     assert!(expected.iter().any(|out| *out != Out::default()));
     let mut archived = Archived::new();
@@ -143,9 +179,15 @@ fn format_1_stays_readable() {
     let mut read = Archived::new();
     for (part, epoch, begins_cycle, bytes) in known {
         let part = Part::of(part).unwrap();
-        read.entry((part.keeper, part.group)).or_default().push(Section { part, epoch, begins_cycle, bytes });
+        read.entry((part.keeper, part.group)).or_default().push(Section {
+            part,
+            epoch,
+            begins_cycle,
+            bytes,
+            cold: None,
+        });
     }
-    let mut restored = Cluster::restore(2, &mut read, &log, reporting);
+    let mut restored = Cluster::restore(2, &mut read, &log, &setting);
     assert_eq!(restored.next(), u64::try_from(half).unwrap());
     for epoch in &log[half..] {
         restored.close(epoch).assert_is(&cluster.close(epoch), "behind what was read");

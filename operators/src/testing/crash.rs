@@ -13,6 +13,7 @@ use super::script::{PLAYERS, batches};
 use super::{Arrival, rules};
 use crate::activity::{ActivityRules, DailyActivity, Reporting};
 use crate::definitions::DefinitionRecord;
+use crate::ledger::{ColdRules, LedgerRules};
 use crate::players::{Clock, Players, Rules};
 use crate::snapshot::Restored;
 
@@ -84,7 +85,8 @@ impl Written {
     fn kept(&self) -> Kept {
         let epoch = self.sections.last().expect("there is one").epoch;
         let sections = self.sections[self.from()..].iter().map(|section| section.bytes.clone());
-        Kept { epoch, sections: sections.collect() }
+        let cold = self.sections.iter().filter_map(|section| section.cold.clone());
+        Kept { epoch, sections: sections.collect(), cold: cold.collect() }
     }
 }
 
@@ -97,6 +99,23 @@ struct Worker {
 pub(crate) struct Cluster {
     workers: Vec<Worker>,
     next: Epoch,
+    cold: Option<ColdRules>,
+}
+
+/// What a cluster works by.
+#[derive(Clone)]
+pub(crate) struct Setting {
+    pub reporting: Reporting,
+    pub ledger: LedgerRules,
+    /// What goes cold when it is written.
+    pub cold: Option<ColdRules>,
+}
+
+impl Setting {
+    /// That of most tests.
+    pub(crate) fn new(reporting: Reporting) -> Self {
+        Setting { reporting, ledger: rules().ledger, cold: None }
+    }
 }
 
 /// Epochs are further apart on the wall than in what they read, as when a backlog is read slowly.
@@ -112,7 +131,7 @@ pub(crate) fn groups() -> Vec<KeyGroup> {
 impl Cluster {
     /// What an earlier one has written of the epochs of `log`, on `workers` workers. Begins with the first epoch that
     /// somebody does not know.
-    pub(crate) fn restore(workers: usize, archived: &mut Archived, log: &[EpochInput], reporting: Reporting) -> Self {
+    pub(crate) fn restore(workers: usize, archived: &mut Archived, log: &[EpochInput], setting: &Setting) -> Self {
         let groups = groups();
         archived.values_mut().for_each(Written::begin_anew);
         let parts: Vec<(Keeper, KeyGroup, Kept)> =
@@ -136,12 +155,13 @@ impl Cluster {
                 parts: mine.cloned().collect(),
                 helpers: 1,
             };
-            let mut worker = Worker::new(rules(), reporting, worker == 0);
+            let rules = Rules { ledger: setting.ledger.clone(), ..rules() };
+            let mut worker = Worker::new(rules, setting.reporting, worker == 0);
             worker.players.restore(&state);
             worker.activity.restore(&state);
             worker
         });
-        Cluster { workers: workers.collect(), next }
+        Cluster { workers: workers.collect(), next, cold: setting.cold }
     }
 
     /// The next epoch.
@@ -181,7 +201,7 @@ impl Cluster {
         let owner = group.worker(self.workers.len());
         let Worker { players, activity } = &mut self.workers[owner];
         let epoch = self.next - 1;
-        let sections = players.write(group, epoch).into_iter().chain(activity.write(group, epoch));
+        let sections = players.write(group, epoch, self.cold).into_iter().chain(activity.write(group, epoch));
         for section in sections {
             archived.entry((section.part.keeper, group)).or_default().push(section);
         }

@@ -11,7 +11,7 @@ mod run;
 mod script;
 
 pub(crate) use activity::{sums, sums_of_postings, value_rows};
-pub(crate) use crash::{Archived, Cluster, EpochInput, Out, groups};
+pub(crate) use crash::{Archived, Cluster, EpochInput, Out, Setting, groups};
 pub(crate) use ledger::{Fact, LedgerOracle};
 pub(crate) use missions::{MissionOracle, Occurrence, Standing, definitions, first_definitions};
 pub(crate) use run::Run;

@@ -1,6 +1,7 @@
 //! Helpers of `scripts/bench`. Each prints one line of JSON.
 //!
 //! - `bare-loop`: consumes a topic and parses its payloads, and does nothing else.
+//! - `cold`: what transactions cost that are not in memory.
 //! - `commits`: follows a pipeline's progress topic until everything is committed, and says when that was.
 //! - `core`: the stages of the core on events in memory, without a broker.
 //! - `state`: what it costs to write the state of many players and to read it again, without storage.
@@ -8,6 +9,7 @@
 //! - `latency`: sends play at a steady rate, and measures how soon a completion is visible.
 
 mod bare_loop;
+mod cold;
 mod commits;
 mod core;
 mod latency;
@@ -36,6 +38,8 @@ struct Bench {
 enum Helper {
     /// Consumes and parses, on one thread.
     BareLoop(bare_loop::BareLoop),
+    /// Lets transactions go cold, and asks for them, on one thread.
+    Cold(cold::Cold),
     /// Waits until a pipeline has committed a topic.
     Commits(commits::Commits),
     /// Decodes and settles events in memory, on one thread.
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
     let Bench { brokers, helper } = Bench::parse();
     let outcome = match helper {
         Helper::BareLoop(helper) => helper.run(&brokers),
+        Helper::Cold(helper) => helper.run(),
         Helper::Commits(helper) => helper.run(&brokers),
         Helper::Core(helper) => helper.run(),
         Helper::Prepare(helper) => helper.run(&brokers),

@@ -98,7 +98,7 @@ impl Core {
         let mut round = Round::default();
         for group in (0..KEY_GROUPS).map(KeyGroup) {
             let begun = Instant::now();
-            let sections = [self.players.write(group, epoch), self.activity.write(group, epoch)];
+            let sections = [self.players.write(group, epoch, None), self.activity.write(group, epoch)];
             let took = begun.elapsed();
             round.all += took;
             round.longest = round.longest.max(took);
@@ -169,7 +169,7 @@ impl State {
         let mut parts: std::collections::BTreeMap<(Keeper, KeyGroup), Kept> = std::collections::BTreeMap::new();
         for section in first.sections.into_iter().chain(second.sections) {
             let kept = parts.entry((section.part.keeper, section.part.group));
-            let kept = kept.or_insert_with(|| Kept { epoch: section.epoch, sections: Vec::new() });
+            let kept = kept.or_insert_with(|| Kept { epoch: section.epoch, sections: Vec::new(), cold: Vec::new() });
             kept.epoch = section.epoch;
             kept.sections.push(section.bytes);
         }

@@ -123,7 +123,8 @@ fn object(Listed { name, manifest }: &Listed) -> serde_json::Value {
 }
 
 fn bytes(manifest: &Manifest) -> u64 {
-    manifest.segments.iter().map(|segment| segment.bytes).sum()
+    let cold = manifest.cold.iter().map(|cold| cold.bytes);
+    manifest.segments.iter().map(|segment| segment.bytes).chain(cold).sum()
 }
 
 /// What a start would do now.

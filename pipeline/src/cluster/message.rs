@@ -97,12 +97,13 @@ pub struct Checkpoints {
 
 impl Message {
     /// A section, on its way to process 0.
-    pub fn section(Section { part, epoch, begins_cycle, bytes }: Section) -> Self {
+    pub fn section(Section { part, epoch, begins_cycle, bytes, cold }: Section) -> Self {
+        assert_eq!(cold, None, "in a cluster nothing goes cold");
         Message::Section { part: part.index(), epoch, begins_cycle, bytes }
     }
 
     /// The section of [`Message::Section`]; `None` for a part that does not exist.
     pub fn as_section(part: usize, epoch: Epoch, begins_cycle: bool, bytes: Vec<u8>) -> Option<Section> {
-        Some(Section { part: Part::of(part)?, epoch, begins_cycle, bytes })
+        Some(Section { part: Part::of(part)?, epoch, begins_cycle, bytes, cold: None })
     }
 }

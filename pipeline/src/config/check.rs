@@ -85,6 +85,12 @@ impl Checker<'_, '_> {
                 format!("{url:?} is no place: use file:///path or s3://bucket/prefix"),
             );
         }
+        if let Some(folder) = &config.checkpoint.cold_folder {
+            let key = "checkpoint.cold_folder";
+            self.require(folder.is_absolute(), key, format!("{folder:?} is no absolute path"));
+            let has_place = config.checkpoint.url.is_some() || config.lake.is_some();
+            self.require(has_place, key, "needs checkpoints, which have the same: name checkpoint.url, or a [lake]");
+        }
     }
 
     fn kafka(&mut self, kafka: &KafkaConfig) {

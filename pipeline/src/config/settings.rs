@@ -1,5 +1,7 @@
 //! Every setting with its default (INTERFACE, "Configuration").
 
+use std::path::PathBuf;
+
 use datasets::mapping::MappingConfig;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -369,6 +371,9 @@ pub struct CheckpointConfig {
     /// Keep what the last two checkpoints make superfluous in the log of epochs: a start under other rules can follow
     /// it from its beginning, for as long as the topics still have the events. Default false.
     pub keep_log: bool,
+    /// A folder on a disk of this machine: transactions that nobody asked for in two days lie there, and not in memory.
+    /// A start fetches what is missing from the checkpoint. Not in a cluster. Absent: all are in memory.
+    pub cold_folder: Option<PathBuf>,
 }
 
 /// `[dead_letters]`

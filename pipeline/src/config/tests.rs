@@ -43,6 +43,7 @@ fn the_example_states_the_defaults() {
     // What the example shows beyond the defaults, and marks so.
     expected.pipeline.reporting_interval = Some(PipelineConfig::REPORTING_INTERVAL);
     expected.checkpoint.url = Some("s3://acme-state/questline".to_owned());
+    expected.checkpoint.cold_folder = Some("/var/lib/questline/cold".into());
     let kafka = expected.kafka.as_mut().unwrap();
     kafka.topics.progress = Some("acme-progress".to_owned());
     kafka.topics.replication = Some(3);
@@ -81,6 +82,7 @@ fn the_example_shows_every_key() {
         "activity",
         "lake",
         "lake.s3",
+        "checkpoint",
         "dead_letters",
         "limits",
     ] {

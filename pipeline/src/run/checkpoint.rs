@@ -13,6 +13,7 @@ use datasets::rows::{Binding, DefinitionRow, EpochOutputs};
 use datasets::state::Section;
 use datasets::{Coordinates, Epoch, Topics};
 use operators::definitions::DefinitionRecord;
+use operators::ledger::ColdRules;
 use operators::snapshot::{Archive, Restored, State};
 use sinks::SinkError;
 use sinks::checkpoint::{
@@ -54,6 +55,7 @@ pub fn checkpoint_config(config: &Config, run_id: &str) -> Option<CheckpointConf
         run_id: run_id.to_owned(),
         state_format: operators::snapshot::FORMAT,
         rules: rules(config),
+        cold: None,
     })
 }
 
@@ -72,8 +74,14 @@ impl Start {
     ///
     /// # Errors
     /// A store that does not answer in time.
-    pub fn find(config: &Config, run_id: &str, log: &RecoveredLog) -> Result<Self, SinkError> {
-        let Some(config) = checkpoint_config(config, run_id) else {
+    pub fn find(config: &Config, (run_id, team): (&str, Team), log: &RecoveredLog) -> Result<Self, SinkError> {
+        let folder = config.checkpoint.cold_folder.as_ref();
+        if folder.is_some() && team.processes > 1 {
+            tracing::warn!("checkpoint.cold_folder is not used: in a cluster all transactions are in memory");
+        }
+        let cold = folder.filter(|_| team.processes == 1).cloned();
+        let found = checkpoint_config(config, run_id).map(|config| CheckpointConfig { cold, ..config });
+        let Some(config) = found else {
             return match log.first {
                 0 => Ok(Start { config: None, recovered: None }),
                 first => Err(SinkError::Conflict(format!(
@@ -141,7 +149,8 @@ impl Start {
         if let Some((config, found)) = config {
             // Nobody waits for the thread: an end of the process abandons a put, which changes nothing.
             let (_, handle) = Checkpoints::start(&config, found, recovered.as_ref(), lake)?;
-            archive = Some((Shelf::Here(handle), config.interval, free_from));
+            let cold = config.cold.as_ref().map(|_| ColdRules::default());
+            archive = Some(Archiving { shelf: Shelf::Here(handle), interval: config.interval, free_from, cold });
         }
         Ok(Keeping::new(archive, recovered, topics, team))
     }
@@ -169,7 +178,8 @@ pub fn follow(
         })
     };
     let recovered = manifest.map(read).transpose()?;
-    Ok(Keeping::new(Some((Shelf::Afar(shelf), checkpoint.interval, free_from)), recovered, topics, team))
+    let archive = Archiving { shelf: Shelf::Afar(shelf), interval: checkpoint.interval, free_from, cold: None };
+    Ok(Keeping::new(Some(archive), recovered, topics, team))
 }
 
 /// A definition of the log, as it was read and judged; `None` for one of a topic that is not configured any more.
@@ -238,9 +248,18 @@ impl Shelf {
     }
 }
 
+/// How state is written.
+#[derive(Clone)]
+struct Archiving {
+    shelf: Shelf,
+    interval: Duration,
+    free_from: Epoch,
+    cold: Option<ColdRules>,
+}
+
 /// What a running dataflow needs of checkpoints, in one process.
 pub struct Keeping {
-    archive: Option<(Shelf, Duration, Epoch)>,
+    archive: Option<Archiving>,
     team: Team,
     workers: Vec<Mutex<Option<Restored>>>,
     /// Of epochs that some parts know: what is computed of them now is not all.
@@ -248,12 +267,7 @@ pub struct Keeping {
 }
 
 impl Keeping {
-    fn new(
-        archive: Option<(Shelf, Duration, Epoch)>,
-        recovered: Option<Recovered>,
-        topics: &Topics,
-        team: Team,
-    ) -> Self {
+    fn new(archive: Option<Archiving>, recovered: Option<Recovered>, topics: &Topics, team: Team) -> Self {
         let here = team.here();
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let helpers = (cores / team.threads).saturating_sub(1);
@@ -285,9 +299,10 @@ impl Keeping {
     pub fn state(&self, worker: usize) -> State {
         let restored = &self.workers[worker - self.team.here().start];
         let restored = restored.lock().expect("no panic while starting").take().unwrap_or_default();
-        let archive = self.archive.clone().map(|(shelf, interval, free_from)| -> Rc<RefCell<dyn Archive>> {
-            Rc::new(RefCell::new(Turns::new(shelf, interval, free_from)))
-        });
+        let archive = self
+            .archive
+            .clone()
+            .map(|archiving| -> Rc<RefCell<dyn Archive>> { Rc::new(RefCell::new(Turns::new(archiving))) });
         State { archive, restored: Rc::new(restored) }
     }
 
@@ -304,7 +319,7 @@ impl Keeping {
     /// The thread that writes, if it is in this process.
     pub fn handle(&self) -> Option<&CheckpointHandle> {
         match &self.archive {
-            Some((Shelf::Here(handle), ..)) => Some(handle),
+            Some(Archiving { shelf: Shelf::Here(handle), .. }) => Some(handle),
             _ => None,
         }
     }
@@ -313,9 +328,7 @@ impl Keeping {
 /// Gives one worker's key groups their turns: each once in a round, evenly over the interval, and a round after the
 /// other. Nothing before the log has been followed to its end.
 struct Turns {
-    shelf: Shelf,
-    interval: Duration,
-    free_from: Epoch,
+    archiving: Archiving,
     /// Rounds that this worker has done.
     rounds: u64,
     /// The next group of this round.
@@ -330,21 +343,21 @@ struct Turns {
 }
 
 impl Turns {
-    fn new(shelf: Shelf, interval: Duration, free_from: Epoch) -> Self {
+    fn new(archiving: Archiving) -> Self {
         let (began, answered) = (Instant::now(), BTreeMap::new());
-        Turns { shelf, interval, free_from, rounds: 0, next: 0, at_once: 1, written: 0, began, answered }
+        Turns { archiving, rounds: 0, next: 0, at_once: 1, written: 0, began, answered }
     }
 
     fn decide(&mut self, epoch: Epoch) -> Range<u16> {
-        let told = self.shelf.progress();
-        if epoch < self.free_from || told.rounds < self.rounds || told.has_ended {
+        let told = self.archiving.shelf.progress();
+        if epoch < self.archiving.free_from || told.rounds < self.rounds || told.has_ended {
             self.began = Instant::now();
             return 0..0;
         }
         let written = std::mem::take(&mut self.written);
         self.at_once = if written > BYTES_PER_EPOCH { self.at_once / 2 } else { self.at_once * 2 };
         self.at_once = self.at_once.clamp(1, KEY_GROUPS);
-        let elapsed = self.began.elapsed().as_secs_f64() / self.interval.as_secs_f64().max(f64::MIN_POSITIVE);
+        let elapsed = self.began.elapsed().as_secs_f64() / self.archiving.interval.as_secs_f64().max(f64::MIN_POSITIVE);
         let elapsed = if told.is_heavy { 1.0 } else { elapsed };
         let due = (1..=self.at_once)
             .map(|more| self.next + more)
@@ -370,8 +383,12 @@ impl Archive for Turns {
     }
 
     fn keep(&mut self, section: Section) {
-        self.written += section.bytes.len();
-        self.shelf.section(section);
+        self.written += section.bytes.len() + section.cold.as_ref().map_or(0, |cold| cold.bytes.len());
+        self.archiving.shelf.section(section);
+    }
+
+    fn cold(&self) -> Option<ColdRules> {
+        self.archiving.cold
     }
 }
 

@@ -96,7 +96,7 @@ fn lead(config: &Config, part: Part, (wake, halt): (Wake, Halt)) -> Result<(), S
     let connection = connection(kafka);
     let (committer, log) =
         sinks::kafka::open(&committer_config(config, kafka, &run_id)).map_err(|error| crate::chain(&error))?;
-    let start = Start::find(config, &run_id, &log).map_err(|error| crate::chain(&error))?;
+    let start = Start::find(config, (&run_id, team), &log).map_err(|error| crate::chain(&error))?;
     prepared.plan.begin = start.begin();
     let first = prepared.plan.begin.first;
     let cluster = KafkaCluster::connect(&connection, &ConsumerConfig::new(&config.pipeline.name));
@@ -156,7 +156,13 @@ fn lead(config: &Config, part: Part, (wake, halt): (Wake, Halt)) -> Result<(), S
     let trimmed = keeping.handle().cloned().filter(|_| !config.checkpoint.keep_log);
     let trimming = trimmed.map(|checkpoint| Trimming::start(committer_config(config, kafka, &run_id), checkpoint));
     let trimming = trimming.transpose().map_err(|error| error.to_string())?;
-    let monitor = Monitor::start(counts, lake.clone(), halt.clone(), (discovery, hand_out), trimming);
+    let monitor = Monitor::start(
+        counts,
+        (lake.clone(), keeping.handle().cloned()),
+        halt.clone(),
+        (discovery, hand_out),
+        trimming,
+    );
     let monitor = monitor.map_err(|error| error.to_string())?;
     let commits = CommitLoop {
         commits: Commits::new(committer, lake.clone(), keeping.handle().cloned()),

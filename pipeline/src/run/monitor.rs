@@ -1,5 +1,5 @@
 //! Watches a running pipeline from its own thread: finds partitions, tells the rate, hands on how far it came, and
-//! sees failures of the lake.
+//! sees failures of the lake and of cold state.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use datasets::Timestamp;
 use datasets::rows::{Binding, Counters};
+use sinks::checkpoint::CheckpointHandle;
 use sinks::lake::LakeHandle;
 
 use super::assign::Discovery;
@@ -78,14 +79,14 @@ impl Monitor {
     /// Threads that cannot be started.
     pub fn start(
         committed: Looked,
-        lake: Option<LakeHandle>,
+        (lake, checkpoint): (Option<LakeHandle>, Option<CheckpointHandle>),
         halt: Halt,
         (discovery, hand_out): (Discovery, Box<HandOut>),
         trimming: Option<Trimming>,
     ) -> std::io::Result<Self> {
         let offsets = Offsets::start(discovery.cluster.clone())?;
         let counters = Counters::default();
-        let watch = Watch { committed, lake, halt, discovery, hand_out, offsets, trimming, counters };
+        let watch = Watch { committed, lake, checkpoint, halt, discovery, hand_out, offsets, trimming, counters };
         std::thread::Builder::new().name("monitor".to_owned()).spawn(move || watch.run()).map(Monitor)
     }
 
@@ -99,6 +100,7 @@ impl Monitor {
 struct Watch {
     committed: Looked,
     lake: Option<LakeHandle>,
+    checkpoint: Option<CheckpointHandle>,
     halt: Halt,
     discovery: Discovery,
     hand_out: Box<HandOut>,
@@ -128,6 +130,9 @@ impl Watch {
             }
             if let Some(error) = self.lake.as_ref().and_then(LakeHandle::error) {
                 self.halt.fail(crate::chain(&error));
+            }
+            if let Some(why) = self.checkpoint.as_ref().and_then(CheckpointHandle::failure) {
+                self.halt.fail(why.to_owned());
             }
             if told.elapsed() >= TELL_EVERY && self.counters.read > before {
                 let rate = (self.counters.read - before) * 1000 / millis(told.elapsed());

@@ -10,8 +10,11 @@ use crate::SinkError;
 use crate::cut::Table;
 use crate::kafka::Chain;
 
-/// The format that is written. Older ones stay readable.
-pub(super) const FORMAT: u32 = 1;
+/// The newest format. Older ones stay readable, and are written where nothing of a newer one is needed: an earlier release
+/// would go on without what is cold.
+pub(super) const FORMAT: u32 = 2;
+/// Nothing is cold.
+const ALL_HOT: u32 = 1;
 
 /// What a checkpoint is made of, as JSON in `manifest/{seq}-{run}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +43,9 @@ pub struct Manifest {
     pub parts: Vec<PartState>,
     /// Segments that are needed, oldest first.
     pub segments: Vec<SegmentRef>,
+    /// What went cold, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cold: Vec<ColdRef>,
     /// Of the lake, if there is one.
     pub lanes: Vec<LaneState>,
 }
@@ -94,6 +100,17 @@ pub struct SegmentRef {
     pub bytes: u64,
     /// The last epoch whose outputs it holds.
     pub outputs_to: Option<Epoch>,
+}
+
+/// What went cold in one round.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColdRef {
+    /// Its object, under the checkpoint's folder.
+    pub name: String,
+    /// Bytes.
+    pub bytes: u64,
+    /// Nobody needs it once the clock and the ingest times have come this far.
+    pub until: Timestamp,
 }
 
 /// How far a lane of the lake is durable.
@@ -162,7 +179,7 @@ impl Manifest {
                 config.url, head.pipeline
             ))));
         }
-        if head.format != FORMAT || !(1..=*state_format).contains(&head.state_format) {
+        if !(ALL_HOT..=FORMAT).contains(&head.format) || !(1..=*state_format).contains(&head.state_format) {
             let Head { format, state_format: found, .. } = head;
             return Err(
                 format!("it has format {format}.{found}, and this version reads {FORMAT}.{state_format}").into()
@@ -183,12 +200,22 @@ fn name(seq: u64, run_id: &str) -> String {
     format!("manifest/{seq:016}-{run_id}.json")
 }
 
+/// The format of a manifest with this.
+pub(super) fn format_of(cold: &[ColdRef]) -> u32 {
+    if cold.is_empty() { ALL_HOT } else { FORMAT }
+}
+
+/// The name of what went cold in a round.
+pub(super) fn cold_name(seq: u64, run_id: &str) -> String {
+    format!("cold/{seq:016}-{run_id}")
+}
+
 /// The name of a segment.
 pub(super) fn segment_name(seq: u64, run_id: &str) -> String {
     format!("segment/{seq:016}-{run_id}")
 }
 
-/// The number in the name of a segment or manifest.
+/// The number in a name.
 pub(super) fn seq_of(name: &str) -> Option<u64> {
     let (_, file) = name.split_once('/')?;
     file.split_once('-')?.0.parse().ok()

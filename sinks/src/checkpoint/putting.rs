@@ -9,7 +9,9 @@ use crossbeam_channel::{Receiver, unbounded};
 use datasets::Epoch;
 
 use super::CheckpointConfig;
+use super::local::Local;
 use super::manifest::{Manifest, seq_of};
+use super::pack::Pack;
 use super::recovery::{Folder, Recovered};
 use super::rounds::{Rounds, Sealed};
 use super::thread::{CheckpointHandle, Message, Shared};
@@ -29,6 +31,7 @@ pub(crate) struct Putting {
     /// The rounds that have to be in place when a commit begins, so that the log below this epoch is not needed.
     trimmable: Option<(u64, Epoch)>,
     place: Place,
+    local: Option<Local>,
     lake: Option<LakeHandle>,
     shared: Arc<Shared>,
 }
@@ -50,6 +53,7 @@ impl Putting {
             kept: last.into_iter().collect(),
             trimmable: None,
             place: folder.place.clone(),
+            local: folder.local.clone(),
             lake,
             shared: shared.clone(),
         };
@@ -90,13 +94,16 @@ impl Putting {
         }
     }
 
-    async fn put(&mut self, Sealed { segment: (name, bytes), manifest, freed }: Sealed) -> Result<(), SinkError> {
+    async fn put(&mut self, Sealed { segment: (name, bytes), pack, manifest, freed }: Sealed) -> Result<(), SinkError> {
         let began = Instant::now();
         let len = bytes.len();
         let json = serde_json::to_vec(&manifest).expect("a manifest has only types that JSON has");
         self.shared.is_putting.store(true, Ordering::Relaxed);
         pass(Failpoint::BeforeSegmentPut);
         self.place.put_new(&name, bytes.into()).await?;
+        if let Some((name, pack)) = pack {
+            self.put_cold(&name, pack).await?;
+        }
         pass(Failpoint::BeforeManifestPut);
         self.place.put_new(&manifest.name(), json.into()).await?;
         self.shared.is_putting.store(false, Ordering::Relaxed);
@@ -125,14 +132,32 @@ impl Putting {
         Ok(())
     }
 
+    /// Puts what went cold in the store, and on the disk: from there it is read from now on.
+    async fn put_cold(&self, name: &str, pack: Pack) -> Result<(), SinkError> {
+        let Pack { bytes, runs, .. } = pack;
+        if let Some(local) = &self.local {
+            let file = local.keep(name, &bytes).inspect_err(|error| {
+                // It stays in memory, where it is right; but memory would grow until it ends.
+                let _ = self.shared.failure.set(crate::chain(error));
+            })?;
+            runs.iter().for_each(|(run, offset)| run.move_to(file.clone(), *offset));
+        }
+        pass(Failpoint::BeforeColdPut);
+        self.place.put_new(name, bytes.into()).await
+    }
+
     /// Removes older objects that the kept manifests do not need. Not newer ones, which another instance may
     /// have put: of two at once, this may be the one that was fenced.
     async fn remove_unneeded(&self) -> Result<(), SinkError> {
         let [_, last] = &self.kept[..] else { return Ok(()) };
         let manifests = self.kept.iter().map(Manifest::name);
         let segments = self.kept.iter().flat_map(|manifest| manifest.segments.iter().map(|one| one.name.clone()));
-        let needed: BTreeSet<String> = manifests.chain(segments).collect();
-        let names = self.place.names(&["manifest", "segment"], PATIENCE).await?;
+        let cold = self.kept.iter().flat_map(|manifest| manifest.cold.iter().map(|one| one.name.clone()));
+        let needed: BTreeSet<String> = manifests.chain(segments).chain(cold).collect();
+        if let Some(local) = &self.local {
+            local.retain(|name| needed.contains(name));
+        }
+        let names = self.place.names(&["manifest", "segment", "cold"], PATIENCE).await?;
         let is_old = |name: &String| seq_of(name).is_some_and(|seq| seq < last.seq);
         self.place.remove(names.into_iter().filter(|name| is_old(name) && !needed.contains(name))).await
     }

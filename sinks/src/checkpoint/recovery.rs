@@ -1,17 +1,25 @@
 //! Finds the checkpoint that a start can go on from.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
+use datasets::cold::ColdRun;
 use datasets::rows::EpochOutputs;
 use datasets::state::{Kept, PARTS, Part};
+use futures::future::join_all;
 
 use super::CheckpointConfig;
-use super::manifest::{ChainText, Manifest, Problem, seq_of};
+use super::local::Local;
+use super::manifest::{ChainText, ColdRef, Manifest, Problem, seq_of};
+use super::pack::{self, PackError};
 use super::segment::Segment;
 use crate::SinkError;
 use crate::kafka::RecoveredLog;
 use crate::lake::Place;
+
+/// Objects of cold state that are fetched at the same time.
+const AT_ONCE: usize = 16;
 
 /// What lies in a checkpoint's folder.
 pub(crate) struct Folder {
@@ -20,6 +28,8 @@ pub(crate) struct Folder {
     manifests: Vec<String>,
     /// Beyond every number in a name.
     pub(super) next_seq: u64,
+    /// Where cold state is read, if it is not kept in memory.
+    pub(super) local: Option<Local>,
     patience: Duration,
 }
 
@@ -42,13 +52,18 @@ pub struct Recovered {
 /// Opens the folder and looks at what is there.
 ///
 /// # Errors
-/// [`SinkError::Rejected`] if the store is not usable or not reachable within the start timeout.
+/// [`SinkError::Rejected`] if the store is not usable or not reachable within the start timeout; [`SinkError::Conflict`] if
+/// another process still uses the folder of cold state then.
 pub fn find(config: &CheckpointConfig) -> Result<Found, SinkError> {
     let mut lake = crate::lake::LakeConfig::new(&config.url);
     lake.s3.clone_from(&config.s3);
     let place = Place::open(&lake)?;
     let runtime = crate::lake::runtime()?;
+    // Whoever had it before puts nothing more: what is found then stays.
+    let open = |folder: &Path| Local::open(&folder.join(&config.pipeline), config.start_timeout);
+    let local = config.cold.as_deref().map(open).transpose()?;
     let folder = runtime.block_on(Folder::look(place, config.start_timeout))?;
+    let folder = Folder { local, ..folder };
     Ok(Found { folder, runtime })
 }
 
@@ -97,11 +112,11 @@ impl Found {
 
 impl Folder {
     pub(crate) async fn look(place: Place, patience: Duration) -> Result<Self, SinkError> {
-        let names = place.names(&["manifest", "segment"], patience).await?;
+        let names = place.names(&["manifest", "segment", "cold"], patience).await?;
         let next_seq = names.iter().filter_map(|name| seq_of(name)).max().map_or(0, |last| last + 1);
         let mut manifests: Vec<String> = names.into_iter().filter(|name| name.starts_with("manifest/")).collect();
         manifests.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(Folder { place, manifests, next_seq, patience })
+        Ok(Folder { place, manifests, next_seq, local: None, patience })
     }
 
     pub(crate) async fn recover(
@@ -136,7 +151,7 @@ impl Folder {
 
     async fn load(&self, manifest: Manifest) -> Result<Recovered, Problem> {
         let epochs = manifest.parts.iter().map(|part| part.epoch);
-        let mut kept: Vec<Kept> = epochs.map(|epoch| Kept { epoch, sections: Vec::new() }).collect();
+        let mut kept: Vec<Kept> = epochs.map(|epoch| Kept { epoch, sections: Vec::new(), cold: Vec::new() }).collect();
         let mut outputs = BTreeMap::new();
         for reference in &manifest.segments {
             let bytes = self.get(&reference.name).await?;
@@ -155,8 +170,39 @@ impl Folder {
                 outputs.extend(needed.map(|outputs| (outputs.epoch, outputs)));
             }
         }
+        // There are thousands, and on a new disk all have to be fetched.
+        for some in manifest.cold.chunks(AT_ONCE) {
+            for runs in join_all(some.iter().map(|cold| self.cold(cold))).await {
+                runs?.into_iter().for_each(|(part, run)| kept[part.index()].cold.push(run));
+            }
+        }
+        if let Some(local) = &self.local {
+            local.retain(|name| manifest.cold.iter().any(|cold| cold.name == name));
+        }
         let parts = (0..PARTS).filter_map(Part::of).zip(kept).collect();
         Ok(Recovered { manifest, parts, outputs })
+    }
+
+    /// What went cold in one round: on the disk, if there is one, and fetched to there if it is not there yet.
+    async fn cold(&self, cold: &ColdRef) -> Result<Vec<(Part, ColdRun)>, Problem> {
+        let damaged = |error: PackError| Problem::Unusable(format!("{}: {}", cold.name, crate::chain(&error)));
+        let Some(local) = &self.local else {
+            let bytes = self.get(&cold.name).await?;
+            return pack::runs_in_memory(&bytes).map_err(damaged);
+        };
+        if let Some(file) = local.find(&cold.name, cold.bytes) {
+            match pack::runs_of_file(&file, cold.bytes) {
+                Ok(runs) => return Ok(runs),
+                Err(error) => {
+                    let why = crate::chain(&error);
+                    tracing::warn!(file = file.place(), why, "it is fetched from the checkpoint again");
+                }
+            }
+        }
+        let bytes = self.get(&cold.name).await?;
+        pack::runs_in_memory(&bytes).map_err(damaged)?;
+        let file = local.keep(&cold.name, &bytes).map_err(Problem::Fatal)?;
+        pack::runs_of_file(&file, cold.bytes).map_err(damaged)
     }
 
     async fn read(&self, config: &CheckpointConfig, name: &str, log: &RecoveredLog) -> Result<Recovered, Problem> {

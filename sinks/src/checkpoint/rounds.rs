@@ -7,7 +7,8 @@ use datasets::rows::{Binding, DefinitionRow, EpochOutputs};
 use datasets::state::{PARTS, Section};
 use datasets::{Epoch, Timestamp};
 
-use super::manifest::{self, Before, LaneState, Manifest, PartState, SegmentRef};
+use super::manifest::{self, Before, ColdRef, LaneState, Manifest, PartState, SegmentRef};
+use super::pack::Pack;
 use super::{CheckpointConfig, segment};
 use crate::kafka::Chain;
 use crate::lake::output_bytes;
@@ -15,6 +16,8 @@ use crate::lake::output_bytes;
 /// A round that is to be put: the segment, then the manifest that names it.
 pub(super) struct Sealed {
     pub segment: (String, Vec<u8>),
+    /// What went cold, if anything did.
+    pub pack: Option<(String, Pack)>,
     pub manifest: Manifest,
     /// Memory of the outputs that it took, about.
     pub freed: usize,
@@ -30,6 +33,7 @@ pub(super) struct Rounds {
     seq: u64,
     parts: Vec<Track>,
     segments: Vec<SegmentRef>,
+    cold: Vec<ColdRef>,
     /// The first epoch that a start would follow.
     first: Epoch,
     before: Before,
@@ -79,6 +83,7 @@ impl Rounds {
             seq,
             parts,
             segments: last.map_or_else(Vec::new, |last| last.segments.clone()),
+            cold: last.map_or_else(Vec::new, |last| last.cold.clone()),
             first: last.map_or(0, |last| last.first),
             before: last.map_or_else(Before::default, |last| last.before.clone()),
             recent: VecDeque::new(),
@@ -127,7 +132,7 @@ impl Rounds {
     /// The round, once every part has had its turn and all epochs that parts know are published and committed.
     ///
     /// # Errors
-    /// A segment that cannot be compressed.
+    /// A segment that cannot be compressed, or cold bytes that cannot be read.
     pub fn seal(&mut self, lanes: Vec<LaneState>) -> std::io::Result<Option<Sealed>> {
         if self.visited.iter().any(|visited| !visited) {
             return Ok(None);
@@ -152,6 +157,7 @@ impl Rounds {
         let freed = outputs.iter().map(|outputs| output_bytes(outputs)).sum();
         let outputs: Vec<&EpochOutputs> = outputs.iter().map(Arc::as_ref).collect();
         let bytes = segment::encode(&sections, &outputs)?;
+        let pack = Pack::of(&sections)?.map(|pack| (manifest::cold_name(seq, &self.run_id), pack));
         self.seq += 1;
         self.outputs_from = reached + 1;
         self.chains.retain(|(epoch, _)| *epoch > reached);
@@ -165,9 +171,14 @@ impl Rounds {
             bytes: u64::try_from(bytes.len()).expect("a length fits in 64 bits"),
             outputs_to: outputs.last().map(|outputs| outputs.epoch),
         });
+        self.cold.extend(pack.as_ref().map(|(name, pack)| ColdRef {
+            name: name.clone(),
+            bytes: u64::try_from(pack.bytes.len()).expect("a length fits in 64 bits"),
+            until: pack.until,
+        }));
         self.advance(&lanes);
         let manifest = Manifest {
-            format: manifest::FORMAT,
+            format: manifest::format_of(&self.cold),
             state_format: self.state_format,
             pipeline: self.pipeline.clone(),
             rules: self.rules.clone(),
@@ -179,9 +190,10 @@ impl Rounds {
             chain: chain.into(),
             parts: self.parts.iter().map(|part| part.state()).collect(),
             segments: self.segments.clone(),
+            cold: self.cold.clone(),
             lanes,
         };
-        Ok(Some(Sealed { segment: (name, bytes), manifest, freed }))
+        Ok(Some(Sealed { segment: (name, bytes), pack, manifest, freed }))
     }
 
     /// Moves `first` to the first epoch that some part does not know, or of which the lake holds rows, and drops
@@ -202,6 +214,9 @@ impl Rounds {
         }
         let uppers = uppers.into_iter().map(|((topic, partition), upper)| Binding { topic, partition, upper });
         self.before.uppers = uppers.collect();
+        // Clock and ingest times of every part have come at least as far as those before `first`.
+        let oldest = self.before.now.min(self.before.newest);
+        self.cold.retain(|cold| oldest < cold.until);
         let from = self.parts.iter().map(|part| part.state().from).min().unwrap_or(0);
         let first = self.first;
         self.segments.retain(|segment| segment.seq >= from || segment.outputs_to.is_some_and(|last| last >= first));

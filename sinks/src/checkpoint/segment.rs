@@ -70,12 +70,12 @@ struct Frame {
     hash: u64,
 }
 
-/// Builds a segment. `outputs` are consecutive.
+/// Builds a segment. `outputs` are consecutive. What went cold is elsewhere.
 pub(super) fn encode(sections: &[Section], outputs: &[&EpochOutputs]) -> std::io::Result<Vec<u8>> {
     let mut bytes = MAGIC.to_vec();
     let mut index = Index::default();
     let mut compressor = Compressor::new(LEVEL)?;
-    for Section { part, epoch, begins_cycle, bytes: raw } in sections {
+    for Section { part, epoch, begins_cycle, bytes: raw, .. } in sections {
         let frame = put(&mut bytes, &mut compressor, raw)?;
         index.sections.push(SectionEntry { part: part.index(), epoch: *epoch, begins_cycle: *begins_cycle, frame });
     }
@@ -137,7 +137,7 @@ impl<'a> Segment<'a> {
         self.index.sections.iter().map(|entry| {
             let SectionEntry { part, epoch, begins_cycle, ref frame } = *entry;
             let part = Part::of(part).ok_or(SegmentError::Malformed("a part of a number that does not exist"))?;
-            Ok(Section { part, epoch, begins_cycle, bytes: self.read("a section", frame)? })
+            Ok(Section { part, epoch, begins_cycle, bytes: self.read("a section", frame)?, cold: None })
         })
     }
 
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     fn section(part: usize, epoch: Epoch, bytes: &[u8]) -> Section {
-        Section { part: Part::of(part).unwrap(), epoch, begins_cycle: part == 0, bytes: bytes.to_vec() }
+        Section { part: Part::of(part).unwrap(), epoch, begins_cycle: part == 0, bytes: bytes.to_vec(), cold: None }
     }
 
     fn sample() -> (Vec<Section>, Vec<EpochOutputs>, Vec<u8>) {

@@ -15,6 +15,8 @@ use crate::cut::Table;
 use crate::kafka::{Chain, ProgressRecord, RecoveredLog};
 use rounds::Rounds;
 
+mod cold;
+
 fn config(folder: &Path) -> CheckpointConfig {
     CheckpointConfig {
         url: format!("file://{}", folder.display()),
@@ -25,6 +27,7 @@ fn config(folder: &Path) -> CheckpointConfig {
         run_id: "run".to_owned(),
         state_format: 2,
         rules: "rules".to_owned(),
+        cold: None,
     }
 }
 
@@ -63,7 +66,7 @@ fn sections(round: u64) -> impl Iterator<Item = Section> {
     (0..PARTS).map(move |part| {
         let epoch = round * 10 + u64::try_from(part % 2).unwrap();
         let bytes = format!("part {part} of round {round}").into_bytes();
-        Section { part: Part::of(part).unwrap(), epoch, begins_cycle: round.is_multiple_of(2), bytes }
+        Section { part: Part::of(part).unwrap(), epoch, begins_cycle: round.is_multiple_of(2), bytes, cold: None }
     })
 }
 
@@ -196,8 +199,16 @@ fn a_newer_format_is_refused_and_an_older_one_is_read() {
         let found = find(&config).unwrap();
         found.manifest(&config, &found.manifests()[0]).map(drop).map_err(|why| why.to_string())
     };
-    assert_eq!(read_by(1).unwrap_err(), "it has format 1.2, and this version reads 1.1");
+    assert_eq!(read_by(1).unwrap_err(), "it has format 1.2, and this version reads 2.1");
     assert_eq!((read_by(2), read_by(3)), (Ok(()), Ok(())));
+
+    let path = folder.path().join("manifest").join(names(folder.path(), "manifest").last().unwrap());
+    let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    for (format, read) in [(1, Ok(())), (2, Ok(())), (3, Err("it has format 3.2, and this version reads 2.2"))] {
+        json["format"] = format.into();
+        std::fs::write(&path, json.to_string()).unwrap();
+        assert_eq!(read_by(2), read.map_err(str::to_owned), "{format}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The thread that puts checkpoints: waits for messages, and decides nothing.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,7 @@ pub(crate) struct Shared {
     pub(super) bytes: AtomicUsize,
     pub(super) is_putting: AtomicBool,
     pub(super) has_ended: AtomicBool,
+    pub(super) failure: OnceLock<String>,
 }
 
 /// Where state, outputs and commits are told. Clones are the same.
@@ -91,6 +92,11 @@ impl CheckpointHandle {
     /// No more checkpoints are put. The pipeline needs none to be exact.
     pub fn has_ended(&self) -> bool {
         self.shared.has_ended.load(Ordering::Relaxed)
+    }
+
+    /// Why the pipeline cannot go on: what went cold has no place on the disk.
+    pub fn failure(&self) -> Option<&str> {
+        self.shared.failure.get().map(String::as_str)
     }
 
     fn send(&self, message: Message) {

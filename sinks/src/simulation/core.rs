@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use datasets::cold::{ColdBytes, ColdRun};
 use datasets::hash::{KeyGroup, fingerprint, player_hash};
 use datasets::rows::{
     ActivityKey, ActivityRow, Binding, CompletionKind, CompletionRow, DeadLetterRow, DefinitionRow, EpochOutputs,
     Place, Trigger, TriggerKind,
 };
-use datasets::state::{Keeper, Part, Section};
+use datasets::state::{Keeper, Kept, Part, Section};
 use datasets::time::Date;
 use datasets::{
     Coordinates, Epoch, EventBatch, EventName, EventRow, Money, Reason, SourceId, TextField, Timestamp, TopicId,
@@ -169,11 +170,15 @@ impl<const N: usize> Cells<N> {
         (postcard::to_allocvec(&written).expect("numbers"), begins_cycle)
     }
 
+    /// What a section says of them, and what is behind.
+    fn split(section: &[u8]) -> (Vec<(usize, Option<u64>)>, &[u8]) {
+        postcard::take_from_bytes(section).expect("a section")
+    }
+
     pub fn read(sections: &[Vec<u8>]) -> Self {
         let mut cells = Cells::default();
         for section in sections {
-            let written: Vec<(usize, Option<u64>)> = postcard::from_bytes(section).expect("a section");
-            written.into_iter().for_each(|(cell, value)| cells.values[cell] = value);
+            Self::split(section).0.into_iter().for_each(|(cell, value)| cells.values[cell] = value);
         }
         cells
     }
@@ -186,7 +191,28 @@ pub struct Player {
     pub progress: Cells<3>,
     /// Revisions of the row of activity.
     pub activity: Cells<2>,
+    /// What no output asks for: each record's time, with what was mixed then. The older ones go cold.
+    pub memory: Vec<Memory>,
     touched: bool,
+}
+
+/// See [`Player::memory`].
+pub type Memory = (Timestamp, u64);
+
+/// How long clock and ingest times have to be ahead of a record until its memory is of no use.
+pub const KEEP_MICROS: i64 = 90_000_000;
+
+/// What `memory` still matters when the least of clock and ingest times is `oldest`.
+pub fn remembered(memory: impl IntoIterator<Item = Memory>, oldest: Timestamp) -> Vec<Memory> {
+    memory.into_iter().filter(|(time, _)| oldest < time.plus_micros(KEEP_MICROS)).collect()
+}
+
+/// All that was written of a player's memory: what the last section has, and what went cold.
+pub fn memory(Kept { sections, cold, .. }: &Kept) -> (Vec<Memory>, Vec<Memory>) {
+    let read = |bytes: &[u8]| -> Vec<Memory> { postcard::from_bytes(bytes).expect("pairs") };
+    let cold = cold.iter().flat_map(|run| read(&run.bytes.read(0..run.bytes.len()).expect("memory")));
+    let hot = sections.last().map_or_else(Vec::new, |section| read(Cells::<3>::split(section).1));
+    (hot, cold.collect())
 }
 
 impl Player {
@@ -196,6 +222,7 @@ impl Player {
         self.progress.set(0, count);
         self.progress.set(1, sum);
         self.progress.set(2, mixed);
+        self.memory.push((record.ingest_time, mixed));
         self.touched = true;
         // Every third record completes, and every sixth takes it back.
         if count % 3 == 0 {
@@ -252,12 +279,29 @@ impl Player {
         });
     }
 
-    /// The sections of both keepers after `epoch`.
+    /// The sections of both keepers after `epoch`. All that is remembered goes cold then, but for the last, and where
+    /// there is little of it.
     pub fn write(&mut self, group: KeyGroup, epoch: Epoch) -> [Section; 2] {
-        let section =
-            |keeper, (bytes, begins_cycle)| Section { part: Part { keeper, group }, epoch, begins_cycle, bytes };
-        [section(Keeper::Players, self.progress.write()), section(Keeper::Activity, self.activity.write())]
+        let section = |keeper, (bytes, begins_cycle), cold| Section {
+            part: Part { keeper, group },
+            epoch,
+            begins_cycle,
+            bytes,
+            cold,
+        };
+        let last = self.memory.len().saturating_sub(1);
+        let cold = (last >= 2).then(|| cold_of(self.memory.drain(..last).collect()));
+        let (mut bytes, begins_cycle) = self.progress.write();
+        bytes.extend(postcard::to_allocvec(&self.memory).expect("pairs"));
+        let activity = section(Keeper::Activity, self.activity.write(), None);
+        [section(Keeper::Players, (bytes, begins_cycle), cold), activity]
     }
+}
+
+fn cold_of(memory: Vec<Memory>) -> ColdRun {
+    let bytes = postcard::to_allocvec(&memory).expect("pairs");
+    let until = memory.iter().map(|(time, _)| time.plus_micros(KEEP_MICROS)).max().expect("it is of some");
+    ColdRun { head: bytes.len(), bytes: Arc::new(ColdBytes::new(bytes)), until }
 }
 
 pub fn group(player: usize) -> KeyGroup {

@@ -142,6 +142,7 @@ fn checkpoint_config(run_id: &str) -> CheckpointConfig {
         run_id: run_id.to_owned(),
         state_format: 1,
         rules: "rules".to_owned(),
+        cold: None,
     }
 }
 
@@ -356,7 +357,10 @@ impl Dataflow {
             let owned = worker.players.iter_mut().find(|(player, _)| core::group(**player) == part.group);
             let Some((number, player)) = owned else { continue };
             match part.keeper {
-                Keeper::Players => player.progress = Cells::read(&kept.sections),
+                Keeper::Players => {
+                    player.progress = Cells::read(&kept.sections);
+                    player.memory = core::memory(&kept).0;
+                }
                 Keeper::Activity => player.activity = Cells::read(&kept.sections),
             }
             worker.known.insert(*number, kept.epoch);
@@ -479,7 +483,7 @@ impl Worker {
                 Some((_, player)) => player.write(group, epoch).into_iter().for_each(|one| checkpoint.section(one)),
                 None => [Keeper::Players, Keeper::Activity].into_iter().for_each(|keeper| {
                     let part = Part { keeper, group };
-                    checkpoint.section(Section { part, epoch, begins_cycle: true, bytes: Vec::new() });
+                    checkpoint.section(Section { part, epoch, begins_cycle: true, bytes: Vec::new(), cold: None });
                 }),
             }
         }

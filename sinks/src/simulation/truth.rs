@@ -149,8 +149,8 @@ impl Truth {
         for (part, kept) in parts {
             let player = (0..PLAYERS.len()).find(|player| core::group(*player) == part.group);
             let Some(player) = player else { continue };
-            let truth = &self.epochs[place(kept.epoch)].players[&player];
-            check_part(truth, *part, kept);
+            let Committed { players, input, .. } = &self.epochs[place(kept.epoch)];
+            check_part(&players[&player], *part, kept, input.now.min(input.newest));
         }
         for lane in &manifest.lanes {
             assert!(lane.rows_from >= manifest.first, "{lane:?} needs epochs before {}", manifest.first);
@@ -209,10 +209,16 @@ impl Truth {
     }
 }
 
-fn check_part(truth: &Player, part: Part, kept: &Kept) {
+fn check_part(truth: &Player, part: Part, kept: &Kept, oldest: Timestamp) {
     let what = || format!("{part:?} after epoch {}", kept.epoch);
     match part.keeper {
-        Keeper::Players => assert_eq!(Cells::read(&kept.sections).values, truth.progress.values, "{}", what()),
+        Keeper::Players => {
+            assert_eq!(Cells::read(&kept.sections).values, truth.progress.values, "{}", what());
+            // Nobody has it twice, and in no place it is missing.
+            let (hot, cold) = core::memory(kept);
+            let known = core::remembered(cold.into_iter().chain(hot), oldest);
+            assert_eq!(known, core::remembered(truth.memory.iter().copied(), oldest), "memory of {}", what());
+        }
         Keeper::Activity => assert_eq!(Cells::read(&kept.sections).values, truth.activity.values, "{}", what()),
     }
 }

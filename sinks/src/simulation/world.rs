@@ -272,8 +272,9 @@ impl World {
     }
 }
 
-/// A manifest, and the segments that it names.
+/// A manifest, and all that it names.
 fn needed(manifest: &Manifest) -> impl Iterator<Item = String> {
     let segments = manifest.segments.iter().map(|segment| segment.name.clone());
-    segments.chain([manifest.name()])
+    let cold = manifest.cold.iter().map(|cold| cold.name.clone());
+    segments.chain(cold).chain([manifest.name()])
 }

@@ -1,0 +1,118 @@
+//! The format of runs: it comes back, any damage is seen, and what a release has written stays readable.
+
+use datasets::cold::ColdBytes;
+use datasets::{Coordinates, TopicId};
+
+use super::*;
+use crate::testing::Rng;
+
+/// What the first release with cold transactions has written of [`sample`].
+const VERSION_1: &[u8] = include_bytes!("version_1.run");
+
+fn sample(len: usize) -> Vec<(Identity, Plain)> {
+    let mut rng = Rng(5);
+    let markets =
+        [("slots", "EUR"), ("table", "EUR"), ("slots", "BTC")].map(|(game, currency)| Market::new(game, currency));
+    let markets = markets.map(Arc::new);
+    let transactions = (0..i64::try_from(len).unwrap()).map(|number| {
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&rng.next().to_le_bytes());
+        key[8..].copy_from_slice(&rng.next().to_le_bytes());
+        let at = Coordinates { topic: TopicId(0), partition: 3, offset: 1_000 + number, index: 0 };
+        let ingest_time = Timestamp::from_micros(1_780_000_000_000_000 + rng.below(86_400_000_000));
+        let plain = Plain {
+            ingest_time,
+            event_time: rng.pick(&[ingest_time, ingest_time.plus_micros(-7_000_001), Timestamp::MIN, Timestamp::MAX]),
+            at: PackedCoordinates::pack(at).unwrap(),
+            content: rng.next(),
+            amount: rng.pick(&[0, 250_000_000, i64::MIN, i64::MAX]),
+            bonus: rng.pick(&[0, 1]),
+            market: rng.pick(&[None, Some(0), Some(1), Some(2)]).map(|market: usize| markets[market].clone()),
+            is_bet: rng.one_in(2),
+            is_applied: true,
+        };
+        (Identity::from_bytes(key), plain)
+    });
+    transactions.collect()
+}
+
+fn written(len: usize) -> (Vec<(Identity, Plain)>, ColdRun) {
+    let mut transactions = sample(len);
+    let (cold, _) = encode(&mut transactions, 500_000, Timestamp::from_micros(7));
+    (transactions, cold)
+}
+
+fn bytes(cold: &ColdRun) -> Vec<u8> {
+    cold.bytes.read(0..cold.bytes.len()).unwrap()
+}
+
+fn of(bytes: &[u8], head: usize) -> ColdRun {
+    ColdRun { bytes: Arc::new(ColdBytes::new(bytes.to_vec())), head, until: Timestamp::from_micros(7) }
+}
+
+fn text(transactions: &[(Identity, Plain)]) -> String {
+    format!("{transactions:?}")
+}
+
+/// Everything that is in a run.
+fn all(cold: &ColdRun) -> Result<Vec<(Identity, Plain)>, Unreadable> {
+    let (run, hashes) = Run::open(cold)?;
+    let mut all = Vec::new();
+    for number in 0..run.ends.len() - 1 {
+        let block = run.block(number)?;
+        assert!(block.iter().all(|(key, _)| run.block_of(*key) == number));
+        all.extend(block);
+    }
+    assert_eq!(hashes, all.iter().map(|(key, _)| hash(*key)).collect::<Vec<_>>());
+    assert_eq!(run.last_hour, 500_000);
+    Ok(all)
+}
+
+#[test]
+fn comes_back_as_it_was_written() {
+    for len in [1, 63, 64, 65, 1_000, 20_000] {
+        let (transactions, cold) = written(len);
+        assert_eq!(text(&all(&cold).unwrap()), text(&transactions), "{len}");
+    }
+}
+
+#[test]
+fn any_damage_is_seen() {
+    let (_, cold) = written(150);
+    let whole = bytes(&cold);
+    for at in 0..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        let unreadable = all(&of(&damaged, cold.head)).unwrap_err().to_string();
+        assert!(unreadable.starts_with("cold transactions in memory cannot be used: "), "byte {at}: {unreadable}");
+    }
+    for len in cold.head..whole.len() {
+        assert!(all(&of(&whole[..len], cold.head)).is_err(), "{len} bytes");
+    }
+}
+
+#[test]
+fn a_newer_version_is_refused() {
+    let (_, cold) = written(3);
+    let mut newer = bytes(&cold);
+    newer[7] = 2;
+    let unreadable = all(&of(&newer, cold.head)).unwrap_err().to_string();
+    assert!(unreadable.contains("they have version 2, and this program reads 1"), "{unreadable}");
+}
+
+#[test]
+fn version_1_stays_readable() {
+    let (transactions, cold) = written(200);
+    if std::env::var_os("QUESTLINE_WRITE_FORMAT").is_some() {
+        std::fs::write("src/ledger/cold/run/version_1.run", bytes(&cold)).unwrap();
+    }
+    assert!(VERSION_1 == bytes(&cold), "what is written has changed: count VERSION on, and keep reading this");
+    assert_eq!(text(&all(&of(VERSION_1, cold.head)).unwrap()), text(&transactions));
+}
+
+#[test]
+fn a_transaction_takes_less_than_sixty_bytes() {
+    let (transactions, cold) = written(20_000);
+    let plain = transactions.len() * size_of::<(Identity, Plain)>();
+    assert!(cold.bytes.len() < 60 * transactions.len(), "{} bytes instead of {plain}", cold.bytes.len());
+}
