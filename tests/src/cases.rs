@@ -60,11 +60,6 @@ impl Case {
         replay.run(|_| ()).map(|_| config)
     }
 
-    /// What a file of outputs is expected to be; empty where nothing is said of it.
-    pub fn expected(&self, file: &str) -> String {
-        fs::read_to_string(self.folder.join("expected").join(file)).unwrap_or_default()
-    }
-
     fn epoch_records(&self) -> usize {
         let args = fs::read_to_string(self.folder.join("args")).unwrap_or_default();
         let words: Vec<&str> = args.split_whitespace().collect();

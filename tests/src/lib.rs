@@ -5,6 +5,7 @@ pub mod cases;
 pub mod cluster;
 pub mod compare;
 pub mod dice;
+pub mod explained;
 pub mod kafka;
 pub mod kafka_proxy;
 pub mod lake;

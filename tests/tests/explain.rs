@@ -1,59 +1,14 @@
 //! `questline explain`: the events behind a completion, with what was taken back, and what is missing for one.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use pipeline::config::Config;
-use pipeline::explain::{Explainer, Question, Standing};
 use pipeline::replay::Replay;
 use pipeline::replay::input::Input;
-use questline_tests::cases;
+use questline_tests::explained::lines;
 use questline_tests::process::questline;
 use serde_json::{Value, json};
-
-fn lines(path: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(path).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-/// What messages of every golden case say is told again with the events behind it, which add up to it.
-#[test]
-fn every_completion_of_the_golden_cases_is_explained() {
-    let (mut explained, mut added_up) = (0, 0);
-    for case in cases::all().into_iter().filter(|case| !case.expected("completions.jsonl").is_empty()) {
-        let folder = tempfile::tempdir().unwrap();
-        let (url, out) = (format!("file://{}", folder.path().join("lake").display()), folder.path().join("out"));
-        let config = case.replay_with([("QUESTLINE__LAKE__URL", &url)], &out, 2).unwrap();
-        let mut told: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-        for message in lines(&out.join("completions.jsonl")) {
-            told.entry(message["completion_id"].as_str().unwrap().to_owned()).or_default().push(message);
-        }
-        for (id, messages) in told {
-            let of = format!("{}, {id}", case.name);
-            let answer =
-                Explainer::open(&config).and_then(|explainer| explainer.answer(&Question::Completion(id), |_| ()));
-            let answer = answer.unwrap_or_else(|error| panic!("{of}: {error}"));
-            assert_eq!(json!(answer.messages), json!(messages), "{of}");
-            let stands = messages.last().unwrap()["type"] == "mission_completed";
-            assert_eq!(answer.standing, if stands { Standing::Completed } else { Standing::Revoked }, "{of}");
-            assert!(answer.stages.iter().all(|stage| stage.reached_at.is_some() == stage.missing.is_zero()), "{of}");
-            let adds = |stage: &Value| matches!(stage["measure"]["kind"].as_str(), Some("count" | "sum"));
-            let stages = answer.definition.text["stages"].as_array().unwrap();
-            if let ([stage], true) = (&answer.stages[..], stages.iter().all(adds)) {
-                let counts = answer.events.iter().filter(|event| event.taken_back_by.is_none());
-                assert_eq!(Some(counts.map(|event| event.contribution).sum()), stage.progress, "{of}: {answer:#?}");
-                added_up += 1;
-            }
-            let places = answer.events.iter().map(|one| (&one.event.place.topic, one.event.place.offset));
-            assert!(places.clone().all(|(topic, _)| **topic != *config.missions.topic), "{of}");
-            assert_eq!(places.collect::<BTreeSet<_>>().is_empty(), answer.events.is_empty(), "{of}");
-            explained += 1;
-        }
-    }
-    println!("{explained} completions explained, {added_up} of them added up");
-    assert!(explained > 100 && added_up > 50, "{explained} {added_up}");
-}
 
 const DEFINITION: &str = r#"{"mission_id":"slots-100","version":3,"start":"2026-06-01T00:00:00Z","status":"active",
     "window":{"every":"week"},"stages":[{"on":["bet_placed"],"where":"game_type == 'slots'",

@@ -12,20 +12,21 @@ use pipeline::config::Config;
 use pipeline::replay::Replay;
 use pipeline::replay::input::{Book, Input};
 use pipeline::verify::{Proof, Verdict};
-use questline_tests::cases;
 use questline_tests::kafka::{Producer, read_all};
 use questline_tests::lake::epochs;
 use questline_tests::play::{Play, recent};
 use questline_tests::process::questline;
 use questline_tests::scenario::Scenario;
 use questline_tests::stack::{Stack, wait_for};
+use questline_tests::{cases, explained};
 use serde_json::Value;
 
 /// A rule that a golden case derives by hand holds again when it is recomputed from its own lake: nothing
-/// of an event is lost on the way through table `events`.
+/// of an event is lost on the way through table `events`. And every completion is explained from there.
 #[test]
-fn every_golden_case_is_recomputed_from_its_lake() {
+fn every_golden_case_is_recomputed_and_explained_from_its_lake() {
     let (mut judged, mut wrong) = (0, String::new());
+    let (mut explained, mut added_up) = (0, 0);
     for case in cases::all() {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("file://{}", folder.path().join("lake").display());
@@ -38,9 +39,12 @@ fn every_golden_case_is_recomputed_from_its_lake() {
             }
             judged += verdict.compared.iter().map(|comparison| comparison.records).sum::<u64>();
         }
+        let told = explained::check(&config, &folder.path().join("out"), &case.name);
+        (explained, added_up) = (explained + told.0, added_up + told.1);
     }
     assert!(wrong.is_empty(), "{wrong}");
-    println!("{judged} records judged");
+    println!("{judged} records judged; {explained} completions explained, {added_up} of them added up");
+    assert!(explained > 100 && added_up > 50);
 }
 
 /// A lake that generated play was replayed into, in several cuts.

@@ -1,6 +1,6 @@
 //! What is gathered while epochs are read again, and the answer that it comes to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datasets::mission::{Mission, MissionDefaults, Window};
@@ -8,7 +8,6 @@ use datasets::rows::{CompletionRow, DispositionKind, Place};
 use datasets::{Coordinates, Epoch, Event, EventBatch, EventName, Money, TextField, Timestamp, Topics};
 use operators::changes::Changes;
 use operators::definitions::DefinitionRecord;
-use operators::ledger::Order;
 use operators::players::Account;
 use operators::progress::{Counted, Step};
 
@@ -38,8 +37,8 @@ pub(super) struct Story {
 /// A window as it was seen last, and what counted in it before.
 struct Seen {
     account: Account,
-    /// What counted once and does not any more, with what took it back.
-    gone: BTreeMap<(Order, u8), (Counted, String)>,
+    /// What counted once and does not any more, by record and stage, with what took it back.
+    gone: BTreeMap<(Coordinates, u8), (Counted, String)>,
 }
 
 impl Story {
@@ -92,15 +91,17 @@ impl Story {
             Some(Seen { account, gone }) => (account.counted, gone),
             None => (Vec::new(), BTreeMap::new()),
         };
-        let place = |counted: &Counted| (counted.order, counted.stage);
+        // One that counts from another time on is the same.
+        let place = |counted: &Counted| (counted.order.1, counted.stage);
+        let here: BTreeSet<_> = account.counted.iter().map(place).collect();
         for counted in before {
-            if account.counted.binary_search_by_key(&place(&counted), place).is_err() {
+            if !here.contains(&place(&counted)) {
                 let event = self.event(counted.order.1);
                 let by = event.and_then(|event| self.taken_back_by(&event));
                 gone.insert(place(&counted), (counted, by.unwrap_or("a change of the transaction").to_owned()));
             }
         }
-        account.counted.iter().for_each(|counted| drop(gone.remove(&place(counted))));
+        gone.retain(|place, _| !here.contains(place));
         self.windows.insert(key, Seen { account, gone });
     }
 
@@ -218,8 +219,7 @@ impl Story {
             let is_before_end = end.is_none_or(|end| time < end || newest.window == Window::Once && time == end);
             start <= time && is_before_end
         };
-        let counted: std::collections::BTreeSet<_> =
-            told.iter().map(|one| (&one.event.place, one.event.index)).collect();
+        let counted: BTreeSet<_> = told.iter().map(|one| (&one.event.place, one.event.index)).collect();
         let mut events: Vec<_> = self.events.values().map(|(batch, place)| batch.get(*place)).collect();
         events.retain(|event| is_in(event.event_time));
         events.sort_by_key(|event| (event.event_time, event.at));

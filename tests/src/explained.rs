@@ -1,0 +1,46 @@
+//! Messages beside what `questline explain` tells of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use pipeline::config::Config;
+use pipeline::explain::{Explainer, Question, Standing};
+use serde_json::{Value, json};
+
+/// The lines of a file of JSON lines.
+pub fn lines(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// What the messages in `out` say is told again from the lake of `config`, with the events behind it, which add up to it
+/// where measures add. Answers how many completions there were, and how many were added up. Panics where they differ; `of`
+/// names what they are from.
+pub fn check(config: &Config, out: &Path, of: &str) -> (usize, usize) {
+    let (mut explained, mut added_up) = (0, 0);
+    let mut told: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for message in lines(&out.join("completions.jsonl")) {
+        told.entry(message["completion_id"].as_str().unwrap().to_owned()).or_default().push(message);
+    }
+    for (id, messages) in told {
+        let of = format!("{of}, {id}");
+        let answer = Explainer::open(config).and_then(|explainer| explainer.answer(&Question::Completion(id), |_| ()));
+        let answer = answer.unwrap_or_else(|error| panic!("{of}: {error}"));
+        assert_eq!(json!(answer.messages), json!(messages), "{of}");
+        let stands = messages.last().unwrap()["type"] == "mission_completed";
+        assert_eq!(answer.standing, if stands { Standing::Completed } else { Standing::Revoked }, "{of}");
+        assert!(answer.stages.iter().all(|stage| stage.reached_at.is_some() == stage.missing.is_zero()), "{of}");
+        let adds = |stage: &Value| matches!(stage["measure"]["kind"].as_str(), Some("count" | "sum"));
+        let stages = answer.definition.text["stages"].as_array().unwrap();
+        if let ([stage], true) = (&answer.stages[..], stages.iter().all(adds)) {
+            let counts = answer.events.iter().filter(|event| event.taken_back_by.is_none());
+            assert_eq!(Some(counts.map(|event| event.contribution).sum()), stage.progress, "{of}: {answer:#?}");
+            added_up += 1;
+        }
+        let places: BTreeSet<_> =
+            answer.events.iter().map(|one| (&one.event.place, one.event.index, one.stage)).collect();
+        assert_eq!(places.len(), answer.events.len(), "{of}: each event counts once in a stage");
+        explained += 1;
+    }
+    (explained, added_up)
+}
