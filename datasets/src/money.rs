@@ -211,10 +211,22 @@ impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let one = Self::ONE.0.unsigned_abs();
         let magnitude = self.0.unsigned_abs();
-        let fraction = format!("{:08}", magnitude % one);
-        let places = fraction.trim_end_matches('0').len().max(2);
-        let sign = if self.0 < 0 { "-" } else { "" };
-        write!(f, "{sign}{}.{}", magnitude / one, &fraction[..places])
+        // Every amount of every message is written: without memory of its own, and in 64 bits where they do.
+        let mut rest = u32::try_from(magnitude % one).expect("below 10^8");
+        let mut fraction = *b".00000000";
+        for digit in fraction[1..].iter_mut().rev() {
+            *digit += u8::try_from(rest % 10).expect("a digit");
+            rest /= 10;
+        }
+        let places = fraction.iter().rposition(|digit| *digit != b'0').expect("the point is none").max(2);
+        if self.0 < 0 {
+            f.write_str("-")?;
+        }
+        match u64::try_from(magnitude / one) {
+            Ok(whole) => write!(f, "{whole}")?,
+            Err(_) => write!(f, "{}", magnitude / one)?,
+        }
+        f.write_str(std::str::from_utf8(&fraction[..=places]).expect("a point and digits"))
     }
 }
 
