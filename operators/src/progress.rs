@@ -30,7 +30,7 @@ pub struct Counted {
     pub stage: u8,
     /// It qualifies; an event of a `run` that does not resets the run.
     pub qualifies: bool,
-    /// What it adds.
+    /// What it adds; see [`Contribution::value`].
     pub value: Money,
 }
 
@@ -46,6 +46,9 @@ impl Counted {
 pub trait Sequence {
     /// The live contributions, sorted by (order, stage); with a bound, those after it.
     fn after(&self, bound: Option<Order>) -> SmallVec<[Counted; 4]>;
+
+    /// One of the live contributions is `wanted`. Asks for the newest first: what comes in runs is found soon.
+    fn any(&self, wanted: &mut dyn FnMut(&Counted) -> bool) -> bool;
 }
 
 /// One occurrence of a mission for one player.
@@ -127,7 +130,7 @@ impl Progress {
     /// A contribution counts from now on, or no more. `sequence` has it already, or no more.
     pub fn shift(&mut self, counted: &Counted, shift: Shift, history: &MissionHistory, sequence: &dyn Sequence) {
         let mission = &history.version(self.judged_by()).mission;
-        if !self.fold.shift(counted, shift, mission) {
+        if !self.fold.shift(counted, shift, mission, sequence) {
             self.fold.fold_again(counted.order, mission, sequence);
         }
         #[cfg(test)]

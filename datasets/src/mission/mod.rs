@@ -13,6 +13,7 @@ mod parse_measure;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use jiff::tz::TimeZone;
 pub use index::StageIndex;
 pub use measure::{Measure, Periods, Quantity, Weights};
 pub use stage::{EventKind, Stage};
+pub use values::Values;
 
 use crate::condition::Condition;
 use crate::currency::Currencies;

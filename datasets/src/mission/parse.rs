@@ -21,7 +21,7 @@ const WINDOWS: [(&str, Option<Every>); 4] =
 /// Seven days (DOMAIN §3).
 const DEFAULT_LATENESS_MICROS: i64 = 7 * 24 * 3600 * 1_000_000;
 
-pub(super) const UNSUPPORTED: &str = "is not supported in this version";
+const UNSUPPORTED: &str = "is not supported in this version";
 
 /// Reads the definition in the record with this `key`; every error is reported.
 pub(super) fn parse(key: &str, text: &str, defaults: &MissionDefaults) -> Result<Definition, Vec<DefinitionError>> {

@@ -187,8 +187,78 @@ fn what_is_not_supported_yet_is_refused_by_name() {
     }
     let count_from = parse(&small(r#""count_from":"window_start""#)).unwrap_err();
     assert_eq!(count_from, ["/count_from: 'window_start' is not supported in this version"]);
-    let distinct = stage(r#"{"on":["login"],"measure":{"kind":"distinct","field":"game_id"},"target":3}"#).unwrap_err();
-    assert_eq!(distinct, ["/stages/0/measure/kind: is not supported in this version"]);
+}
+
+#[test]
+fn different_values_count_once_each() {
+    let distinct = |members: &str| {
+        let json = format!(r#"{{"on":["bet_placed"],"measure":{{"kind":"distinct"{members}}},"target":"2"}}"#);
+        stage(&json).map(|stage| stage.measure)
+    };
+    for (members, error) in [
+        ("", "field: is required"),
+        (r#","field":"event_time""#, "field: 'event_time' is a time: days and weeks are counted by a streak"),
+        (r#","field":"until""#, "field: 'until' is a time: days and weeks are counted by a streak"),
+        (r#","field":"user_id""#, "field: 'user_id' is the same in all events of a player"),
+        (r#","field":"a..b""#, "field: 'a..b' is no field"),
+        (r#","field":7"#, "field: must be a text, not a number"),
+        (r#","field":"odds","currency":"EUR""#, "currency: is not a known field; known are kind, field"),
+    ] {
+        assert_eq!(distinct(members).unwrap_err(), [format!("/stages/0/measure/{error}")]);
+    }
+    let half = stage(r#"{"on":["login"],"measure":{"kind":"distinct","field":"x"},"target":2.5}"#).unwrap_err();
+    assert_eq!(half, ["/stages/0/target: must be a whole number: it counts values"]);
+
+    let of = |field: &str, event: TestEvent| {
+        let measure = distinct(&format!(r#","field":"{field}""#)).unwrap();
+        event.see(|event| measure.contribution(event))
+    };
+    let bet = || TestEvent::new("bet_placed");
+    let payload = |json: &str| of("x.y", bet().payload(&format!(r#"{{"x":{{"y":{json}}}}}"#)));
+    let same = [["2.5", "2.50"], ["1e2", "100"], ["-0", "0.0"], [r#""A""#, r#""\u0041""#], ["true", " true"]];
+    for [one, other] in same {
+        assert!(payload(one).is_some(), "{one}");
+        assert_eq!(payload(one), payload(other), "{one} {other}");
+    }
+    let different = [
+        "2.5",
+        r#""2.5""#,
+        "0.000000001",
+        "0.000000002",
+        "1e400",
+        "0",
+        "1",
+        "true",
+        r#""true""#,
+        "false",
+        r#""a""#,
+        r#""A""#,
+    ];
+    let names: std::collections::BTreeSet<_> = different.map(payload).into_iter().collect();
+    assert_eq!(names.len(), different.len());
+    for absent in ["null", r#""""#, "{}", "[1]", "1e99999999999999999999"] {
+        assert_eq!(payload(absent), None, "{absent}");
+    }
+    assert_eq!(of("x.y", bet().payload("{}")), None);
+
+    let game = |id: &str| of("game_id", bet().text(TextField::GameId, id));
+    assert_eq!((game("1"), of("game_id", bet())), (game("1"), None));
+    assert_ne!(game("1"), game("01"));
+    let stake = |digits: &str, currency: &str| of("stake", bet().amount(digits).text(TextField::Currency, currency));
+    assert_eq!(stake("10.0", "EUR"), stake("10", "EUR"));
+    assert_ne!(stake("10", "EUR"), stake("10", "USD"));
+    assert_eq!(of("amount", bet()), None);
+}
+
+/// State holds names of values: they are the same for ever. This one is from BLAKE3's Python package.
+#[test]
+fn names_of_values_do_not_change() {
+    assert_eq!(crate::hash::value_hash(b"tslots"), -4659796867318953830131706118905318800);
+    let bound = 1_i128 << (crate::hash::VALUE_BITS - 1);
+    for value in 0..1_000_u32 {
+        let name = crate::hash::value_hash(&value.to_le_bytes());
+        assert!(-bound <= name && name < bound);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Mission definitions over time: which version was in force when (DOMAIN §4).
 
 mod classes;
+mod edits;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -359,6 +360,10 @@ impl Definitions {
             Ok(mission) => mission,
             Err(errors) => return Applied::Refused(errors),
         };
+        let errors = slot.map(|slot| edits::errors(self.history(slot), &mission)).unwrap_or_default();
+        if !errors.is_empty() {
+            return Applied::Refused(errors);
+        }
         let version = VersionInForce::new(record, mission);
         match slot {
             Some(slot) => {

@@ -1,5 +1,7 @@
 //! The left fold over what counts for an occurrence.
 
+use std::collections::BTreeSet;
+
 use datasets::mission::{Measure, Mission, Periods};
 use datasets::{Money, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -20,8 +22,9 @@ pub enum Shift {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum FoldState {
     /// Under way in a first stage that adds, with this sum ([`Money::raw`]), and no amount below zero: all
-    /// that most occurrences ever are. In which order it was added does not matter. Or zero, in a first
-    /// stage of another measure that nothing has made any progress in.
+    /// that most occurrences ever are. In which order it was added does not matter. Or in a first stage that counts
+    /// different values, with how many there are. Or zero, in a first stage of another measure that nothing has made any
+    /// progress in.
     Sum(i64),
     /// Everything else.
     Fold(Box<Fold>),
@@ -94,8 +97,8 @@ impl FoldState {
     fn from(fold: Fold, mission: &Mission) -> Self {
         let Fold { stage, entered, progress, run, until: _, has_negative, completed, last: _ } = fold;
         let is_under_way = stage == 0 && entered.is_none() && completed.is_none() && !has_negative;
-        let adds = mission.stages.first().is_some_and(|stage| stage.measure.adds());
-        let is_sum = is_under_way && (adds || progress.is_zero() && run.is_zero());
+        let only_grows = mission.stages.first().is_some_and(|stage| only_grows(&stage.measure));
+        let is_sum = is_under_way && (only_grows || progress.is_zero() && run.is_zero());
         match i64::try_from(progress.raw()) {
             Ok(sum) if is_sum => FoldState::Sum(sum),
             _ => FoldState::Fold(Box::new(fold)),
@@ -147,18 +150,24 @@ impl FoldState {
         }
     }
 
-    /// Brings the fold up to date with one change. Answers `false`, and changes nothing, if that takes
-    /// folding again.
-    pub(super) fn shift(&mut self, counted: &Counted, shift: Shift, mission: &Mission) -> bool {
+    /// Brings the fold up to date with one change, which `sequence` shows already. Answers `false`, and changes nothing, if
+    /// that takes folding again.
+    pub(super) fn shift(
+        &mut self,
+        counted: &Counted,
+        shift: Shift,
+        mission: &Mission,
+        sequence: &dyn Sequence,
+    ) -> bool {
         match self {
-            FoldState::Sum(sum) => match shift_sum(*sum, counted, shift, mission) {
+            FoldState::Sum(sum) => match shift_sum(*sum, counted, shift, mission, sequence) {
                 Some(next) => {
                     *sum = next;
                     true
                 }
                 None => false,
             },
-            FoldState::Fold(fold) => fold.shift(counted, shift, mission),
+            FoldState::Fold(fold) => fold.shift(counted, shift, mission, sequence),
         }
     }
 
@@ -193,22 +202,29 @@ impl FoldState {
     }
 }
 
+/// Without amounts below zero, no progress by the first few is above that by all.
+fn only_grows(measure: &Measure) -> bool {
+    measure.adds() || matches!(measure, Measure::Distinct(_))
+}
+
 /// The sum after a change, while it stays below the first target: no part of a sum without amounts below
 /// zero exceeds the whole.
-fn shift_sum(sum: i64, counted: &Counted, shift: Shift, mission: &Mission) -> Option<i64> {
+fn shift_sum(sum: i64, counted: &Counted, shift: Shift, mission: &Mission, sequence: &dyn Sequence) -> Option<i64> {
     let stage = mission.stages.first()?;
     if counted.stage != 0 {
         return Some(sum);
     }
-    match stage.measure {
+    let value = match stage.measure {
         // There is no run yet that it could break.
         Measure::Run if !counted.qualifies => return Some(sum),
         Measure::Max { .. } if counted.value <= Money::ZERO => return Some(sum),
         Measure::Run | Measure::Max { .. } | Measure::Streak(_) => return None,
         Measure::Count | Measure::Sum { .. } if counted.value < Money::ZERO => return None,
-        Measure::Count | Measure::Sum { .. } => {}
-    }
-    let value = i64::try_from(counted.value.raw()).ok()?;
+        Measure::Count | Measure::Sum { .. } => counted.value,
+        Measure::Distinct(_) if has_twin(counted, sequence, |_| true) => return Some(sum),
+        Measure::Distinct(_) => Money::ONE,
+    };
+    let value = i64::try_from(value.raw()).ok()?;
     let next = match shift {
         Shift::Counts => sum.checked_add(value)?,
         Shift::CountsNoMore => sum.checked_sub(value)?,
@@ -221,16 +237,25 @@ fn has_negative(measure: &Measure, counted: &Counted) -> bool {
     measure.adds() && counted.value < Money::ZERO
 }
 
+/// Another contribution of those that `are_looked_at` has the value of `counted`, for the same stage.
+fn has_twin(counted: &Counted, sequence: &dyn Sequence, are_looked_at: impl Fn(&Counted) -> bool) -> bool {
+    let Counted { order, stage, value, .. } = *counted;
+    sequence
+        .any(&mut |other| other.value == value && other.stage == stage && other.order != order && are_looked_at(other))
+}
+
 impl Fold {
     fn over(mut self, sequence: &[Counted], mission: &Mission) -> Self {
+        // By stage: what came before a stage was entered is not looked at, so it is none of its values.
+        let mut values = BTreeSet::new();
         for counted in sequence {
-            self.step(counted, mission);
+            self.step(counted, mission, |_| values.insert((counted.stage, counted.value)));
         }
         self
     }
 
-    /// Takes the next contribution.
-    fn step(&mut self, counted: &Counted, mission: &Mission) {
+    /// Takes the next contribution. Where values count once, it must be told whether this one `is_new` in the stage.
+    fn step(&mut self, counted: &Counted, mission: &Mission, is_new: impl FnOnce(&Fold) -> bool) {
         self.last = Some(counted.order);
         let Some(stage) = mission.stages.get(self.stage).filter(|_| self.looks_at(counted)) else { return };
         self.has_negative |= has_negative(&stage.measure, counted);
@@ -242,6 +267,8 @@ impl Fold {
             }
             Measure::Max { .. } => self.progress = self.progress.max(counted.value),
             Measure::Streak(periods) => self.extend_streak(periods, counted.order.0),
+            Measure::Distinct(_) if is_new(self) => self.progress += Money::ONE,
+            Measure::Distinct(_) => {}
         }
         if self.progress < stage.target || self.completed.is_some() {
             return;
@@ -268,10 +295,11 @@ impl Fold {
     /// See [`FoldState::shift`]. What comes last is the next step. Behind what decided, the measures that add
     /// are told by their sum alone: a completion stands whatever comes after it; and without one, as long as
     /// no amount is below zero, no sum of the first few exceeds that of all, which stays below the target. The same is
-    /// true of the largest, amounts below zero or not.
-    fn shift(&mut self, counted: &Counted, shift: Shift, mission: &Mission) -> bool {
+    /// true of the largest, amounts below zero or not, and of how many values differ.
+    fn shift(&mut self, counted: &Counted, shift: Shift, mission: &Mission, sequence: &dyn Sequence) -> bool {
+        let is_new = |fold: &Fold| !has_twin(counted, sequence, |other| fold.looks_at(other));
         if shift == Shift::Counts && self.last.is_none_or(|last| counted.order > last) {
-            self.step(counted, mission);
+            self.step(counted, mission, is_new);
             return true;
         }
         let decided = self.completed.or(self.entered);
@@ -290,6 +318,9 @@ impl Fold {
             (Measure::Count | Measure::Sum { .. }, Shift::CountsNoMore) => self.progress - counted.value,
             (Measure::Max { .. }, Shift::Counts) => self.progress.max(counted.value),
             (Measure::Max { .. }, Shift::CountsNoMore) if counted.value < self.progress => self.progress,
+            (Measure::Distinct(_), _) if !is_new(self) => self.progress,
+            (Measure::Distinct(_), Shift::Counts) => self.progress + Money::ONE,
+            (Measure::Distinct(_), Shift::CountsNoMore) => self.progress - Money::ONE,
             // Another one may be as large, or none.
             (Measure::Max { .. }, Shift::CountsNoMore) => return false,
         };

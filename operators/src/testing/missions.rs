@@ -48,6 +48,10 @@ enum Measure {
     WeekStreak {
         zone: &'static str,
     },
+    /// Of what this makes of an input, if it has it.
+    Distinct {
+        of: fn(&Input) -> Option<String>,
+    },
 }
 
 struct Stage {
@@ -80,7 +84,7 @@ fn over(input: &Input, amount: i64) -> bool {
     input.amount.is_some_and(|known| known > Money::from_units(amount))
 }
 
-const SPECS: [Spec; 20] = [
+const SPECS: [Spec; 24] = [
     Spec {
         id: "a-day",
         window: Window::Day,
@@ -262,13 +266,76 @@ const SPECS: [Spec; 20] = [
             Stage { on: &["bet_settled"], accepts: all, measure: Measure::Count, target: 2 },
         ],
     },
+    Spec {
+        id: "u-amounts",
+        window: Window::Week,
+        is_active: always,
+        stages: &[Stage {
+            on: &["bet_placed", "win", "bet_settled"],
+            accepts: all,
+            measure: Measure::Distinct { of: amount_of_its_currency },
+            target: 4,
+        }],
+    },
+    Spec {
+        id: "v-amounts-twin",
+        window: Window::Week,
+        is_active: always,
+        stages: &[Stage {
+            on: &["bet_placed", "win", "bet_settled"],
+            accepts: all,
+            measure: Measure::Distinct { of: amount_of_its_currency },
+            target: 2,
+        }],
+    },
+    Spec {
+        id: "w-statuses",
+        window: Window::Once,
+        is_active: always,
+        stages: &[Stage {
+            on: &["deposit", "withdrawal"],
+            accepts: all,
+            measure: Measure::Distinct { of: |input| input.status.map(str::to_owned) },
+            target: 2,
+        }],
+    },
+    Spec {
+        id: "x-values-quest",
+        window: Window::Once,
+        is_active: always,
+        stages: &[
+            Stage {
+                on: &["bet_placed"],
+                accepts: all,
+                measure: Measure::Distinct { of: |input| Some(input.game_type.to_owned()) },
+                target: 2,
+            },
+            Stage {
+                on: &["bet_placed"],
+                accepts: |input, _| over(input, 1),
+                measure: Measure::Distinct { of: |input| Some(input.id.clone()) },
+                target: 3,
+            },
+        ],
+    },
 ];
+
+fn amount_of_its_currency(input: &Input) -> Option<String> {
+    Some(format!("{} {}", input.amount?, input.currency))
+}
 
 /// The same missions as their definitions, in the order in which they take effect.
 pub(crate) fn definitions(lateness_days: i64) -> Vec<DefinitionRecord> {
+    let mut all = second_definitions(lateness_days);
+    all.extend(third_definitions(lateness_days));
+    all.sort_by_key(|record| record.ingest_time);
+    all
+}
+
+/// Those that releases with state of format 2 knew.
+pub(crate) fn second_definitions(lateness_days: i64) -> Vec<DefinitionRecord> {
     let mut all = first_definitions(lateness_days);
     all.extend(later_definitions(lateness_days));
-    all.sort_by_key(|record| record.ingest_time);
     all
 }
 
@@ -281,10 +348,32 @@ fn definition(id: &str, lateness_days: i64, rest: &str) -> String {
     )
 }
 
+const WEEK: &str = r#""window":{"every":"week"}"#;
+const ONCE: &str = r#""window":{"every":"once"}"#;
+
+/// Of what state holds only since format 3, on offsets of their own.
+fn third_definitions(lateness_days: i64) -> impl Iterator<Item = DefinitionRecord> {
+    let stage = |on: &str, field: &str, target: i64| {
+        let measure = format!(r#""measure":{{"kind":"distinct","field":"{field}"}}"#);
+        format!(r#"{{"on":[{on}],{measure},"target":"{target}"}}"#)
+    };
+    let money = r#""bet_placed","win","bet_settled""#;
+    let over_one = stage(r#""bet_placed""#, "transaction_id", 3);
+    let over_one = over_one.replace(r#""measure""#, r#""where":"amount > 1","measure""#);
+    let all = [
+        ("u-amounts", WEEK, vec![stage(money, "amount", 4)]),
+        ("v-amounts-twin", WEEK, vec![stage(money, "amount", 2)]),
+        ("w-statuses", ONCE, vec![stage(r#""deposit","withdrawal""#, "status", 2)]),
+        ("x-values-quest", ONCE, vec![stage(r#""bet_placed""#, "game_type", 2), over_one]),
+    ];
+    all.into_iter().zip(200..).map(move |((id, window, stages), offset)| {
+        let rest = format!(r#"{window},"stages":[{}]"#, stages.join(","));
+        record(id, Some(definition(id, lateness_days, &rest)), -240, offset)
+    })
+}
+
 /// Of the measures that came after the first release, on offsets of their own.
 fn later_definitions(lateness_days: i64) -> impl Iterator<Item = DefinitionRecord> {
-    const WEEK: &str = r#""window":{"every":"week"}"#;
-    const ONCE: &str = r#""window":{"every":"once"}"#;
     const MALTESE: &str = r#""window":{"every":"once","zone":"Europe/Malta"}"#;
     let stage = |on: &str, measure: &str, target: i64| {
         format!(r#"{{"on":[{on}],"measure":{{{measure}}},"target":"{target}"}}"#)
@@ -444,6 +533,7 @@ impl Spec {
         for (number, stage) in self.stages.iter().enumerate() {
             let seen = facts.iter().filter(|fact| fact.time > after && stage.looks_at(&fact.input));
             let (mut total, mut run, mut reached, mut dates) = (Money::ZERO, 0, None, BTreeSet::new());
+            let mut values = BTreeSet::new();
             for fact in seen {
                 let qualifies = (stage.accepts)(&fact.input, fact.time);
                 match stage.measure {
@@ -467,6 +557,10 @@ impl Spec {
                         let date = date(fact.time, zone);
                         dates.insert(date - jiff::Span::new().days(date.weekday().to_monday_zero_offset()));
                         total = longest(&dates, 7);
+                    }
+                    Measure::Distinct { of } => {
+                        values.extend(of(&fact.input));
+                        total = Money::from_units(i64::try_from(values.len()).unwrap());
                     }
                     Measure::Max => total = total.max(euros(&fact.input, false)),
                 }

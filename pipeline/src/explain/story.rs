@@ -199,10 +199,13 @@ impl Story {
         let mut all: Vec<_> = here.chain(gone).collect();
         all.sort_by_key(|(counted, ..)| (counted.order, counted.stage));
         let told = all.into_iter().filter_map(|(counted, step, taken_back_by)| {
+            // An edit can have taken the stage away.
+            let stage = account.mission.stages.get(usize::from(counted.stage));
+            let worth = stage.map_or(counted.value, |stage| stage.measure.worth(counted.value));
             Some(Contributed {
                 event: self.line(&self.event(counted.order.1)?),
                 stage: usize::from(counted.stage) + 1,
-                contribution: if counted.qualifies { counted.value } else { Money::ZERO },
+                contribution: if counted.qualifies { worth } else { Money::ZERO },
                 moved: step.is_some_and(|step| step.moved),
                 reached: step.is_some_and(|step| step.reached),
                 progress: step.and_then(|step| step.progress),
