@@ -6,6 +6,7 @@ use datasets::mission::{Measure, Mission, Periods};
 use datasets::{Money, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::laps::Laps;
 use super::{Counted, Sequence};
 use crate::ledger::Order;
 
@@ -26,37 +27,41 @@ pub(super) enum FoldState {
     /// different values, with how many there are. Or zero, in a first stage of another measure that nothing has made any
     /// progress in.
     Sum(i64),
-    /// Everything else.
+    /// Everything else that is completed once.
     Fold(Box<Fold>),
+    /// Of a mission that a version lets repeat.
+    Laps(Box<Laps>),
 }
 
 /// The fold in full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Fold {
-    stage: usize,
+    pub(super) stage: usize,
     /// What reached the stage before: only what is strictly later in time counts.
-    entered: Option<Order>,
-    progress: Money,
+    pub(super) entered: Option<Order>,
+    pub(super) progress: Money,
     /// The run or streak that is going on; the longest is `progress`.
-    run: Money,
+    pub(super) run: Money,
     /// Where the last period of a streak ends.
     #[serde(skip)]
-    until: Option<Timestamp>,
+    pub(super) until: Option<Timestamp>,
     /// An amount below zero has been added in this stage.
-    has_negative: bool,
+    pub(super) has_negative: bool,
     /// What reached the last target.
-    completed: Option<Order>,
+    pub(super) completed: Option<Order>,
     /// The last that was taken.
-    last: Option<Order>,
+    pub(super) last: Option<Order>,
 }
 
 /// A fold as it is written. The first two are those of the first release.
 #[derive(Serialize, Deserialize)]
-enum Written<F> {
+enum Written<F, L> {
     Sum(i64),
     Fold(F),
     /// In a streak, with [`Fold::until`].
     Streak(F, Timestamp),
+    /// Since format 3.
+    Laps(L),
 }
 
 impl Serialize for FoldState {
@@ -67,6 +72,7 @@ impl Serialize for FoldState {
                 None => Written::Fold(&**fold),
                 Some(until) => Written::Streak(&**fold, until),
             },
+            FoldState::Laps(laps) => Written::Laps(&**laps),
         };
         written.serialize(serializer)
     }
@@ -74,9 +80,10 @@ impl Serialize for FoldState {
 
 impl<'de> Deserialize<'de> for FoldState {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match Written::<Box<Fold>>::deserialize(deserializer)? {
+        Ok(match Written::<Box<Fold>, Box<Laps>>::deserialize(deserializer)? {
             Written::Sum(sum) => FoldState::Sum(sum),
             Written::Fold(fold) => FoldState::Fold(fold),
+            Written::Laps(laps) => FoldState::Laps(laps),
             Written::Streak(fold, until) => FoldState::Fold(Box::new(Fold { until: Some(until), ..*fold })),
         })
     }
@@ -105,11 +112,11 @@ impl FoldState {
         }
     }
 
-    /// When the last target was reached.
-    pub(super) fn completed(&self) -> Option<Timestamp> {
+    /// What reached the last target, of what is completed once.
+    pub(super) fn completed(&self) -> Option<Order> {
         match self {
-            FoldState::Sum(_) => None,
-            FoldState::Fold(fold) => fold.completed.map(|(time, _)| time),
+            FoldState::Fold(fold) => fold.completed,
+            FoldState::Sum(_) | FoldState::Laps(_) => None,
         }
     }
 
@@ -118,6 +125,7 @@ impl FoldState {
         match self {
             FoldState::Sum(sum) if stage == 0 => Money::from_raw(i128::from(*sum)),
             FoldState::Fold(fold) if fold.stage == stage => fold.progress,
+            FoldState::Laps(laps) => laps.progress_in(stage),
             _ => Money::ZERO,
         }
     }
@@ -147,6 +155,7 @@ impl FoldState {
                 fold.progress += Money::from_raw(i128::from(sum));
                 fold.last = fold.last.max(Some(last));
             }
+            FoldState::Laps(_) => unreachable!("what repeats has no tally"),
         }
     }
 
@@ -168,6 +177,7 @@ impl FoldState {
                 None => false,
             },
             FoldState::Fold(fold) => fold.shift(counted, shift, mission, sequence),
+            FoldState::Laps(laps) => laps.shift(counted, shift, mission, sequence),
         }
     }
 
@@ -189,6 +199,7 @@ impl FoldState {
         match self {
             FoldState::Sum(sum) => (0, Money::from_raw(i128::from(*sum)), false),
             FoldState::Fold(fold) => (fold.stage, fold.progress, fold.completed.is_some()),
+            FoldState::Laps(_) => unreachable!("laps tell their own position"),
         }
     }
 
@@ -197,6 +208,7 @@ impl FoldState {
         let known = |state: &FoldState| match state {
             FoldState::Sum(sum) => Fold { progress: Money::from_raw(i128::from(*sum)), ..Fold::default() },
             FoldState::Fold(fold) => Fold { last: None, has_negative: false, ..**fold },
+            FoldState::Laps(_) => unreachable!("compared by themselves"),
         };
         assert_eq!(known(self), known(&FoldState::of(&sequence.after(None), mission)), "shifted as if folded");
     }
@@ -238,14 +250,14 @@ fn has_negative(measure: &Measure, counted: &Counted) -> bool {
 }
 
 /// Another contribution of those that `are_looked_at` has the value of `counted`, for the same stage.
-fn has_twin(counted: &Counted, sequence: &dyn Sequence, are_looked_at: impl Fn(&Counted) -> bool) -> bool {
+pub(super) fn has_twin(counted: &Counted, sequence: &dyn Sequence, are_looked_at: impl Fn(&Counted) -> bool) -> bool {
     let Counted { order, stage, value, .. } = *counted;
     sequence
         .any(&mut |other| other.value == value && other.stage == stage && other.order != order && are_looked_at(other))
 }
 
 impl Fold {
-    fn over(mut self, sequence: &[Counted], mission: &Mission) -> Self {
+    pub(super) fn over(mut self, sequence: &[Counted], mission: &Mission) -> Self {
         // By stage: what came before a stage was entered is not looked at, so it is none of its values.
         let mut values = BTreeSet::new();
         for counted in sequence {
@@ -255,7 +267,7 @@ impl Fold {
     }
 
     /// Takes the next contribution. Where values count once, it must be told whether this one `is_new` in the stage.
-    fn step(&mut self, counted: &Counted, mission: &Mission, is_new: impl FnOnce(&Fold) -> bool) {
+    pub(super) fn step(&mut self, counted: &Counted, mission: &Mission, is_new: impl FnOnce(&Fold) -> bool) {
         self.last = Some(counted.order);
         let Some(stage) = mission.stages.get(self.stage).filter(|_| self.looks_at(counted)) else { return };
         self.has_negative |= has_negative(&stage.measure, counted);
@@ -333,7 +345,7 @@ impl Fold {
         true
     }
 
-    fn looks_at(&self, counted: &Counted) -> bool {
+    pub(super) fn looks_at(&self, counted: &Counted) -> bool {
         let in_time = self.entered.is_none_or(|(entered, _)| counted.order.0 > entered);
         usize::from(counted.stage) == self.stage && in_time
     }

@@ -6,14 +6,17 @@ use datasets::{Money, Timestamp};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use super::repeats::{self, REPEATS};
 use super::script::{DAY, at};
+use super::values::{self, VALUES};
 use super::{Fact, Input, LedgerOracle, record};
 use crate::definitions::DefinitionRecord;
 
 /// Where a player stands in one occurrence of a mission.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Standing {
-    pub completed_at: Option<Timestamp>,
+    /// More than one where it repeats.
+    pub completed_at: Vec<Timestamp>,
     /// Of the last stage.
     pub progress: Money,
 }
@@ -22,14 +25,14 @@ pub(crate) struct Standing {
 pub(crate) type Occurrence = (String, String, Timestamp);
 
 #[derive(Clone, Copy)]
-enum Window {
+pub(super) enum Window {
     Once,
     Day,
     Week,
 }
 
 #[derive(Clone, Copy)]
-enum Measure {
+pub(super) enum Measure {
     Count,
     Sum {
         real_money_only: bool,
@@ -54,37 +57,37 @@ enum Measure {
     },
 }
 
-struct Stage {
-    on: &'static [&'static str],
-    accepts: fn(&Input, Timestamp) -> bool,
-    measure: Measure,
-    target: i64,
+pub(super) struct Stage {
+    pub(super) on: &'static [&'static str],
+    pub(super) accepts: fn(&Input, Timestamp) -> bool,
+    pub(super) measure: Measure,
+    pub(super) target: i64,
 }
 
-struct Spec {
-    id: &'static str,
-    window: Window,
+pub(super) struct Spec {
+    pub(super) id: &'static str,
+    pub(super) window: Window,
     /// When it counts.
-    is_active: fn(Timestamp) -> bool,
-    stages: &'static [Stage],
+    pub(super) is_active: fn(Timestamp) -> bool,
+    pub(super) stages: &'static [Stage],
 }
 
-const MALTA: &str = "Europe/Malta";
+pub(super) const MALTA: &str = "Europe/Malta";
 const END: i64 = 24 * 25;
 
-fn always(_: Timestamp) -> bool {
+pub(super) fn always(_: Timestamp) -> bool {
     true
 }
 
-fn all(_: &Input, _: Timestamp) -> bool {
+pub(super) fn all(_: &Input, _: Timestamp) -> bool {
     true
 }
 
-fn over(input: &Input, amount: i64) -> bool {
+pub(super) fn over(input: &Input, amount: i64) -> bool {
     input.amount.is_some_and(|known| known > Money::from_units(amount))
 }
 
-const SPECS: [Spec; 24] = [
+const SPECS: [Spec; 20] = [
     Spec {
         id: "a-day",
         window: Window::Day,
@@ -266,68 +269,14 @@ const SPECS: [Spec; 24] = [
             Stage { on: &["bet_settled"], accepts: all, measure: Measure::Count, target: 2 },
         ],
     },
-    Spec {
-        id: "u-amounts",
-        window: Window::Week,
-        is_active: always,
-        stages: &[Stage {
-            on: &["bet_placed", "win", "bet_settled"],
-            accepts: all,
-            measure: Measure::Distinct { of: amount_of_its_currency },
-            target: 4,
-        }],
-    },
-    Spec {
-        id: "v-amounts-twin",
-        window: Window::Week,
-        is_active: always,
-        stages: &[Stage {
-            on: &["bet_placed", "win", "bet_settled"],
-            accepts: all,
-            measure: Measure::Distinct { of: amount_of_its_currency },
-            target: 2,
-        }],
-    },
-    Spec {
-        id: "w-statuses",
-        window: Window::Once,
-        is_active: always,
-        stages: &[Stage {
-            on: &["deposit", "withdrawal"],
-            accepts: all,
-            measure: Measure::Distinct { of: |input| input.status.map(str::to_owned) },
-            target: 2,
-        }],
-    },
-    Spec {
-        id: "x-values-quest",
-        window: Window::Once,
-        is_active: always,
-        stages: &[
-            Stage {
-                on: &["bet_placed"],
-                accepts: all,
-                measure: Measure::Distinct { of: |input| Some(input.game_type.to_owned()) },
-                target: 2,
-            },
-            Stage {
-                on: &["bet_placed"],
-                accepts: |input, _| over(input, 1),
-                measure: Measure::Distinct { of: |input| Some(input.id.clone()) },
-                target: 3,
-            },
-        ],
-    },
 ];
-
-fn amount_of_its_currency(input: &Input) -> Option<String> {
-    Some(format!("{} {}", input.amount?, input.currency))
-}
 
 /// The same missions as their definitions, in the order in which they take effect.
 pub(crate) fn definitions(lateness_days: i64) -> Vec<DefinitionRecord> {
     let mut all = second_definitions(lateness_days);
-    all.extend(third_definitions(lateness_days));
+    let definition = |id: &str, rest: &str| definition(id, lateness_days, rest);
+    all.extend(values::definitions(definition));
+    all.extend(repeats::definitions(definition));
     all.sort_by_key(|record| record.ingest_time);
     all
 }
@@ -348,32 +297,10 @@ fn definition(id: &str, lateness_days: i64, rest: &str) -> String {
     )
 }
 
-const WEEK: &str = r#""window":{"every":"week"}"#;
-const ONCE: &str = r#""window":{"every":"once"}"#;
-
-/// Of what state holds only since format 3, on offsets of their own.
-fn third_definitions(lateness_days: i64) -> impl Iterator<Item = DefinitionRecord> {
-    let stage = |on: &str, field: &str, target: i64| {
-        let measure = format!(r#""measure":{{"kind":"distinct","field":"{field}"}}"#);
-        format!(r#"{{"on":[{on}],{measure},"target":"{target}"}}"#)
-    };
-    let money = r#""bet_placed","win","bet_settled""#;
-    let over_one = stage(r#""bet_placed""#, "transaction_id", 3);
-    let over_one = over_one.replace(r#""measure""#, r#""where":"amount > 1","measure""#);
-    let all = [
-        ("u-amounts", WEEK, vec![stage(money, "amount", 4)]),
-        ("v-amounts-twin", WEEK, vec![stage(money, "amount", 2)]),
-        ("w-statuses", ONCE, vec![stage(r#""deposit","withdrawal""#, "status", 2)]),
-        ("x-values-quest", ONCE, vec![stage(r#""bet_placed""#, "game_type", 2), over_one]),
-    ];
-    all.into_iter().zip(200..).map(move |((id, window, stages), offset)| {
-        let rest = format!(r#"{window},"stages":[{}]"#, stages.join(","));
-        record(id, Some(definition(id, lateness_days, &rest)), -240, offset)
-    })
-}
-
 /// Of the measures that came after the first release, on offsets of their own.
 fn later_definitions(lateness_days: i64) -> impl Iterator<Item = DefinitionRecord> {
+    const WEEK: &str = r#""window":{"every":"week"}"#;
+    const ONCE: &str = r#""window":{"every":"once"}"#;
     const MALTESE: &str = r#""window":{"every":"once","zone":"Europe/Malta"}"#;
     let stage = |on: &str, measure: &str, target: i64| {
         format!(r#"{{"on":[{on}],"measure":{{{measure}}},"target":"{target}"}}"#)
@@ -481,23 +408,33 @@ impl MissionOracle {
         let newest = read.iter().map(|input| input.ingest_time).max();
         let mut facts_until: BTreeMap<Timestamp, Vec<Fact>> = BTreeMap::new();
         let mut standings = BTreeMap::new();
-        for spec in &SPECS {
+        let repeats = REPEATS.iter().map(|repeat| (&repeat.spec, Some(repeat)));
+        for (spec, repeat) in SPECS.iter().chain(&VALUES).map(|spec| (spec, None)).chain(repeats) {
             let windows: BTreeMap<Timestamp, Timestamp> =
                 read.iter().filter_map(|input| spec.window(input.event_time)).collect();
+            let mut by_player: BTreeMap<String, Vec<(Timestamp, Vec<Fact>)>> = BTreeMap::new();
             for (start, end) in windows {
                 // What came later than this moves the window no more.
                 let until = end.plus_micros(self.lateness_days * DAY).min(newest.unwrap());
                 let facts =
                     facts_until.entry(until).or_insert_with(|| ledger.facts(&|input| input.ingest_time <= until));
-                let mut by_player: BTreeMap<&str, Vec<&Fact>> = BTreeMap::new();
                 for fact in facts.iter().filter(|fact| spec.window(fact.time) == Some((start, end))) {
-                    by_player.entry(fact.input.player).or_default().push(fact);
-                }
-                for (player, facts) in by_player {
-                    let standing = spec.fold(facts);
-                    if standing != Standing::default() {
-                        standings.insert((player.to_owned(), spec.id.to_owned(), start), standing);
+                    let windows = by_player.entry(fact.input.player.to_owned()).or_default();
+                    if windows.last().is_none_or(|(window, _)| *window != start) {
+                        windows.push((start, Vec::new()));
                     }
+                    windows.last_mut().unwrap().1.push(fact.clone());
+                }
+            }
+            for (player, windows) in &by_player {
+                let windows = windows.iter().map(|(start, facts)| (*start, facts.iter().collect()));
+                let of_player = match repeat {
+                    Some(repeat) => repeat.standings(windows.collect()),
+                    None => windows.map(|(start, facts)| (start, spec.fold(facts))).collect(),
+                };
+                for (start, standing) in of_player.into_iter().filter(|(_, standing)| *standing != Standing::default())
+                {
+                    standings.insert((player.clone(), spec.id.to_owned(), start), standing);
                 }
             }
         }
@@ -526,7 +463,7 @@ impl Spec {
         })
     }
 
-    fn fold(&self, mut facts: Vec<&Fact>) -> Standing {
+    pub(super) fn fold(&self, mut facts: Vec<&Fact>) -> Standing {
         facts.sort_by_key(|fact| (fact.time, fact.input.at));
         facts.retain(|fact| (self.is_active)(fact.time));
         let mut after = Timestamp::MIN;
@@ -569,7 +506,7 @@ impl Spec {
                 }
             }
             if number + 1 == self.stages.len() {
-                return Standing { completed_at: reached, progress: total };
+                return Standing { completed_at: reached.into_iter().collect(), progress: total };
             }
             match reached {
                 Some(time) => after = time,
@@ -587,7 +524,7 @@ impl Stage {
     }
 }
 
-fn date(time: Timestamp, zone: &str) -> Date {
+pub(super) fn date(time: Timestamp, zone: &str) -> Date {
     let instant = jiff::Timestamp::from_microsecond(time.micros()).unwrap();
     instant.to_zoned(TimeZone::get(zone).unwrap()).date()
 }

@@ -7,8 +7,10 @@ mod activity;
 mod crash;
 mod ledger;
 mod missions;
+mod repeats;
 mod run;
 mod script;
+mod values;
 
 pub(crate) use activity::{sums, sums_of_postings, value_rows};
 pub(crate) use crash::{Archived, Cluster, EpochInput, Out, Setting, groups};

@@ -253,9 +253,13 @@ impl Story {
 
 fn stages(mission: &Mission, account: Option<&Account>, steps: &[Step]) -> Vec<Stage> {
     let counted = account.map_or(&[][..], |account| &account.counted);
+    // Of the lap under way. What ended the one before has left its excess to the next, where there is one stage.
+    let begun =
+        steps.iter().rposition(|step| step.ended).map_or(0, |ended| ended + usize::from(mission.stages.len() > 1));
+    let (counted, steps) = (&counted[begun..], &steps[begun..]);
     let stages = mission.stages.iter().enumerate().map(|(index, stage)| {
         let of_it = || counted.iter().zip(steps).filter(|(counted, _)| usize::from(counted.stage) == index);
-        let reached_at = of_it().find(|(_, step)| step.reached).map(|(counted, _)| counted.order.0);
+        let reached_at = of_it().find(|(_, step)| step.reached && !step.ended).map(|(counted, _)| counted.order.0);
         let last = of_it().rfind(|(_, step)| step.moved);
         let progress = last.map_or(Some(Money::ZERO), |(_, step)| step.progress);
         let short = stage.target - progress.unwrap_or(stage.target);
