@@ -1,5 +1,5 @@
 //! Stable hashes. They decide key groups and fingerprints, which outlive a process and a release,
-//! so they come from a published algorithm (XXH3) and never from a per-process seed.
+//! so they come from published algorithms (XXH3, BLAKE3) and never from a per-process seed.
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
@@ -82,6 +82,22 @@ impl<const N: usize> Parts<N> {
     pub(crate) fn fingerprint(&self) -> u128 {
         fingerprint(if self.spilled.is_empty() { &self.bytes[..self.len] } else { &self.spilled })
     }
+}
+
+/// Bits of [`value_hash`].
+pub const VALUE_BITS: u32 = 126;
+
+/// Names a value among others by [`VALUE_BITS`] bits, of which the first is the sign.
+///
+/// Two values with one name would count as one. Among n values of a player that happens with a probability under
+/// n² / 2^127: 6e-27 for a million of them, and for a billion such players together still under 1e-17. Nobody can look for
+/// two such values in less than 2^63 tries, and who finds them gets less than what is due, not more. The key only keeps
+/// these names apart from other uses of BLAKE3: it is no secret, and must never change, since names are state.
+pub fn value_hash(value: &[u8]) -> i128 {
+    const KEY: &[u8; 32] = b"questline: values of `distinct` ";
+    let hash = blake3::keyed_hash(KEY, value);
+    let (bits, _) = hash.as_bytes().split_first_chunk::<16>().expect("a hash has 32 bytes");
+    i128::from_le_bytes(*bits) >> (i128::BITS - VALUE_BITS)
 }
 
 /// 128 bits: two different contents under one key never pass for the same.

@@ -1,7 +1,7 @@
 //! What events contributed, in order.
 //!
-//! One takes 24 bytes while it fits [`Packed`], which all play of this world does; the first that does
-//! not turns its whole sequence into the wide form. Both forms mean the same.
+//! One takes 24 bytes while it fits [`Packed`], which all play of this world does, or 32 where values are names of 126
+//! bits; the first that does not fit turns its whole sequence into a wider form. All forms mean the same.
 
 use datasets::{Money, PackedCoordinates, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,8 @@ pub struct Contribution {
     pub qualifies: bool,
     /// Nobody has taken it back.
     pub live: bool,
-    /// What it adds, or the quantity itself where the largest counts.
+    /// What it adds, or the quantity itself where the largest counts; where different values count, the value's name
+    /// ([`value_hash`](datasets::hash::value_hash)), which nobody adds.
     pub value: Money,
 }
 
@@ -27,8 +28,10 @@ pub struct Contributions(Form);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Form {
-    Packed(Vec<Packed>),
+    Packed(Vec<Packed<i64>>),
     Wide(Vec<Contribution>),
+    /// Since format 3.
+    Long(Vec<Packed<i128>>),
 }
 
 impl Default for Contributions {
@@ -42,6 +45,7 @@ impl Contributions {
     pub fn len(&self) -> usize {
         match &self.0 {
             Form::Packed(all) => all.len(),
+            Form::Long(all) => all.len(),
             Form::Wide(all) => all.len(),
         }
     }
@@ -55,6 +59,7 @@ impl Contributions {
     pub fn get(&self, index: usize) -> Contribution {
         match &self.0 {
             Form::Packed(all) => all[index].unpack(),
+            Form::Long(all) => all[index].unpack(),
             Form::Wide(all) => all[index],
         }
     }
@@ -69,6 +74,7 @@ impl Contributions {
     pub fn newest(&self) -> Option<Timestamp> {
         match &self.0 {
             Form::Packed(all) => all.last().map(|last| last.time),
+            Form::Long(all) => all.last().map(|last| last.time),
             Form::Wide(all) => all.last().map(|last| last.order.0),
         }
     }
@@ -83,7 +89,7 @@ impl Contributions {
         &self,
         (from, to): (Timestamp, Option<Timestamp>),
         after: Option<Order>,
-    ) -> impl Iterator<Item = Contribution> {
+    ) -> impl DoubleEndedIterator<Item = Contribution> {
         let start = self.first(|other| other.order.0 >= from && after.is_none_or(|after| other.order > after));
         let end = to.map_or(self.len(), |to| self.first(|other| other.order.0 >= to));
         (start..end).map(|index| self.get(index))
@@ -92,10 +98,20 @@ impl Contributions {
     /// Adds `contribution`, or puts it in the place of the one of its event.
     pub fn put(&mut self, contribution: Contribution) {
         let position = self.position(contribution.order);
-        let Form::Packed(all) = &mut self.0 else { return put(self.wide(), position, contribution) };
-        match Packed::pack(&contribution) {
-            Some(packed) => put(all, position, packed),
-            None => put(self.wide(), position, contribution),
+        if let Form::Packed(all) = &mut self.0 {
+            match Packed::<i64>::pack(&contribution) {
+                Some(packed) => return put(all, position, packed),
+                None => self.lengthen(),
+            }
+        }
+        if let Form::Long(all) = &mut self.0 {
+            match Packed::<i128>::pack(&contribution) {
+                Some(packed) => return put(all, position, packed),
+                None => self.0 = Form::Wide(self.iter().collect()),
+            }
+        }
+        if let Form::Wide(all) = &mut self.0 {
+            put(all, position, contribution);
         }
     }
 
@@ -104,6 +120,7 @@ impl Contributions {
         let end = self.first(|other| other.order.0 >= time);
         match &mut self.0 {
             Form::Packed(all) => drop(all.drain(..end)),
+            Form::Long(all) => drop(all.drain(..end)),
             Form::Wide(all) => drop(all.drain(..end)),
         }
     }
@@ -119,20 +136,20 @@ impl Contributions {
         if self.get(index).order == order { Ok(index) } else { Err(index) }
     }
 
-    fn wide(&mut self) -> &mut Vec<Contribution> {
-        if let Form::Packed(all) = &self.0 {
-            self.0 = Form::Wide(all.iter().map(Packed::unpack).collect());
-        }
-        match &mut self.0 {
-            Form::Wide(all) => all,
-            Form::Packed(_) => unreachable!("just widened"),
-        }
+    fn iter(&self) -> impl Iterator<Item = Contribution> {
+        (0..self.len()).map(|index| self.get(index))
+    }
+
+    fn lengthen(&mut self) {
+        let long = self.iter().map(|one| Packed::<i128>::pack(&one).expect("it fits fewer bits"));
+        self.0 = Form::Long(long.collect());
     }
 
     /// Index of the first that `is_beyond`, which none before it is.
     fn first(&self, is_beyond: impl Fn(Contribution) -> bool) -> usize {
         match &self.0 {
             Form::Packed(all) => all.partition_point(|other| !is_beyond(other.unpack())),
+            Form::Long(all) => all.partition_point(|other| !is_beyond(other.unpack())),
             Form::Wide(all) => all.partition_point(|other| !is_beyond(*other)),
         }
     }
@@ -145,27 +162,35 @@ fn put<T>(all: &mut Vec<T>, position: Result<usize, usize>, one: T) {
     }
 }
 
-/// A contribution in three words.
+/// A contribution in three words, or four.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Packed {
+struct Packed<R> {
     time: Timestamp,
     at: PackedCoordinates,
-    /// 62 bits of value, `qualifies`, `live`.
-    rest: i64,
+    /// The value in all but two bits, then `qualifies`, `live`.
+    rest: R,
 }
 
-const VALUES: std::ops::Range<i128> = -(1 << 61)..1 << 61;
+impl Packed<i64> {
+    /// `None` when a part needs more bits than there are.
+    fn pack(contribution: &Contribution) -> Option<Self> {
+        let Packed { time, at, rest } = Packed::<i128>::pack(contribution)?;
+        Some(Packed { time, at, rest: i64::try_from(rest).ok()? })
+    }
 
-impl Packed {
+    fn unpack(&self) -> Contribution {
+        let Packed { time, at, rest } = *self;
+        Packed { time, at, rest: i128::from(rest) }.unpack()
+    }
+}
+
+impl Packed<i128> {
     /// `None` when a part needs more bits than there are.
     fn pack(contribution: &Contribution) -> Option<Self> {
         let Contribution { order: (time, at), qualifies, live, value } = *contribution;
-        if !VALUES.contains(&value.raw()) {
-            return None;
-        }
-        let value = i64::try_from(value.raw()).ok()?;
-        let rest = value << 2 | i64::from(qualifies) << 1 | i64::from(live);
-        Some(Packed { time, at: PackedCoordinates::pack(at)?, rest })
+        let shifted = value.raw() << 2;
+        let rest = shifted | i128::from(qualifies) << 1 | i128::from(live);
+        (shifted >> 2 == value.raw()).then_some(Packed { time, at: PackedCoordinates::pack(at)?, rest })
     }
 
     fn unpack(&self) -> Contribution {
@@ -173,7 +198,7 @@ impl Packed {
             order: (self.time, self.at.unpack()),
             qualifies: self.rest & 2 != 0,
             live: self.rest & 1 != 0,
-            value: Money::from_raw(i128::from(self.rest >> 2)),
+            value: Money::from_raw(self.rest >> 2),
         }
     }
 }
@@ -193,14 +218,15 @@ mod tests {
     }
 
     #[test]
-    fn one_takes_24_bytes() {
-        assert_eq!(size_of::<Packed>(), 24);
+    fn one_takes_24_bytes_or_32() {
+        assert_eq!(size_of::<Packed<i64>>(), 24);
+        assert_eq!(size_of::<Packed<i128>>(), 32);
     }
 
     proptest! {
-        /// Values at and beyond every bound of the packed form.
+        /// Values at and beyond every bound of the packed forms.
         #[test]
-        fn both_forms_hold_the_same(
+        fn all_forms_hold_the_same(
             parts in prop::collection::vec(
                 (
                     0..6_i64,
@@ -211,6 +237,7 @@ mod tests {
                     prop_oneof![
                         -3..4_i128,
                         Just((1 << 61) - 1), Just(1 << 61), Just(-(1 << 61)), Just(-(1 << 61) - 1), Just(1 << 70),
+                        Just((1 << 125) - 1), Just(1 << 125), Just(-(1 << 125)), Just(-(1 << 125) - 1),
                     ],
                 ),
                 0..40,

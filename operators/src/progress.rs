@@ -6,6 +6,7 @@
 //! completed. Everything else folds the [`Sequence`] anew.
 
 mod fold;
+mod laps;
 mod trace;
 
 use datasets::mission::OnReversal;
@@ -17,8 +18,10 @@ use crate::contributions::Contribution;
 use crate::definitions::MissionHistory;
 use crate::ledger::Order;
 use fold::FoldState;
+use laps::Laps;
 
 pub use fold::Shift;
+pub use laps::Limits;
 pub use trace::{Step, trace};
 
 /// A live contribution to a stage.
@@ -30,7 +33,7 @@ pub struct Counted {
     pub stage: u8,
     /// It qualifies; an event of a `run` that does not resets the run.
     pub qualifies: bool,
-    /// What it adds.
+    /// What it adds; see [`Contribution::value`].
     pub value: Money,
 }
 
@@ -46,6 +49,9 @@ impl Counted {
 pub trait Sequence {
     /// The live contributions, sorted by (order, stage); with a bound, those after it.
     fn after(&self, bound: Option<Order>) -> SmallVec<[Counted; 4]>;
+
+    /// One of the live contributions is `wanted`. Asks for the newest first: what comes in runs is found soon.
+    fn any(&self, wanted: &mut dyn FnMut(&Counted) -> bool) -> bool;
 }
 
 /// One occurrence of a mission for one player.
@@ -127,8 +133,9 @@ impl Progress {
     /// A contribution counts from now on, or no more. `sequence` has it already, or no more.
     pub fn shift(&mut self, counted: &Counted, shift: Shift, history: &MissionHistory, sequence: &dyn Sequence) {
         let mission = &history.version(self.judged_by()).mission;
-        if !self.fold.shift(counted, shift, mission) {
-            self.fold.fold_again(counted.order, mission, sequence);
+        let is_current = !history.repeats() || self.has_laps(history);
+        if !is_current || !self.fold.shift(counted, shift, mission, sequence) {
+            self.fold_again(counted.order, history, sequence);
         }
         #[cfg(test)]
         self.assert_folded(history, sequence);
@@ -145,11 +152,12 @@ impl Progress {
     /// of them negative, with nothing else to do: all together they have to stay below. `None`: not at all.
     pub fn room(&self, history: &MissionHistory) -> Option<(i64, Timestamp)> {
         match (self.fold.completed(), &self.announced) {
+            _ if history.repeats() => None,
             (None, None) if self.judged_by() == history.newest() => {
                 let target = history.version(self.judged_by()).mission.stages.first()?.target;
                 self.fold.room(target).map(|room| (room, Timestamp::MIN))
             }
-            (Some(completed), Some(_)) if self.is_settled(history) => Some((i64::MAX, completed)),
+            (Some((completed, _)), Some(_)) if self.is_settled(history) => Some((i64::MAX, completed)),
             _ => None,
         }
     }
@@ -162,12 +170,68 @@ impl Progress {
     /// Fails unless the fold is that of the whole sequence.
     #[cfg(test)]
     pub(crate) fn assert_folded(&self, history: &MissionHistory, sequence: &dyn Sequence) {
-        self.fold.assert_folded(&history.version(self.judged_by()).mission, sequence);
+        match &self.fold {
+            FoldState::Laps(laps) if self.has_laps(history) => laps.assert_folded(history, &sequence.after(None)),
+            FoldState::Laps(_) => {}
+            _ => self.fold.assert_folded(&history.version(self.judged_by()).mission, sequence),
+        }
     }
 
     /// Contributions of `order` changed.
     pub fn fold_again(&mut self, order: Order, history: &MissionHistory, sequence: &dyn Sequence) {
-        self.fold.fold_again(order, &history.version(self.judged_by()).mission, sequence);
+        if history.repeats() {
+            self.fold_laps(history, sequence);
+        } else {
+            self.fold.fold_again(order, &history.version(self.judged_by()).mission, sequence);
+        }
+    }
+
+    fn fold_laps(&mut self, history: &MissionHistory, sequence: &dyn Sequence) {
+        self.laps(history).fold(history, &sequence.after(None));
+        self.judge = u32::try_from(history.newest()).expect("fewer than 2^32 versions");
+    }
+
+    /// It is folded lap by lap, by the newest version.
+    fn has_laps(&self, history: &MissionHistory) -> bool {
+        matches!(self.fold, FoldState::Laps(_)) && self.judged_by() == history.newest()
+    }
+
+    /// Its laps, of a mission that repeats. What was folded before the mission did is one lap, until it is judged.
+    fn laps(&mut self, history: &MissionHistory) -> &mut Laps {
+        if !matches!(self.fold, FoldState::Laps(_)) {
+            let (completed, announced) = (self.fold.completed(), self.announced.take());
+            self.fold =
+                FoldState::Laps(Box::new(Laps::of_one(announced.map(|one| *one), completed, self.last_stage(history))));
+        }
+        match &mut self.fold {
+            FoldState::Laps(laps) => laps,
+            _ => unreachable!("it has just been made"),
+        }
+    }
+
+    /// Judges the laps of a mission that repeats by the newest version.
+    pub fn judge_laps(&mut self, history: &MissionHistory, sequence: &dyn Sequence) {
+        if !self.has_laps(history) {
+            self.fold_laps(history, sequence);
+        }
+    }
+
+    /// Adds to `limits` what stands in this window whatever becomes of its laps.
+    pub fn stand(&mut self, history: &MissionHistory, limits: &mut Limits) {
+        if history.version(history.newest()).mission.on_reversal == OnReversal::Keep {
+            self.laps(history).stand(limits);
+        }
+    }
+
+    /// What has to be announced of this window of a mission that repeats, with the occurrences. Announces it, as
+    /// [`announce`](Self::announce) does. `limits` know the windows before.
+    pub fn award(
+        &mut self,
+        cause: Cause,
+        history: &MissionHistory,
+        limits: &mut Limits,
+    ) -> SmallVec<[(u32, Announcement); 2]> {
+        self.laps(history).award(cause, history, limits)
     }
 
     /// The version whose targets decide.
@@ -177,9 +241,13 @@ impl Progress {
 
     /// Nothing has to be announced: [`announce`](Self::announce) would change nothing. May be false in doubt.
     pub fn is_settled(&self, history: &MissionHistory) -> bool {
+        if let FoldState::Laps(laps) = &self.fold {
+            return laps.is_told() && self.has_laps(history);
+        }
         match (self.fold.completed(), &self.announced) {
+            _ if history.repeats() => false,
             (None, None) => self.judged_by() == history.newest(),
-            (Some(completed), Some(announced)) => {
+            (Some((completed, _)), Some(announced)) => {
                 announced.live
                     && self.judged_by() == announced.version
                     && (announced.by_definition || announced.completed_at == completed)
@@ -198,7 +266,7 @@ impl Progress {
         self.judge(history, sequence);
         let newest = &history.version(history.newest()).mission;
         let version = self.judged_by();
-        match (self.fold.completed(), self.announced()) {
+        match (self.fold.completed().map(|(time, _)| time), self.announced()) {
             (Some(completed), Some(announced)) if announced.live => {
                 // It stands. `completed_at` may have moved; the next message will tell.
                 let completed_at = if announced.by_definition { announced.completed_at } else { completed };
@@ -248,7 +316,15 @@ impl Progress {
         Announcement { completed, revision, completed_at: at, progress: self.last_stage(history), version }
     }
 
-    /// The completion that was last announced, with all corrections since.
+    /// All completions that were announced last, by occurrence, with all corrections since.
+    pub fn all_announced(&self) -> Vec<Announced> {
+        match &self.fold {
+            FoldState::Laps(laps) => laps.announced().to_vec(),
+            _ => self.announced().into_iter().collect(),
+        }
+    }
+
+    /// The completion that was last announced, with all corrections since, of what is completed once.
     pub fn announced(&self) -> Option<Announced> {
         self.announced.as_deref().copied()
     }

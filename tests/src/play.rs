@@ -73,6 +73,15 @@ fn of_further_measures(config: &GeneratorConfig) -> Vec<(String, String)> {
         ("x-top-bet", "day", "bet_placed", of("bet_amount"), amounts("max"), "50.00"),
         ("x-top-win", "week", "win", of("win_amount"), amounts("max"), "80.00"),
         ("x-wager", "once", "bet_placed", of("bet_amount"), weighted, "40.00"),
+        ("x-games", "day", "bet_placed", of("bet_amount"), json!({"kind": "distinct", "field": "game_id"}), "2"),
+        (
+            "x-game-types",
+            "once",
+            "bet_placed",
+            of("bet_amount"),
+            json!({"kind": "distinct", "field": "game_type"}),
+            "2",
+        ),
         ("x-two-days", "once", "bet_placed", of("bet_amount"), json!({"kind": "streak", "every": "day"}), "2"),
     ];
     let day = 24 * HOUR;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::decimal::Decimal;
+use super::decimal::{Decimal, normal_form};
 use super::value::Scalar;
 use crate::{Event, Money};
 
@@ -16,6 +16,15 @@ use crate::{Event, Money};
 pub struct Attribute {
     path: Box<[Box<str>]>,
     is_prefixed: bool,
+}
+
+/// A scalar with nothing cut off: two are equal exactly where the payloads' values are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Exact<'a> {
+    Bool(bool),
+    /// In [`normal_form`].
+    Number(String),
+    Text(Cow<'a, str>),
 }
 
 impl Attribute {
@@ -44,6 +53,18 @@ impl Attribute {
             b'f' => Some(Scalar::Bool(false)),
             b'"' => text_of(raw).map(Scalar::Text),
             b'-' | b'0'..=b'9' => Decimal::parse(&raw).map(Scalar::Number),
+            _ => None,
+        }
+    }
+
+    /// The field, if it is there and is a bool, a number or a text.
+    pub(crate) fn exact<'a>(&self, event: &Event<'a>) -> Option<Exact<'a>> {
+        let raw = self.find(event)?;
+        match raw.as_bytes().first()? {
+            b't' => Some(Exact::Bool(true)),
+            b'f' => Some(Exact::Bool(false)),
+            b'"' => text_of(raw).map(Exact::Text),
+            b'-' | b'0'..=b'9' => normal_form(&raw).map(Exact::Number),
             _ => None,
         }
     }

@@ -67,6 +67,24 @@ impl Decimal {
     }
 }
 
+/// A JSON number as equal numbers are all written: its significant digits, without zeros around them, and the power of ten of
+/// the last one. `None` where that power is beyond 64 bits.
+pub(super) fn normal_form(number: &str) -> Option<String> {
+    let (sign, unsigned) = number.strip_prefix('-').map_or(("", number), |unsigned| ("-", unsigned));
+    let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let significant = digits.trim_end_matches('0');
+    let zeros = length(&digits) - length(significant);
+    let significant = significant.trim_start_matches('0');
+    if significant.is_empty() {
+        return Some("0".to_owned());
+    }
+    let exponent: i64 = exponent.strip_prefix('+').unwrap_or(exponent).parse().ok()?;
+    let power = exponent.checked_sub(length(fraction))?.checked_add(zeros)?;
+    Some(format!("{sign}{significant}e{power}"))
+}
+
 fn length(text: &str) -> i64 {
     i64::try_from(text.len()).expect("no text is longer than i64::MAX")
 }
@@ -112,7 +130,40 @@ mod tests {
         assert!(Decimal::parse("1,5").is_none() && Decimal::parse("").is_none());
     }
 
+    #[test]
+    fn equal_numbers_have_one_normal_form() {
+        for equal in [
+            &["2.5", "2.50", "25e-1", "0.25E+1", "0.0025e3"][..],
+            &["0", "-0", "0.00", "0e400", "-0.0e-99999999999999999999"],
+            &["100", "1e2", "1E+02", "100.000"],
+            &["1e400", "10e399", "0.1e401"],
+            &["-7", "-7.0"],
+            &["0.000000001"],
+            &["0.000000002"],
+            &["9007199254740993"],
+            &["9007199254740992"],
+        ] {
+            let forms: Vec<_> = equal.iter().map(|number| normal_form(number).expect(number)).collect();
+            assert!(forms.windows(2).all(|pair| pair[0] == pair[1]), "{equal:?}: {forms:?}");
+        }
+        assert_eq!(normal_form("1e99999999999999999999"), None);
+        assert_eq!(normal_form("0.1e-9223372036854775808"), None);
+    }
+
     proptest! {
+        /// Of numbers that are amounts, those with one amount have one form.
+        #[test]
+        fn normal_forms_tell_amounts_apart(
+            one in r"-?(0|[1-9][0-9]{0,3})(\.[0-9]{1,4})?(e-?[0-3])?",
+            other in r"-?(0|[1-9][0-9]{0,3})(\.[0-9]{1,4})?(e-?[0-3])?",
+        ) {
+            let amount = |number: &str| number.parse::<Money>().unwrap();
+            let are_equal = normal_form(&one).unwrap() == normal_form(&other).unwrap();
+            prop_assert_eq!(are_equal, amount(&one) == amount(&other));
+            let again = normal_form(&one).unwrap();
+            prop_assert_eq!(amount(&again), amount(&one), "{}", again);
+        }
+
         #[test]
         fn agrees_with_integers(left in -10_000_000_i64..10_000_000, right in -1_000_i64..1_000) {
             // `left` at scale 12 has four digits more than an amount, `right` at scale 8 has none.

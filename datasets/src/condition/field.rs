@@ -29,7 +29,7 @@ impl TextSource {
 }
 
 /// What a name in a condition stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Field {
     Text(TextField),
     Number(NumberField),
@@ -40,7 +40,7 @@ pub(crate) enum Field {
 }
 
 /// The canonical fields that are exact decimals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum NumberField {
     Amount,
     BonusAmount,
@@ -49,7 +49,7 @@ pub(crate) enum NumberField {
 }
 
 /// The canonical fields that are instants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum TimeField {
     EventTime,
     Until,

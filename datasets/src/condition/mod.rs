@@ -33,6 +33,7 @@ use std::sync::Arc;
 use cel::Env;
 
 pub use attribute::Attribute;
+pub(crate) use attribute::Exact;
 pub use field::TextSource;
 pub(crate) use field::{Field, NumberField, canonical_event_name};
 use predicate::Predicate;

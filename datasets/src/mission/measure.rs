@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use super::Values;
 use crate::condition::{Attribute, TextSource};
 use crate::time::{Every, window};
 use crate::{Event, Money, Timestamp};
@@ -36,6 +37,8 @@ pub enum Measure {
     },
     /// The longest run of consecutive periods with one.
     Streak(Periods),
+    /// How many different values of a field.
+    Distinct(Values),
 }
 
 /// Days or weeks of a zone, one behind the other.
@@ -136,13 +139,19 @@ impl Measure {
             Measure::Count | Measure::Run => Some("events"),
             Measure::Streak(Periods { every: Every::Week, .. }) => Some("weeks"),
             Measure::Streak(_) => Some("days"),
+            Measure::Distinct(_) => Some("values"),
             Measure::Sum { .. } | Measure::Max { .. } => None,
         }
     }
 
+    /// What a contribution of `value` is by itself, for people: a value that counts once is one.
+    pub fn worth(&self, value: Money) -> Money {
+        if matches!(self, Measure::Distinct(_)) { Money::ONE } else { value }
+    }
+
     /// What a qualifying `event` contributes, before any conversion to the measure's currency and any weight.
     /// `None` when the measured field is absent, or is no number that is exact at eight places: there is
-    /// nothing to measure.
+    /// nothing to measure. Of a value that counts once it is the name, by [`value_hash`](crate::hash::value_hash).
     pub fn contribution(&self, event: &Event<'_>) -> Option<Money> {
         match self {
             Measure::Count | Measure::Run | Measure::Streak(_) => Some(Money::ONE),
@@ -150,6 +159,7 @@ impl Measure {
                 event.amount().map(|amount| amount - event.bonus_amount())
             }
             Measure::Sum { field, .. } | Measure::Max { field, .. } => field.of(event),
+            Measure::Distinct(values) => values.name(event).map(Money::from_raw),
         }
     }
 }

@@ -10,9 +10,11 @@ mod json;
 mod measure;
 mod parse;
 mod parse_measure;
+mod repeat;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::sync::Arc;
 
@@ -20,7 +22,9 @@ use jiff::tz::TimeZone;
 
 pub use index::StageIndex;
 pub use measure::{Measure, Periods, Quantity, Weights};
+pub use repeat::{Per, Repeat};
 pub use stage::{EventKind, Stage};
+pub use values::Values;
 
 use crate::condition::Condition;
 use crate::currency::Currencies;
@@ -59,6 +63,8 @@ pub struct Definition {
     pub window: Window,
     /// Which events of which players count at all.
     pub eligibility: Option<Condition>,
+    /// How often it can be completed in a window; absent: once.
+    pub repeat: Option<Repeat>,
     /// In the order in which they are reached; at least one.
     pub stages: Vec<Stage>,
     /// What the player earns.
@@ -166,6 +172,12 @@ impl Definition {
                 (start, Some(end))
             }
         })
+    }
+
+    /// Until when a completion in the window that ends at `end` takes part in what completes: longer than the window where a
+    /// limit is of a period that goes on behind it.
+    pub fn reaches(&self, end: Timestamp) -> Timestamp {
+        self.repeat.as_ref().map_or(end, |repeat| repeat.reaches(&self.window, end))
     }
 
     /// `at` is within the mission's closed `start..=end`.

@@ -6,6 +6,7 @@ use jiff::Span;
 
 use super::json::{Errors, Json, Members, Place};
 use super::parse_measure::{check_streaks, measure, target};
+use super::repeat::{check_carry, repeat};
 use super::{Definition, DefinitionError, EventKind, MissionDefaults, OnReversal, Stage, Status, Window};
 use crate::condition::{Condition, canonical_event_name};
 use crate::rows::RewardRow;
@@ -21,7 +22,7 @@ const WINDOWS: [(&str, Option<Every>); 4] =
 /// Seven days (DOMAIN §3).
 const DEFAULT_LATENESS_MICROS: i64 = 7 * 24 * 3600 * 1_000_000;
 
-pub(super) const UNSUPPORTED: &str = "is not supported in this version";
+const UNSUPPORTED: &str = "is not supported in this version";
 
 /// Reads the definition in the record with this `key`; every error is reported.
 pub(super) fn parse(key: &str, text: &str, defaults: &MissionDefaults) -> Result<Definition, Vec<DefinitionError>> {
@@ -51,12 +52,16 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
     let window = members.take("window").map_or(Some(Window::Once), |place| window(&place, &mut defaults, errors));
     let eligibility = members.take("eligibility").and_then(|place| eligibility(&place, errors));
     let stages = members.require("stages", errors).and_then(|place| stages(&place, &defaults, errors));
+    let repeat = members.take("repeat").and_then(|place| repeat(&place, &defaults, errors));
     let reward = members.take("reward").and_then(|place| reward(&place, errors));
     let on_reversal = members.take("on_reversal").and_then(|place| place.choice(&CORRECTIONS, errors));
     let lateness_micros = members.take("lateness").and_then(|place| duration_micros(&place, errors));
     let priority = members.take("priority").and_then(|place| place.integer(errors));
     if let (Some(stages), Some(window)) = (&stages, &window) {
         check_streaks(stages, window, (start, end), errors);
+    }
+    if let (Some(stages), Some(repeat)) = (&stages, &repeat) {
+        check_carry(repeat, stages, errors);
     }
     not_yet(&mut members, errors);
     members.finish(errors);
@@ -72,6 +77,7 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
         end,
         window: window?,
         eligibility,
+        repeat,
         stages: stages?,
         reward,
         channels: channels.unwrap_or_default(),
@@ -240,15 +246,6 @@ fn duration_micros(place: &Place<'_>, errors: &mut Errors) -> Option<i64> {
 
 /// What DOMAIN §4 has and this version has not; the values that change nothing are accepted.
 fn not_yet(members: &mut Members<'_>, errors: &mut Errors) {
-    if let Some(place) = members.take("repeat") {
-        errors.add(&place.path, UNSUPPORTED);
-        if let Some(mut repeat) = place.members(errors) {
-            for name in ["limit", "per", "carry"] {
-                repeat.take(name);
-            }
-            repeat.finish(errors);
-        }
-    }
     if let Some(place) = members.take("exclusive_group")
         && place.text(errors).is_some()
     {

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::json::{Errors, Members, Place};
-use super::parse::UNSUPPORTED;
-use super::{Measure, MissionDefaults, Periods, Quantity, Stage, Weights, Window};
+use super::{Measure, MissionDefaults, Periods, Quantity, Stage, Values, Weights, Window};
 use crate::condition::{Field, NumberField, TextSource};
 use crate::time::Every;
 use crate::{Money, Timestamp};
@@ -44,10 +43,7 @@ pub(super) fn measure(place: &Place<'_>, defaults: &MissionDefaults, errors: &mu
         MeasureKind::Sum => sum(&mut members, defaults, errors),
         MeasureKind::Max => max(&mut members, defaults, errors),
         MeasureKind::Streak => streak(&mut members, defaults, errors),
-        MeasureKind::Distinct => {
-            members.take("field");
-            errors.fail(&kind_place.path, UNSUPPORTED)
-        }
+        MeasureKind::Distinct => distinct(&mut members, errors),
     };
     members.finish(errors);
     measure
@@ -78,6 +74,15 @@ fn streak(members: &mut Members<'_>, defaults: &MissionDefaults, errors: &mut Er
     let every = members.take("every").map_or(Some(Every::Day), |place| place.choice(&PERIODS, errors))?;
     let MissionDefaults { zone, zone_name, .. } = defaults.clone();
     Some(Measure::Streak(Periods { every, zone, zone_name }))
+}
+
+fn distinct(members: &mut Members<'_>, errors: &mut Errors) -> Option<Measure> {
+    let place = members.require("field", errors)?;
+    let name = place.text(errors)?;
+    match Values::of(field(&place, name, errors)?) {
+        Ok(values) => Some(Measure::Distinct(values)),
+        Err(what) => errors.fail(&place.path, format!("'{name}' {what}")),
+    }
 }
 
 /// The currency of `field`, where that is money.

@@ -121,13 +121,13 @@ fn every_error_is_named_at_once() {
             "/stages/1/on/1: must be a text, not a number",
             "/stages/1/target: must be a whole number: it counts events",
             "/stages/1/wher: is not a known field, did you mean 'where'?",
+            "/repeat/limit: is required",
+            "/repeat/limt: is not a known field, did you mean 'limit'?",
             "/on_reversal: 'undo' is not known; known are revoke, keep",
             "/lateness: years and months differ in length: use weeks, days or hours",
             "/priority: 1.5 is no whole number of 64 bits",
-            "/repeat: is not supported in this version",
-            "/repeat/limt: is not a known field, did you mean 'limit'?",
             "/color: is not a known field; known are mission_id, version, name, status, start, end, window, \
-             eligibility, stages, reward, on_reversal, lateness, priority, repeat, exclusive_group, count_from",
+             eligibility, stages, repeat, reward, on_reversal, lateness, priority, exclusive_group, count_from",
         ]
     );
     assert_eq!(
@@ -176,7 +176,6 @@ fn what_is_no_definition_is_refused() {
 #[test]
 fn what_is_not_supported_yet_is_refused_by_name() {
     for (members, path) in [
-        (r#""repeat":{"limit":3,"per":"week","carry":false}"#, "/repeat"),
         (r#""exclusive_group":"welcome""#, "/exclusive_group"),
         (r#""eligibility":{"segments":["vip"]}"#, "/eligibility/segments"),
         (r#""eligibility":{"requires":["first-deposit"]}"#, "/eligibility/requires"),
@@ -187,8 +186,123 @@ fn what_is_not_supported_yet_is_refused_by_name() {
     }
     let count_from = parse(&small(r#""count_from":"window_start""#)).unwrap_err();
     assert_eq!(count_from, ["/count_from: 'window_start' is not supported in this version"]);
-    let distinct = stage(r#"{"on":["login"],"measure":{"kind":"distinct","field":"game_id"},"target":3}"#).unwrap_err();
-    assert_eq!(distinct, ["/stages/0/measure/kind: is not supported in this version"]);
+}
+
+#[test]
+fn completing_again_has_a_limit() {
+    let repeat = |members: &str| parse(&small(members)).map(|mission| mission.repeat.clone().expect("it repeats"));
+    let plain = repeat(r#""repeat":{"limit":3}"#).unwrap();
+    assert_eq!(plain, Repeat { limit: 3, per: Per::Window, carry: false });
+    assert_eq!(repeat(r#""repeat":{"limit":3,"per":"window","carry":false}"#), Ok(plain));
+    let malta = r#""window":{"every":"day","zone":"Europe/Malta"},"repeat":{"limit":2,"per":"week","carry":true}"#;
+    let Repeat { limit: 2, per: Per::Period(periods), carry: true } = repeat(malta).unwrap() else { panic!("{malta}") };
+    assert_eq!((periods.every, &*periods.zone_name), (Every::Week, "Europe/Malta"));
+    for (members, error) in [
+        ("{}", "/limit: is required"),
+        (r#"{"limit":0}"#, "/limit: must be from 1 to 10000, not 0"),
+        (r#"{"limit":10001}"#, "/limit: must be from 1 to 10000, not 10001"),
+        (r#"{"limit":-4294967295}"#, "/limit: must be from 1 to 10000, not -4294967295"),
+        (r#"{"limit":1,"per":"year"}"#, "/per: 'year' is not known; known are window, day, week, month"),
+        (r#"{"limit":1,"carry":1}"#, "/carry: must be true or false, not a number"),
+        ("3", ": must be an object, not a number"),
+    ] {
+        assert_eq!(repeat(&format!(r#""repeat":{members}"#)).unwrap_err(), [format!("/repeat{error}")]);
+    }
+    let run = r#""stages":[{"on":["login"],"measure":{"kind":"run"},"target":2}],"repeat":{"limit":2,"carry":true}"#;
+    let carry = "/repeat/carry: only a mission of one stage that is a count or a sum has something to carry over";
+    assert_eq!(repeat(run).unwrap_err(), [carry]);
+}
+
+/// A window is needed for as long as a window can move whose limit it shares.
+#[test]
+fn completions_reach_as_far_as_their_limit() {
+    for (every, per, end, reaches) in [
+        ("day", "window", "2026-06-04T00:00:00Z", "2026-06-04T00:00:00Z"),
+        ("day", "week", "2026-06-04T00:00:00Z", "2026-06-08T00:00:00Z"),
+        ("day", "week", "2026-06-08T00:00:00Z", "2026-06-08T00:00:00Z"),
+        ("day", "month", "2026-06-08T00:00:00Z", "2026-07-01T00:00:00Z"),
+        ("week", "day", "2026-06-08T00:00:00Z", "2026-06-08T00:00:00Z"),
+        // June ends within the week to 6 July; that one ends within July, which ends within the week to 3 August.
+        ("week", "month", "2026-06-29T00:00:00Z", "2026-07-06T00:00:00Z"),
+        ("week", "month", "2026-07-06T00:00:00Z", "2026-08-03T00:00:00Z"),
+        // The last week of June ends on 5 July, so in the window of July.
+        ("month", "week", "2026-07-01T00:00:00Z", "2026-08-01T00:00:00Z"),
+    ] {
+        let window = format!(r#""window":{{"every":"{every}"}},"repeat":{{"limit":3,"per":"{per}"}}"#);
+        assert_eq!(parse(&small(&window)).unwrap().reaches(at(end)), at(reaches), "{every} {per} {end}");
+    }
+}
+
+#[test]
+fn different_values_count_once_each() {
+    let distinct = |members: &str| {
+        let json = format!(r#"{{"on":["bet_placed"],"measure":{{"kind":"distinct"{members}}},"target":"2"}}"#);
+        stage(&json).map(|stage| stage.measure)
+    };
+    for (members, error) in [
+        ("", "field: is required"),
+        (r#","field":"event_time""#, "field: 'event_time' is a time: days and weeks are counted by a streak"),
+        (r#","field":"until""#, "field: 'until' is a time: days and weeks are counted by a streak"),
+        (r#","field":"user_id""#, "field: 'user_id' is the same in all events of a player"),
+        (r#","field":"a..b""#, "field: 'a..b' is no field"),
+        (r#","field":7"#, "field: must be a text, not a number"),
+        (r#","field":"odds","currency":"EUR""#, "currency: is not a known field; known are kind, field"),
+    ] {
+        assert_eq!(distinct(members).unwrap_err(), [format!("/stages/0/measure/{error}")]);
+    }
+    let half = stage(r#"{"on":["login"],"measure":{"kind":"distinct","field":"x"},"target":2.5}"#).unwrap_err();
+    assert_eq!(half, ["/stages/0/target: must be a whole number: it counts values"]);
+
+    let of = |field: &str, event: TestEvent| {
+        let measure = distinct(&format!(r#","field":"{field}""#)).unwrap();
+        event.see(|event| measure.contribution(event))
+    };
+    let bet = || TestEvent::new("bet_placed");
+    let payload = |json: &str| of("x.y", bet().payload(&format!(r#"{{"x":{{"y":{json}}}}}"#)));
+    let same = [["2.5", "2.50"], ["1e2", "100"], ["-0", "0.0"], [r#""A""#, r#""\u0041""#], ["true", " true"]];
+    for [one, other] in same {
+        assert!(payload(one).is_some(), "{one}");
+        assert_eq!(payload(one), payload(other), "{one} {other}");
+    }
+    let different = [
+        "2.5",
+        r#""2.5""#,
+        "0.000000001",
+        "0.000000002",
+        "1e400",
+        "0",
+        "1",
+        "true",
+        r#""true""#,
+        "false",
+        r#""a""#,
+        r#""A""#,
+    ];
+    let names: std::collections::BTreeSet<_> = different.map(payload).into_iter().collect();
+    assert_eq!(names.len(), different.len());
+    for absent in ["null", r#""""#, "{}", "[1]", "1e99999999999999999999"] {
+        assert_eq!(payload(absent), None, "{absent}");
+    }
+    assert_eq!(of("x.y", bet().payload("{}")), None);
+
+    let game = |id: &str| of("game_id", bet().text(TextField::GameId, id));
+    assert_eq!((game("1"), of("game_id", bet())), (game("1"), None));
+    assert_ne!(game("1"), game("01"));
+    let stake = |digits: &str, currency: &str| of("stake", bet().amount(digits).text(TextField::Currency, currency));
+    assert_eq!(stake("10.0", "EUR"), stake("10", "EUR"));
+    assert_ne!(stake("10", "EUR"), stake("10", "USD"));
+    assert_eq!(of("amount", bet()), None);
+}
+
+/// State holds names of values: they are the same for ever. This one is from BLAKE3's Python package.
+#[test]
+fn names_of_values_do_not_change() {
+    assert_eq!(crate::hash::value_hash(b"tslots"), -4659796867318953830131706118905318800);
+    let bound = 1_i128 << (crate::hash::VALUE_BITS - 1);
+    for value in 0..1_000_u32 {
+        let name = crate::hash::value_hash(&value.to_le_bytes());
+        assert!(-bound <= name && name < bound);
+    }
 }
 
 #[test]

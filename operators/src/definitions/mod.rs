@@ -1,6 +1,7 @@
 //! Mission definitions over time: which version was in force when (DOMAIN §4).
 
 mod classes;
+mod edits;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -114,7 +115,13 @@ impl MissionHistory {
 
     /// All that any version ever does is to add to one sum, up to a target.
     pub fn is_one_sum(&self) -> bool {
-        self.0.iter().all(|version| matches!(&version.mission.stages[..], [stage] if stage.measure.adds()))
+        let is_one = |mission: &Mission| matches!(&mission.stages[..], [stage] if stage.measure.adds());
+        self.0.iter().all(|version| version.mission.repeat.is_none() && is_one(&version.mission))
+    }
+
+    /// A version can be completed again in a window.
+    pub fn repeats(&self) -> bool {
+        self.0.iter().any(|version| version.mission.repeat.is_some())
     }
 
     /// A version has only one window.
@@ -205,10 +212,11 @@ impl MissionHistory {
     }
 
     /// The last ingest time at which an event may have moved a window by any version so far; `None`: any. Never earlier
-    /// than it was, so what is kept until then does not depend on when one looked.
+    /// than it was, so what is kept until then does not depend on when one looked. Where windows share a limit, until none of
+    /// those that an earlier one decides can move.
     pub fn kept_until(&self, recurring_end: Option<Timestamp>) -> Option<Timestamp> {
         let until = self.0.iter().map(|version| {
-            let end = recurring_end.or(version.mission.end)?;
+            let end = recurring_end.map(|end| version.mission.reaches(end)).or(version.mission.end)?;
             Some(end.plus_micros(version.mission.lateness_micros))
         });
         until.max_by_key(|until| until.unwrap_or(Timestamp::MAX)).flatten()
@@ -253,7 +261,7 @@ impl Bounds {
 /// What a definition record did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Applied {
-    /// A new version; `retargeted` when targets or stages differ from the version that counted before.
+    /// A new version; `retargeted` when targets, stages or what repeats differ from the version that counted before.
     Version {
         /// The mission.
         slot: MissionSlot,
@@ -359,13 +367,19 @@ impl Definitions {
             Ok(mission) => mission,
             Err(errors) => return Applied::Refused(errors),
         };
+        let errors = slot.map(|slot| edits::errors(self.history(slot), &mission)).unwrap_or_default();
+        if !errors.is_empty() {
+            return Applied::Refused(errors);
+        }
         let version = VersionInForce::new(record, mission);
         match slot {
             Some(slot) => {
                 // A pause in between judges nobody.
                 let previous = self.history(slot).0.iter().rfind(|version| version.is_active());
                 let targets = |mission: &Mission| mission.stages.iter().map(|stage| stage.target).collect::<Vec<_>>();
-                let retargeted = previous.is_some_and(|known| targets(&known.mission) != targets(&version.mission));
+                let is_other =
+                    |known: &Mission, new: &Mission| targets(known) != targets(new) || known.repeat != new.repeat;
+                let retargeted = previous.is_some_and(|known| is_other(&known.mission, &version.mission));
                 self.push(slot, version);
                 Applied::Version { slot, retargeted }
             }

@@ -23,8 +23,8 @@ pub struct Account {
     pub window_end: Option<Timestamp>,
     /// What counts, in the order of event time.
     pub counted: Vec<Counted>,
-    /// The completion that was last announced.
-    pub announced: Option<Announced>,
+    /// The completions as they were announced last, by occurrence.
+    pub announced: Vec<Announced>,
 }
 
 impl Account {
@@ -56,7 +56,7 @@ impl Players {
                 window_start: if progress.is_once() { judge.mission.start } else { key.window },
                 window_end: progress.window_end(history),
                 counted: counted.to_vec(),
-                announced: progress.announced(),
+                announced: progress.all_announced(),
             }
         });
         accounts.collect()

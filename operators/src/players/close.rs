@@ -7,11 +7,11 @@ use datasets::rows::{DefinitionRow, DispositionKind, Place};
 use datasets::{Event, EventBatch, EventName, Family, Identity, Reason, TextField, Timestamp};
 
 use super::occurrences::OccurrenceKey;
+use super::repeats::{self, Told};
 use super::report::Message;
 use super::snapshot::Restored;
 use super::touch::Touch;
-use super::tracks::OccurrenceSequence;
-use super::{Clock, Closing, Player, Players};
+use super::{Clock, Closing, Players};
 use super::{facts, fetch};
 use crate::changes::{Changes, Phase, Position};
 use crate::definitions::{Applied, DefinitionRecord, MissionSlot};
@@ -169,22 +169,21 @@ impl Players {
         moved.dedup();
         let (id, player) = self.groups[event.key_group().index()].players.get_mut(place);
         player.settle(definitions);
-        let mut sequence = 0;
-        for key in moved {
+        let of_missions = moved.chunk_by(|a, b| a.slot == b.slot);
+        let told = of_missions.flat_map(|moved| repeats::announce(player, moved, Cause::Event, definitions));
+        let told: Vec<_> = told.collect();
+        for (Told { key, occurrence, announcement }, sequence) in told.into_iter().zip(0..) {
             let OccurrenceKey { slot, window, .. } = key;
             let history = self.definitions.history(slot);
-            let Player { occurrences, tracks } = &mut *player;
-            let progress = occurrences.get_mut(key).expect("it has just moved");
-            let contributions = OccurrenceSequence { tracks, definitions: &self.definitions, key };
-            let Some(announcement) = progress.announce(Cause::Event, history, &contributions) else { continue };
-            let player = id.clone();
-            let position = Position { phase: Phase::Events, time: event.event_time, at: event.at, player, sequence };
-            sequence += 1;
+            let progress = player.occurrences.get(key).expect("it has just moved");
+            let position =
+                Position { phase: Phase::Events, time: event.event_time, at: event.at, player: id.clone(), sequence };
             let mission = &history.version(announcement.version).mission;
             let trigger = self.reporter.trigger(event);
             let window_end = progress.window_end(history);
             let window_start = if progress.is_once() { mission.start } else { window };
-            let message = Message { position, mission, window, window_start, window_end, announcement, trigger };
+            let message =
+                Message { position, mission, occurrence, window, window_start, window_end, announcement, trigger };
             self.reporter.message(message, now, changes);
         }
     }
@@ -258,22 +257,23 @@ impl Players {
             .flat_map(|group| group.players.iter_mut_where(|player| player.occurrences.has(slot, definitions)));
         for (id, player) in players {
             player.settle(&self.definitions);
-            let Player { occurrences, tracks } = player;
-            let windows = occurrences.of_mission(slot, &self.definitions);
+            let windows = player.occurrences.of_mission(slot, &self.definitions);
             let open =
                 windows.filter(|(_, progress)| progress.window_end(history).is_none_or(|end| version.from <= end));
-            for ((key, progress), sequence) in open.zip(0..) {
+            let open: Vec<_> = open.map(|(key, _)| key).collect();
+            let cause = Cause::Definition(version.from);
+            let told = repeats::announce(player, &open, cause, &self.definitions);
+            for (Told { key, occurrence, announcement }, sequence) in told.into_iter().zip(0..) {
                 let window = key.window;
-                let contributions = OccurrenceSequence { tracks, definitions: &self.definitions, key };
-                let cause = Cause::Definition(version.from);
-                let Some(announcement) = progress.announce(cause, history, &contributions) else { continue };
+                let progress = player.occurrences.get(key).expect("it was told");
                 let (time, player) = (record.ingest_time, id.clone());
                 let position = Position { phase: Phase::Definitions, time, at: record.at, player, sequence };
                 let mission = &history.version(announcement.version).mission;
                 let trigger = self.reporter.definition_change(record);
                 let window_end = progress.window_end(history);
                 let window_start = if progress.is_once() { mission.start } else { window };
-                let message = Message { position, mission, window, window_start, window_end, announcement, trigger };
+                let message =
+                    Message { position, mission, occurrence, window, window_start, window_end, announcement, trigger };
                 self.reporter.message(message, now, changes);
             }
         }

@@ -61,7 +61,7 @@ pub(super) fn value(event: &Event<'_>, measure: &Measure) -> Value {
     let (currency, weights) = match measure {
         Measure::Sum { currency, weights, .. } => (currency, weights.as_ref()),
         Measure::Max { currency, .. } => (currency, None),
-        Measure::Count | Measure::Run | Measure::Streak(_) => return Value::Of(amount),
+        Measure::Count | Measure::Run | Measure::Streak(_) | Measure::Distinct(_) => return Value::Of(amount),
     };
     let weight = weights.map(|weights| weights.of(event));
     if weight.is_some_and(Money::is_zero) {

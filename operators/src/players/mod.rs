@@ -13,6 +13,7 @@ mod facts;
 mod fetch;
 mod occurrences;
 mod operator;
+mod repeats;
 mod report;
 mod roster;
 mod snapshot;

@@ -24,6 +24,8 @@ pub(super) struct Reporter {
 pub(super) struct Message<'a> {
     pub(super) position: Position,
     pub(super) mission: &'a Mission,
+    /// Counts completions in the window, from 1.
+    pub(super) occurrence: u32,
     /// What the occurrence's progress is kept under.
     pub(super) window: Timestamp,
     pub(super) window_start: Timestamp,
@@ -44,7 +46,8 @@ impl Reporter {
     }
 
     pub(super) fn message(&self, message: Message<'_>, now: Timestamp, changes: &mut Changes) {
-        let Message { position, mission, window, window_start, window_end, announcement, trigger } = message;
+        let Message { position, mission, occurrence, window, window_start, window_end, announcement, trigger } =
+            message;
         let kind = if announcement.completed {
             changes.counters.completed += 1;
             CompletionKind::MissionCompleted
@@ -52,7 +55,6 @@ impl Reporter {
             changes.counters.revoked += 1;
             CompletionKind::MissionRevoked
         };
-        let occurrence = 1;
         let row = CompletionRow {
             kind,
             completion_id: completion_id(&self.pipeline, &position.player, &mission.mission_id, window, occurrence),

@@ -20,9 +20,9 @@ impl Players {
             let mut player = player.clone();
             player.settle(&self.definitions);
             for (OccurrenceKey { slot, window, .. }, progress) in player.occurrences.iter() {
-                let announced = progress.announced().filter(|announced| announced.live);
+                let announced = progress.all_announced().into_iter().filter(|announced| announced.live);
                 let standing = Standing {
-                    completed_at: announced.map(|announced| announced.completed_at),
+                    completed_at: announced.map(|announced| announced.completed_at).collect(),
                     progress: progress.last_stage(self.definitions.history(slot)),
                 };
                 let mission = self.definitions.mission_id(slot).to_owned();
@@ -56,8 +56,8 @@ fn assert_same<K: Ord + Clone + Debug, V: PartialEq + Debug>(
 }
 
 fn completed(standings: &BTreeMap<Occurrence, Standing>) -> Vec<Occurrence> {
-    let completed = standings.iter().filter(|(_, standing)| standing.completed_at.is_some());
-    completed.map(|(occurrence, _)| occurrence.clone()).collect()
+    let completed = standings.iter();
+    completed.flat_map(|(occurrence, standing)| standing.completed_at.iter().map(|_| occurrence.clone())).collect()
 }
 
 /// Runs `arrivals` and compares with the recomputation after each.
@@ -85,12 +85,17 @@ fn compare(arrivals: &[Arrival], lateness_days: i64, name: &str) -> Run {
 
 #[test]
 fn agrees_with_recomputation_after_every_epoch() {
+    let mut again = BTreeSet::new();
     for seed in 0..150 {
         let mut rng = Rng(seed);
         let script = random_script(&mut rng, EVENTS);
         let arrivals = cut(&mut rng, &script, 12);
-        compare(&arrivals, 60, &format!("seed {seed}"));
+        let run = compare(&arrivals, 60, &format!("seed {seed}"));
+        again.extend(
+            run.messages.into_iter().filter(|message| message.occurrence > 1).map(|message| message.mission_id),
+        );
     }
+    assert_eq!(again.len(), 8, "each mission that repeats does: {again:?}");
 }
 
 #[test]
@@ -273,7 +278,7 @@ fn a_tally_of_an_older_version_knows_what_a_newer_one_decided() {
     parts.extend([late("x", 3, "0"), late("y", 4, "1"), late("z", 5, "1")]);
     let run = epochs(parts);
     let completed: Vec<_> = run.standings().into_values().map(|standing| standing.completed_at).collect();
-    assert_eq!(completed, [Some(at(5))]);
+    assert_eq!(completed, [[at(5)]]);
     assert_eq!(progress_of(&run), [Money::from_units(6)]);
 }
 
@@ -290,4 +295,77 @@ fn an_earlier_stage_reached_earlier_is_seen_behind_a_correction() {
     ]);
     let told: Vec<_> = run.messages.iter().map(|message| (message.revision, message.completed_at)).collect();
     assert_eq!(told, [(1, at(4)), (1, at(4)), (2, at(2))]);
+}
+
+/// Counts bets, completing again.
+fn repeating(target: u32, limit: u32, hours: i64) -> DefinitionRecord {
+    let stages = r#""stages":[{"on":["bet_placed"],"measure":{"kind":"count"}"#;
+    defined(&format!(r#""repeat":{{"limit":{limit}}},{stages},"target":"{target}"}}]"#), hours)
+}
+
+fn told(run: &Run) -> Vec<(bool, u32, u32)> {
+    use datasets::rows::CompletionKind::MissionCompleted;
+    run.messages
+        .iter()
+        .map(|message| (message.kind == MissionCompleted, message.occurrence, message.revision))
+        .collect()
+}
+
+#[test]
+fn an_edit_keeps_every_completion_that_stands() {
+    let reverse = |id, of, hours| (vec![], vec![Input::reversal(id, of, "bet", hours)]);
+    let mut parts = vec![(vec![repeating(1, 3, -240)], vec![])];
+    parts.extend(bets_at(1..=3));
+    // By the new version one completion of two bets: the three that stand keep their own limit and target.
+    parts.push((vec![repeating(2, 1, 4)], vec![]));
+    parts.extend(bets_at(5..=5));
+    // Four bets are left, then three, two and one.
+    parts.extend([reverse("r", "b", 6), reverse("s", "c", 7), reverse("t", "d", 8)]);
+    let run = epochs(parts.clone());
+    let completed = [(true, 1, 1), (true, 2, 1), (true, 3, 1)];
+    assert_eq!(told(&run), [&completed[..], &[(false, 3, 1), (false, 2, 1)]].concat());
+    // What was revoked is completed again by the new version's rules: never.
+    parts.extend(bets_at(9..=11));
+    assert_eq!(told(&epochs(parts)).len(), 5);
+}
+
+#[test]
+fn a_raised_limit_completes_at_once_what_was_reached() {
+    let mut parts = vec![(vec![counting(2, -240)], vec![])];
+    parts.extend(bets_at(1..=7));
+    parts.push((vec![repeating(2, 2, 8)], vec![]));
+    parts.push((vec![repeating(2, 9, 9)], vec![]));
+    let run = epochs(parts);
+    assert_eq!(told(&run), [(true, 1, 1), (true, 2, 1), (true, 3, 1)]);
+    let times: Vec<_> = run.messages.iter().map(|message| message.completed_at).collect();
+    assert_eq!(times, [at(2), at(8), at(9)]);
+    let mut ids: Vec<_> = run.messages.iter().map(|message| &message.completion_id).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 3, "each occurrence has an id of its own");
+}
+
+/// A day is forgotten only when no other day of its month can move: the limit is of the month.
+#[test]
+fn windows_that_share_a_limit_are_kept_together() {
+    let stages = r#""stages":[{"on":["bet_placed"],"measure":{"kind":"count"},"target":"1"}]"#;
+    let daily = format!(
+        r#"{{"mission_id":"m","version":1,"status":"active","start":"{}","lateness":"P1D","window":{{"every":"day"}},
+            "repeat":{{"limit":2,"per":"month"}},{stages}}}"#,
+        at(-240)
+    );
+    let days = |days: i64| 24 * days;
+    let bet = |id: &str, day: i64| (vec![], vec![Input::new("bet_placed", id, days(day), "1")]);
+    let run = epochs(vec![
+        (vec![record("m", Some(daily), -240, 0)], vec![]),
+        bet("a", 1),
+        bet("b", 10),
+        bet("c", 20),
+        bet("d", 30),
+        // Days of which the day before is long past.
+        bet("e", 33),
+        bet("f", 34),
+    ]);
+    let times: Vec<_> = run.messages.iter().map(|message| message.completed_at).collect();
+    assert_eq!(times, [at(days(1)), at(days(10)), at(days(30)), at(days(33))]);
 }

@@ -367,5 +367,5 @@ pub(super) fn find_places(
 fn sum_target(history: &MissionHistory, stage: u8) -> Option<SumTarget> {
     let version = history.newest();
     let first = history.version(version).mission.stages.first()?;
-    (stage == 0 && first.measure.adds()).then_some(SumTarget { version, target: first.target })
+    (stage == 0 && first.measure.adds() && !history.repeats()).then_some(SumTarget { version, target: first.target })
 }

@@ -199,35 +199,46 @@ pub(super) struct OccurrenceSequence<'a> {
     pub(super) key: OccurrenceKey,
 }
 
-impl Sequence for OccurrenceSequence<'_> {
-    fn after(&self, bound: Option<Order>) -> SmallVec<[Counted; 4]> {
+impl OccurrenceSequence<'_> {
+    /// What counts behind `bound`, by stage, version and generation; each in order.
+    fn sources(&self, bound: Option<Order>) -> impl Iterator<Item = impl DoubleEndedIterator<Item = Counted>> {
         let OccurrenceKey { slot, window, .. } = self.key;
         let history = self.definitions.history(slot);
+        let tracks = history.classes().filter_map(move |(version, stage, class)| {
+            let track = self.tracks.get(class)?;
+            // An edit can give the same start another end.
+            let times = history.times_of(version, window)?;
+            Some(track.contributions.iter().map(move |(generation, contributions)| {
+                let counts = move |contribution: &Contribution| {
+                    let time = contribution.order.0;
+                    self.tracks.is_live(class, contribution, self.key)
+                        && history.counts(version, stage, *generation, time)
+                        && history.window_at(version, time).is_some_and(|(start, _)| start == window)
+                };
+                let all = contributions.between(times, bound).filter(counts);
+                all.map(move |contribution| Counted::new(&contribution, stage))
+            }))
+        });
+        tracks.flatten()
+    }
+}
+
+impl Sequence for OccurrenceSequence<'_> {
+    fn after(&self, bound: Option<Order>) -> SmallVec<[Counted; 4]> {
         let mut counted: SmallVec<[Counted; 4]> = SmallVec::new();
         let mut sources = 0;
-        for (version, stage, class) in history.classes() {
-            let Some(track) = self.tracks.get(class) else { continue };
-            // An edit can give the same start another end.
-            let Some(times) = history.times_of(version, window) else { continue };
-            for (generation, contributions) in &track.contributions {
-                let before = counted.len();
-                counted.extend(
-                    contributions
-                        .between(times, bound)
-                        .filter(|contribution| {
-                            let time = contribution.order.0;
-                            self.tracks.is_live(class, contribution, self.key)
-                                && history.counts(version, stage, *generation, time)
-                                && history.window_at(version, time).is_some_and(|(start, _)| start == window)
-                        })
-                        .map(|contribution| Counted::new(&contribution, stage)),
-                );
-                sources += usize::from(counted.len() > before);
-            }
+        for source in self.sources(bound) {
+            let before = counted.len();
+            counted.extend(source);
+            sources += usize::from(counted.len() > before);
         }
         if sources > 1 {
             counted.sort_unstable_by_key(|one| (one.order, one.stage));
         }
         counted
+    }
+
+    fn any(&self, wanted: &mut dyn FnMut(&Counted) -> bool) -> bool {
+        self.sources(None).any(|source| source.rev().any(|counted| wanted(&counted)))
     }
 }

@@ -1,9 +1,12 @@
 //! The left fold over what counts for an occurrence.
 
+use std::collections::BTreeSet;
+
 use datasets::mission::{Measure, Mission, Periods};
 use datasets::{Money, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::laps::Laps;
 use super::{Counted, Sequence};
 use crate::ledger::Order;
 
@@ -20,40 +23,45 @@ pub enum Shift {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum FoldState {
     /// Under way in a first stage that adds, with this sum ([`Money::raw`]), and no amount below zero: all
-    /// that most occurrences ever are. In which order it was added does not matter. Or zero, in a first
-    /// stage of another measure that nothing has made any progress in.
+    /// that most occurrences ever are. In which order it was added does not matter. Or in a first stage that counts
+    /// different values, with how many there are. Or zero, in a first stage of another measure that nothing has made any
+    /// progress in.
     Sum(i64),
-    /// Everything else.
+    /// Everything else that is completed once.
     Fold(Box<Fold>),
+    /// Of a mission that a version lets repeat.
+    Laps(Box<Laps>),
 }
 
 /// The fold in full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Fold {
-    stage: usize,
+    pub(super) stage: usize,
     /// What reached the stage before: only what is strictly later in time counts.
-    entered: Option<Order>,
-    progress: Money,
+    pub(super) entered: Option<Order>,
+    pub(super) progress: Money,
     /// The run or streak that is going on; the longest is `progress`.
-    run: Money,
+    pub(super) run: Money,
     /// Where the last period of a streak ends.
     #[serde(skip)]
-    until: Option<Timestamp>,
+    pub(super) until: Option<Timestamp>,
     /// An amount below zero has been added in this stage.
-    has_negative: bool,
+    pub(super) has_negative: bool,
     /// What reached the last target.
-    completed: Option<Order>,
+    pub(super) completed: Option<Order>,
     /// The last that was taken.
-    last: Option<Order>,
+    pub(super) last: Option<Order>,
 }
 
 /// A fold as it is written. The first two are those of the first release.
 #[derive(Serialize, Deserialize)]
-enum Written<F> {
+enum Written<F, L> {
     Sum(i64),
     Fold(F),
     /// In a streak, with [`Fold::until`].
     Streak(F, Timestamp),
+    /// Since format 3.
+    Laps(L),
 }
 
 impl Serialize for FoldState {
@@ -64,6 +72,7 @@ impl Serialize for FoldState {
                 None => Written::Fold(&**fold),
                 Some(until) => Written::Streak(&**fold, until),
             },
+            FoldState::Laps(laps) => Written::Laps(&**laps),
         };
         written.serialize(serializer)
     }
@@ -71,9 +80,10 @@ impl Serialize for FoldState {
 
 impl<'de> Deserialize<'de> for FoldState {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match Written::<Box<Fold>>::deserialize(deserializer)? {
+        Ok(match Written::<Box<Fold>, Box<Laps>>::deserialize(deserializer)? {
             Written::Sum(sum) => FoldState::Sum(sum),
             Written::Fold(fold) => FoldState::Fold(fold),
+            Written::Laps(laps) => FoldState::Laps(laps),
             Written::Streak(fold, until) => FoldState::Fold(Box::new(Fold { until: Some(until), ..*fold })),
         })
     }
@@ -94,19 +104,19 @@ impl FoldState {
     fn from(fold: Fold, mission: &Mission) -> Self {
         let Fold { stage, entered, progress, run, until: _, has_negative, completed, last: _ } = fold;
         let is_under_way = stage == 0 && entered.is_none() && completed.is_none() && !has_negative;
-        let adds = mission.stages.first().is_some_and(|stage| stage.measure.adds());
-        let is_sum = is_under_way && (adds || progress.is_zero() && run.is_zero());
+        let only_grows = mission.stages.first().is_some_and(|stage| only_grows(&stage.measure));
+        let is_sum = is_under_way && (only_grows || progress.is_zero() && run.is_zero());
         match i64::try_from(progress.raw()) {
             Ok(sum) if is_sum => FoldState::Sum(sum),
             _ => FoldState::Fold(Box::new(fold)),
         }
     }
 
-    /// When the last target was reached.
-    pub(super) fn completed(&self) -> Option<Timestamp> {
+    /// What reached the last target, of what is completed once.
+    pub(super) fn completed(&self) -> Option<Order> {
         match self {
-            FoldState::Sum(_) => None,
-            FoldState::Fold(fold) => fold.completed.map(|(time, _)| time),
+            FoldState::Fold(fold) => fold.completed,
+            FoldState::Sum(_) | FoldState::Laps(_) => None,
         }
     }
 
@@ -115,6 +125,7 @@ impl FoldState {
         match self {
             FoldState::Sum(sum) if stage == 0 => Money::from_raw(i128::from(*sum)),
             FoldState::Fold(fold) if fold.stage == stage => fold.progress,
+            FoldState::Laps(laps) => laps.progress_in(stage),
             _ => Money::ZERO,
         }
     }
@@ -144,21 +155,29 @@ impl FoldState {
                 fold.progress += Money::from_raw(i128::from(sum));
                 fold.last = fold.last.max(Some(last));
             }
+            FoldState::Laps(_) => unreachable!("what repeats has no tally"),
         }
     }
 
-    /// Brings the fold up to date with one change. Answers `false`, and changes nothing, if that takes
-    /// folding again.
-    pub(super) fn shift(&mut self, counted: &Counted, shift: Shift, mission: &Mission) -> bool {
+    /// Brings the fold up to date with one change, which `sequence` shows already. Answers `false`, and changes nothing, if
+    /// that takes folding again.
+    pub(super) fn shift(
+        &mut self,
+        counted: &Counted,
+        shift: Shift,
+        mission: &Mission,
+        sequence: &dyn Sequence,
+    ) -> bool {
         match self {
-            FoldState::Sum(sum) => match shift_sum(*sum, counted, shift, mission) {
+            FoldState::Sum(sum) => match shift_sum(*sum, counted, shift, mission, sequence) {
                 Some(next) => {
                     *sum = next;
                     true
                 }
                 None => false,
             },
-            FoldState::Fold(fold) => fold.shift(counted, shift, mission),
+            FoldState::Fold(fold) => fold.shift(counted, shift, mission, sequence),
+            FoldState::Laps(laps) => laps.shift(counted, shift, mission, sequence),
         }
     }
 
@@ -180,6 +199,7 @@ impl FoldState {
         match self {
             FoldState::Sum(sum) => (0, Money::from_raw(i128::from(*sum)), false),
             FoldState::Fold(fold) => (fold.stage, fold.progress, fold.completed.is_some()),
+            FoldState::Laps(_) => unreachable!("laps tell their own position"),
         }
     }
 
@@ -188,27 +208,35 @@ impl FoldState {
         let known = |state: &FoldState| match state {
             FoldState::Sum(sum) => Fold { progress: Money::from_raw(i128::from(*sum)), ..Fold::default() },
             FoldState::Fold(fold) => Fold { last: None, has_negative: false, ..**fold },
+            FoldState::Laps(_) => unreachable!("compared by themselves"),
         };
         assert_eq!(known(self), known(&FoldState::of(&sequence.after(None), mission)), "shifted as if folded");
     }
 }
 
+/// Without amounts below zero, no progress by the first few is above that by all.
+fn only_grows(measure: &Measure) -> bool {
+    measure.adds() || matches!(measure, Measure::Distinct(_))
+}
+
 /// The sum after a change, while it stays below the first target: no part of a sum without amounts below
 /// zero exceeds the whole.
-fn shift_sum(sum: i64, counted: &Counted, shift: Shift, mission: &Mission) -> Option<i64> {
+fn shift_sum(sum: i64, counted: &Counted, shift: Shift, mission: &Mission, sequence: &dyn Sequence) -> Option<i64> {
     let stage = mission.stages.first()?;
     if counted.stage != 0 {
         return Some(sum);
     }
-    match stage.measure {
+    let value = match stage.measure {
         // There is no run yet that it could break.
         Measure::Run if !counted.qualifies => return Some(sum),
         Measure::Max { .. } if counted.value <= Money::ZERO => return Some(sum),
         Measure::Run | Measure::Max { .. } | Measure::Streak(_) => return None,
         Measure::Count | Measure::Sum { .. } if counted.value < Money::ZERO => return None,
-        Measure::Count | Measure::Sum { .. } => {}
-    }
-    let value = i64::try_from(counted.value.raw()).ok()?;
+        Measure::Count | Measure::Sum { .. } => counted.value,
+        Measure::Distinct(_) if has_twin(counted, sequence, |_| true) => return Some(sum),
+        Measure::Distinct(_) => Money::ONE,
+    };
+    let value = i64::try_from(value.raw()).ok()?;
     let next = match shift {
         Shift::Counts => sum.checked_add(value)?,
         Shift::CountsNoMore => sum.checked_sub(value)?,
@@ -221,16 +249,25 @@ fn has_negative(measure: &Measure, counted: &Counted) -> bool {
     measure.adds() && counted.value < Money::ZERO
 }
 
+/// Another contribution of those that `are_looked_at` has the value of `counted`, for the same stage.
+pub(super) fn has_twin(counted: &Counted, sequence: &dyn Sequence, are_looked_at: impl Fn(&Counted) -> bool) -> bool {
+    let Counted { order, stage, value, .. } = *counted;
+    sequence
+        .any(&mut |other| other.value == value && other.stage == stage && other.order != order && are_looked_at(other))
+}
+
 impl Fold {
-    fn over(mut self, sequence: &[Counted], mission: &Mission) -> Self {
+    pub(super) fn over(mut self, sequence: &[Counted], mission: &Mission) -> Self {
+        // By stage: what came before a stage was entered is not looked at, so it is none of its values.
+        let mut values = BTreeSet::new();
         for counted in sequence {
-            self.step(counted, mission);
+            self.step(counted, mission, |_| values.insert((counted.stage, counted.value)));
         }
         self
     }
 
-    /// Takes the next contribution.
-    fn step(&mut self, counted: &Counted, mission: &Mission) {
+    /// Takes the next contribution. Where values count once, it must be told whether this one `is_new` in the stage.
+    pub(super) fn step(&mut self, counted: &Counted, mission: &Mission, is_new: impl FnOnce(&Fold) -> bool) {
         self.last = Some(counted.order);
         let Some(stage) = mission.stages.get(self.stage).filter(|_| self.looks_at(counted)) else { return };
         self.has_negative |= has_negative(&stage.measure, counted);
@@ -242,6 +279,8 @@ impl Fold {
             }
             Measure::Max { .. } => self.progress = self.progress.max(counted.value),
             Measure::Streak(periods) => self.extend_streak(periods, counted.order.0),
+            Measure::Distinct(_) if is_new(self) => self.progress += Money::ONE,
+            Measure::Distinct(_) => {}
         }
         if self.progress < stage.target || self.completed.is_some() {
             return;
@@ -268,10 +307,11 @@ impl Fold {
     /// See [`FoldState::shift`]. What comes last is the next step. Behind what decided, the measures that add
     /// are told by their sum alone: a completion stands whatever comes after it; and without one, as long as
     /// no amount is below zero, no sum of the first few exceeds that of all, which stays below the target. The same is
-    /// true of the largest, amounts below zero or not.
-    fn shift(&mut self, counted: &Counted, shift: Shift, mission: &Mission) -> bool {
+    /// true of the largest, amounts below zero or not, and of how many values differ.
+    fn shift(&mut self, counted: &Counted, shift: Shift, mission: &Mission, sequence: &dyn Sequence) -> bool {
+        let is_new = |fold: &Fold| !has_twin(counted, sequence, |other| fold.looks_at(other));
         if shift == Shift::Counts && self.last.is_none_or(|last| counted.order > last) {
-            self.step(counted, mission);
+            self.step(counted, mission, is_new);
             return true;
         }
         let decided = self.completed.or(self.entered);
@@ -290,6 +330,9 @@ impl Fold {
             (Measure::Count | Measure::Sum { .. }, Shift::CountsNoMore) => self.progress - counted.value,
             (Measure::Max { .. }, Shift::Counts) => self.progress.max(counted.value),
             (Measure::Max { .. }, Shift::CountsNoMore) if counted.value < self.progress => self.progress,
+            (Measure::Distinct(_), _) if !is_new(self) => self.progress,
+            (Measure::Distinct(_), Shift::Counts) => self.progress + Money::ONE,
+            (Measure::Distinct(_), Shift::CountsNoMore) => self.progress - Money::ONE,
             // Another one may be as large, or none.
             (Measure::Max { .. }, Shift::CountsNoMore) => return false,
         };
@@ -302,7 +345,7 @@ impl Fold {
         true
     }
 
-    fn looks_at(&self, counted: &Counted) -> bool {
+    pub(super) fn looks_at(&self, counted: &Counted) -> bool {
         let in_time = self.entered.is_none_or(|(entered, _)| counted.order.0 > entered);
         usize::from(counted.stage) == self.stage && in_time
     }

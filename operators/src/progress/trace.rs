@@ -5,6 +5,7 @@ use datasets::mission::Mission;
 
 use super::Counted;
 use super::fold::FoldState;
+use super::laps::Laps;
 
 /// What one contribution did to the progress of an occurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +14,9 @@ pub struct Step {
     pub moved: bool,
     /// It reached the target of its stage.
     pub reached: bool,
-    /// The progress in its stage after it; absent where the next stage has begun.
+    /// It ended a lap of a mission that repeats.
+    pub ended: bool,
+    /// The progress in its stage after it, which may be that of the next lap; absent where the next stage has begun.
     pub progress: Option<Money>,
 }
 
@@ -21,14 +24,22 @@ pub struct Step {
 ///
 /// Each is the fold over all up to it, so that what is told is what the fold does, whatever the measure.
 pub fn trace(sequence: &[Counted], mission: &Mission) -> Vec<Step> {
-    let mut before = FoldState::default().position();
+    let position = |sequence: &[Counted]| match mission.repeat {
+        None => (None, FoldState::of(sequence, mission).position()),
+        Some(_) => {
+            let (begun, stage, progress) = Laps::over(sequence, mission, |_| None).position();
+            (begun, (stage, progress, false))
+        }
+    };
+    let mut before = position(&[]);
     let steps = (1..=sequence.len()).map(|taken| {
-        let after = FoldState::of(&sequence[..taken], mission).position();
-        let (stage, progress, completed) = after;
+        let after = position(&sequence[..taken]);
+        let (begun, (stage, progress, completed)) = after;
         let is_in_stage = usize::from(sequence[taken - 1].stage) == stage;
-        let reached = stage > before.0 || completed && !before.2;
+        let ended = begun != before.0;
+        let reached = ended || stage > before.1.0 || completed && !before.1.2;
         let moved = std::mem::replace(&mut before, after) != after;
-        Step { moved, reached, progress: is_in_stage.then_some(progress) }
+        Step { moved, reached, ended, progress: is_in_stage.then_some(progress) }
     });
     steps.collect()
 }

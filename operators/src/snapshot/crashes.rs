@@ -9,7 +9,7 @@ use crate::definitions::DefinitionRecord;
 use crate::ledger::{ColdRules, LedgerRules, cold_answers};
 use crate::testing::{
     Archived, Arrival, Cluster, EpochInput, Out, Rng, Setting, at, cut, definitions, first_definitions, groups,
-    interleave, random_script, record, rules,
+    interleave, random_script, record, rules, second_definitions,
 };
 
 /// `arrivals` as epochs, with each definition before the first event of its time.
@@ -146,18 +146,16 @@ fn what_is_cold_changes_nothing() {
     assert!(answers > 2_000, "only {answers} answers came from cold transactions");
 }
 
-/// What the first release with checkpoints has written of the state in the middle of a script. Another format needs
-/// another number, and a way from this one.
-const FORMAT_1: &[u8] = include_bytes!("format_1.postcard");
-
-/// Sections as the file holds them: keeper and group by number, epoch, beginning of a cycle, bytes.
+/// Sections as a file holds them: keeper and group by number, epoch, beginning of a cycle, bytes.
 type Written = Vec<(usize, u64, bool, Vec<u8>)>;
 
-#[test]
-fn format_1_stays_readable() {
+/// What an earlier release has written of the state in the middle of a script with the missions it knew, in the file of this
+/// name, can be read; and of those missions the same is written now. What is written otherwise needs another format's
+/// number, and a way from this one.
+fn assert_readable(name: &str, file: &[u8], missions: Vec<DefinitionRecord>) {
     let mut rng = Rng(1);
     let script = random_script(&mut rng, 140);
-    let log = epochs(cut(&mut rng, &script, 4), first_definitions(60));
+    let log = epochs(cut(&mut rng, &script, 4), missions);
     let reporting = Reporting::EveryEpoch;
     let half = log.len() / 2;
     let setting = Setting::new(reporting);
@@ -170,11 +168,11 @@ fn format_1_stays_readable() {
     let now: Written = sections
         .map(|section| (section.part.index(), section.epoch, section.begins_cycle, section.bytes.clone()))
         .collect();
-    if std::env::var_os("QUESTLINE_WRITE_FORMAT").is_some() {
-        std::fs::write("src/snapshot/format_1.postcard", postcard::to_allocvec(&now).unwrap()).unwrap();
+    if std::env::var_os("QUESTLINE_WRITE_FORMAT").is_some_and(|wanted| wanted == name) {
+        std::fs::write(format!("src/snapshot/{name}.postcard"), postcard::to_allocvec(&now).unwrap()).unwrap();
     }
 
-    let known: Written = postcard::from_bytes(FORMAT_1).unwrap();
+    let known: Written = postcard::from_bytes(file).unwrap();
     assert_eq!(known, now, "what is written has changed: count operators::snapshot::FORMAT on, and keep reading this");
     let mut read = Archived::new();
     for (part, epoch, begins_cycle, bytes) in known {
@@ -192,6 +190,16 @@ fn format_1_stays_readable() {
     for epoch in &log[half..] {
         restored.close(epoch).assert_is(&cluster.close(epoch), "behind what was read");
     }
+}
+
+#[test]
+fn format_1_stays_readable() {
+    assert_readable("format_1", include_bytes!("format_1.postcard"), first_definitions(60));
+}
+
+#[test]
+fn format_2_stays_readable() {
+    assert_readable("format_2", include_bytes!("format_2.postcard"), second_definitions(60));
 }
 
 #[test]

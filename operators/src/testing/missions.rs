@@ -6,14 +6,17 @@ use datasets::{Money, Timestamp};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use super::repeats::{self, REPEATS};
 use super::script::{DAY, at};
+use super::values::{self, VALUES};
 use super::{Fact, Input, LedgerOracle, record};
 use crate::definitions::DefinitionRecord;
 
 /// Where a player stands in one occurrence of a mission.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Standing {
-    pub completed_at: Option<Timestamp>,
+    /// More than one where it repeats.
+    pub completed_at: Vec<Timestamp>,
     /// Of the last stage.
     pub progress: Money,
 }
@@ -22,14 +25,14 @@ pub(crate) struct Standing {
 pub(crate) type Occurrence = (String, String, Timestamp);
 
 #[derive(Clone, Copy)]
-enum Window {
+pub(super) enum Window {
     Once,
     Day,
     Week,
 }
 
 #[derive(Clone, Copy)]
-enum Measure {
+pub(super) enum Measure {
     Count,
     Sum {
         real_money_only: bool,
@@ -48,35 +51,39 @@ enum Measure {
     WeekStreak {
         zone: &'static str,
     },
+    /// Of what this makes of an input, if it has it.
+    Distinct {
+        of: fn(&Input) -> Option<String>,
+    },
 }
 
-struct Stage {
-    on: &'static [&'static str],
-    accepts: fn(&Input, Timestamp) -> bool,
-    measure: Measure,
-    target: i64,
+pub(super) struct Stage {
+    pub(super) on: &'static [&'static str],
+    pub(super) accepts: fn(&Input, Timestamp) -> bool,
+    pub(super) measure: Measure,
+    pub(super) target: i64,
 }
 
-struct Spec {
-    id: &'static str,
-    window: Window,
+pub(super) struct Spec {
+    pub(super) id: &'static str,
+    pub(super) window: Window,
     /// When it counts.
-    is_active: fn(Timestamp) -> bool,
-    stages: &'static [Stage],
+    pub(super) is_active: fn(Timestamp) -> bool,
+    pub(super) stages: &'static [Stage],
 }
 
-const MALTA: &str = "Europe/Malta";
+pub(super) const MALTA: &str = "Europe/Malta";
 const END: i64 = 24 * 25;
 
-fn always(_: Timestamp) -> bool {
+pub(super) fn always(_: Timestamp) -> bool {
     true
 }
 
-fn all(_: &Input, _: Timestamp) -> bool {
+pub(super) fn all(_: &Input, _: Timestamp) -> bool {
     true
 }
 
-fn over(input: &Input, amount: i64) -> bool {
+pub(super) fn over(input: &Input, amount: i64) -> bool {
     input.amount.is_some_and(|known| known > Money::from_units(amount))
 }
 
@@ -266,9 +273,18 @@ const SPECS: [Spec; 20] = [
 
 /// The same missions as their definitions, in the order in which they take effect.
 pub(crate) fn definitions(lateness_days: i64) -> Vec<DefinitionRecord> {
+    let mut all = second_definitions(lateness_days);
+    let definition = |id: &str, rest: &str| definition(id, lateness_days, rest);
+    all.extend(values::definitions(definition));
+    all.extend(repeats::definitions(definition));
+    all.sort_by_key(|record| record.ingest_time);
+    all
+}
+
+/// Those that releases with state of format 2 knew.
+pub(crate) fn second_definitions(lateness_days: i64) -> Vec<DefinitionRecord> {
     let mut all = first_definitions(lateness_days);
     all.extend(later_definitions(lateness_days));
-    all.sort_by_key(|record| record.ingest_time);
     all
 }
 
@@ -392,23 +408,33 @@ impl MissionOracle {
         let newest = read.iter().map(|input| input.ingest_time).max();
         let mut facts_until: BTreeMap<Timestamp, Vec<Fact>> = BTreeMap::new();
         let mut standings = BTreeMap::new();
-        for spec in &SPECS {
+        let repeats = REPEATS.iter().map(|repeat| (&repeat.spec, Some(repeat)));
+        for (spec, repeat) in SPECS.iter().chain(&VALUES).map(|spec| (spec, None)).chain(repeats) {
             let windows: BTreeMap<Timestamp, Timestamp> =
                 read.iter().filter_map(|input| spec.window(input.event_time)).collect();
+            let mut by_player: BTreeMap<String, Vec<(Timestamp, Vec<Fact>)>> = BTreeMap::new();
             for (start, end) in windows {
                 // What came later than this moves the window no more.
                 let until = end.plus_micros(self.lateness_days * DAY).min(newest.unwrap());
                 let facts =
                     facts_until.entry(until).or_insert_with(|| ledger.facts(&|input| input.ingest_time <= until));
-                let mut by_player: BTreeMap<&str, Vec<&Fact>> = BTreeMap::new();
                 for fact in facts.iter().filter(|fact| spec.window(fact.time) == Some((start, end))) {
-                    by_player.entry(fact.input.player).or_default().push(fact);
-                }
-                for (player, facts) in by_player {
-                    let standing = spec.fold(facts);
-                    if standing != Standing::default() {
-                        standings.insert((player.to_owned(), spec.id.to_owned(), start), standing);
+                    let windows = by_player.entry(fact.input.player.to_owned()).or_default();
+                    if windows.last().is_none_or(|(window, _)| *window != start) {
+                        windows.push((start, Vec::new()));
                     }
+                    windows.last_mut().unwrap().1.push(fact.clone());
+                }
+            }
+            for (player, windows) in &by_player {
+                let windows = windows.iter().map(|(start, facts)| (*start, facts.iter().collect()));
+                let of_player = match repeat {
+                    Some(repeat) => repeat.standings(windows.collect()),
+                    None => windows.map(|(start, facts)| (start, spec.fold(facts))).collect(),
+                };
+                for (start, standing) in of_player.into_iter().filter(|(_, standing)| *standing != Standing::default())
+                {
+                    standings.insert((player.clone(), spec.id.to_owned(), start), standing);
                 }
             }
         }
@@ -437,13 +463,14 @@ impl Spec {
         })
     }
 
-    fn fold(&self, mut facts: Vec<&Fact>) -> Standing {
+    pub(super) fn fold(&self, mut facts: Vec<&Fact>) -> Standing {
         facts.sort_by_key(|fact| (fact.time, fact.input.at));
         facts.retain(|fact| (self.is_active)(fact.time));
         let mut after = Timestamp::MIN;
         for (number, stage) in self.stages.iter().enumerate() {
             let seen = facts.iter().filter(|fact| fact.time > after && stage.looks_at(&fact.input));
             let (mut total, mut run, mut reached, mut dates) = (Money::ZERO, 0, None, BTreeSet::new());
+            let mut values = BTreeSet::new();
             for fact in seen {
                 let qualifies = (stage.accepts)(&fact.input, fact.time);
                 match stage.measure {
@@ -468,6 +495,10 @@ impl Spec {
                         dates.insert(date - jiff::Span::new().days(date.weekday().to_monday_zero_offset()));
                         total = longest(&dates, 7);
                     }
+                    Measure::Distinct { of } => {
+                        values.extend(of(&fact.input));
+                        total = Money::from_units(i64::try_from(values.len()).unwrap());
+                    }
                     Measure::Max => total = total.max(euros(&fact.input, false)),
                 }
                 if total >= Money::from_units(stage.target) && reached.is_none() {
@@ -475,7 +506,7 @@ impl Spec {
                 }
             }
             if number + 1 == self.stages.len() {
-                return Standing { completed_at: reached, progress: total };
+                return Standing { completed_at: reached.into_iter().collect(), progress: total };
             }
             match reached {
                 Some(time) => after = time,
@@ -493,7 +524,7 @@ impl Stage {
     }
 }
 
-fn date(time: Timestamp, zone: &str) -> Date {
+pub(super) fn date(time: Timestamp, zone: &str) -> Date {
     let instant = jiff::Timestamp::from_microsecond(time.micros()).unwrap();
     instant.to_zoned(TimeZone::get(zone).unwrap()).date()
 }

@@ -199,10 +199,13 @@ impl Story {
         let mut all: Vec<_> = here.chain(gone).collect();
         all.sort_by_key(|(counted, ..)| (counted.order, counted.stage));
         let told = all.into_iter().filter_map(|(counted, step, taken_back_by)| {
+            // An edit can have taken the stage away.
+            let stage = account.mission.stages.get(usize::from(counted.stage));
+            let worth = stage.map_or(counted.value, |stage| stage.measure.worth(counted.value));
             Some(Contributed {
                 event: self.line(&self.event(counted.order.1)?),
                 stage: usize::from(counted.stage) + 1,
-                contribution: if counted.qualifies { counted.value } else { Money::ZERO },
+                contribution: if counted.qualifies { worth } else { Money::ZERO },
                 moved: step.is_some_and(|step| step.moved),
                 reached: step.is_some_and(|step| step.reached),
                 progress: step.and_then(|step| step.progress),
@@ -250,9 +253,13 @@ impl Story {
 
 fn stages(mission: &Mission, account: Option<&Account>, steps: &[Step]) -> Vec<Stage> {
     let counted = account.map_or(&[][..], |account| &account.counted);
+    // Of the lap under way. What ended the one before has left its excess to the next, where there is one stage.
+    let begun =
+        steps.iter().rposition(|step| step.ended).map_or(0, |ended| ended + usize::from(mission.stages.len() > 1));
+    let (counted, steps) = (&counted[begun..], &steps[begun..]);
     let stages = mission.stages.iter().enumerate().map(|(index, stage)| {
         let of_it = || counted.iter().zip(steps).filter(|(counted, _)| usize::from(counted.stage) == index);
-        let reached_at = of_it().find(|(_, step)| step.reached).map(|(counted, _)| counted.order.0);
+        let reached_at = of_it().find(|(_, step)| step.reached && !step.ended).map(|(counted, _)| counted.order.0);
         let last = of_it().rfind(|(_, step)| step.moved);
         let progress = last.map_or(Some(Money::ZERO), |(_, step)| step.progress);
         let short = stage.target - progress.unwrap_or(stage.target);

@@ -1,6 +1,6 @@
 //! What DOMAIN §4 makes of contributions: folded from the beginning, every time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -25,6 +25,8 @@ struct Stage {
     on: String,
     condition: Vec<[String; 3]>,
     measure: String,
+    /// Of which different texts count.
+    field: Option<String>,
     /// Of amounts, by game type; absent: all count in full.
     weights: Option<BTreeMap<String, i128>>,
     target: i128,
@@ -42,6 +44,8 @@ pub struct Contribution {
     pub order: Order,
     qualifies: bool,
     value: i128,
+    /// Where different ones count.
+    text: Option<String>,
 }
 
 /// What contributions come to.
@@ -86,8 +90,20 @@ impl Definition {
                 continue;
             }
             let Some(value) = stage.value(play) else { continue };
-            let window = self.window(time).0;
-            into.push(Contribution { mission: place, window, stage: number, order: play.order, qualifies, value });
+            let text = stage.field.as_ref().map(|field| play.fields.text(field).map(str::to_owned));
+            if text == Some(None) {
+                continue;
+            }
+            let (window, text) = (self.window(time).0, text.flatten());
+            into.push(Contribution {
+                mission: place,
+                window,
+                stage: number,
+                order: play.order,
+                qualifies,
+                value,
+                text,
+            });
         }
     }
 
@@ -102,7 +118,8 @@ impl Definition {
     /// Folds `contributions`, which are in order.
     pub fn standing<'a>(&self, contributions: impl Iterator<Item = &'a Contribution>) -> Standing {
         let mut standing = Standing::default();
-        for Contribution { stage: number, order, qualifies, value, .. } in contributions {
+        let mut texts = BTreeSet::new();
+        for Contribution { stage: number, order, qualifies, value, text, .. } in contributions {
             let stage = &self.stages[standing.stage];
             if *number != standing.stage || standing.since.is_some_and(|since| order.0 <= since) {
                 continue;
@@ -122,6 +139,11 @@ impl Definition {
                     };
                     standing.day = Some(today);
                     standing.progress = standing.progress.max(standing.run);
+                }
+                "distinct" => {
+                    texts.insert((standing.stage, text));
+                    let of_stage = texts.iter().filter(|(stage, _)| *stage == standing.stage).count();
+                    standing.progress = 100_000_000 * i128::try_from(of_stage).expect("a count");
                 }
                 "count" | "sum" => standing.progress += value,
                 other => panic!("no measure of the generator: {other}"),
@@ -169,6 +191,7 @@ impl Stage {
             on: text(&stage["on"][0]),
             condition: terms.collect(),
             measure: text(&stage["measure"]["kind"]),
+            field: Some(&stage["measure"]).filter(|measure| measure["kind"] == "distinct").map(|of| text(&of["field"])),
             weights: stage["measure"]["weights"]["game_type"].as_object().map(|weights| {
                 weights
                     .iter()
