@@ -32,13 +32,15 @@ pub struct Counted {
     pub qualifies: bool,
     /// What it adds.
     pub value: Money,
+    /// Since when the player has been opted in again; since ever if it is the first time, or need not be.
+    pub since: Timestamp,
 }
 
 impl Counted {
-    /// `contribution`, for this stage.
-    pub fn new(contribution: &Contribution, stage: u8) -> Self {
+    /// `contribution`, for this stage, of a player that has been opted in again `since` then.
+    pub fn new(contribution: &Contribution, stage: u8, since: Timestamp) -> Self {
         let Contribution { order, qualifies, value, live: _ } = *contribution;
-        Counted { order, stage, qualifies, value }
+        Counted { order, stage, qualifies, value, since }
     }
 }
 
@@ -165,7 +167,12 @@ impl Progress {
         self.fold.assert_folded(&history.version(self.judged_by()).mission, sequence);
     }
 
-    /// Contributions of `order` changed.
+    /// What counts may have changed anywhere, though no contribution did.
+    pub fn fold_anew(&mut self, history: &MissionHistory, sequence: &dyn Sequence) {
+        self.fold = FoldState::of(&sequence.after(None), &history.version(self.judged_by()).mission);
+    }
+
+    /// Contributions of `order` changed, or later ones as well.
     pub fn fold_again(&mut self, order: Order, history: &MissionHistory, sequence: &dyn Sequence) {
         self.fold.fold_again(order, &history.version(self.judged_by()).mission, sequence);
     }

@@ -3,6 +3,7 @@
 //! [`Mission::parse`] reads the JSON of a definition and names everything that is wrong with it.
 //! [`StageIndex`] finds the stages that an event may move without looking at the others.
 
+mod gate;
 mod index;
 #[cfg(test)]
 mod index_tests;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+pub use gate::{Again, Gate, Segments};
 pub use index::StageIndex;
 pub use measure::{Measure, Periods, Quantity, Weights};
 pub use stage::{EventKind, Stage};
@@ -59,6 +61,8 @@ pub struct Definition {
     pub window: Window,
     /// Which events of which players count at all.
     pub eligibility: Option<Condition>,
+    /// When they do.
+    pub gate: Gate,
     /// In the order in which they are reached; at least one.
     pub stages: Vec<Stage>,
     /// What the player earns.

@@ -6,7 +6,7 @@ use jiff::Span;
 
 use super::json::{Errors, Json, Members, Place};
 use super::parse_measure::{check_streaks, measure, target};
-use super::{Definition, DefinitionError, EventKind, MissionDefaults, OnReversal, Stage, Status, Window};
+use super::{Definition, DefinitionError, EventKind, Gate, MissionDefaults, OnReversal, Stage, Status, Window};
 use crate::condition::{Condition, canonical_event_name};
 use crate::rows::RewardRow;
 use crate::time::{Every, zone};
@@ -50,6 +50,7 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
     let mut defaults = defaults.clone();
     let window = members.take("window").map_or(Some(Window::Once), |place| window(&place, &mut defaults, errors));
     let eligibility = members.take("eligibility").and_then(|place| eligibility(&place, errors));
+    let (eligibility, gate) = eligibility.unwrap_or_default();
     let stages = members.require("stages", errors).and_then(|place| stages(&place, &defaults, errors));
     let reward = members.take("reward").and_then(|place| reward(&place, errors));
     let on_reversal = members.take("on_reversal").and_then(|place| place.choice(&CORRECTIONS, errors));
@@ -72,6 +73,7 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
         end,
         window: window?,
         eligibility,
+        gate,
         stages: stages?,
         reward,
         channels: channels.unwrap_or_default(),
@@ -139,23 +141,18 @@ fn window(place: &Place<'_>, defaults: &mut MissionDefaults, errors: &mut Errors
     })
 }
 
-fn eligibility(place: &Place<'_>, errors: &mut Errors) -> Option<Condition> {
+/// Which events count at all, and when.
+fn eligibility(place: &Place<'_>, errors: &mut Errors) -> Option<(Option<Condition>, Gate)> {
     let mut members = place.members(errors)?;
     let condition = members.take("where").and_then(|place| condition(&place, errors));
-    for name in ["segments", "requires"] {
-        let Some(place) = members.take(name) else { continue };
-        if place.texts(errors).is_some_and(|texts| !texts.is_empty()) {
-            errors.add(&place.path, UNSUPPORTED);
-        }
-    }
-    if let Some(place) = members.take("opt_in")
-        && !matches!(place.json, Json::Bool(false))
+    let gate = Gate::parse(&mut members, errors);
+    if let Some(place) = members.take("requires")
+        && place.texts(errors).is_some_and(|texts| !texts.is_empty())
     {
-        let is_known = matches!(place.json, Json::Bool(_) | Json::Object(_));
-        errors.add(&place.path, if is_known { UNSUPPORTED } else { "must be true or false" });
+        errors.add(&place.path, UNSUPPORTED);
     }
     members.finish(errors);
-    condition
+    Some((condition, gate))
 }
 
 fn condition(place: &Place<'_>, errors: &mut Errors) -> Option<Condition> {

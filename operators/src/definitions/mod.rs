@@ -1,6 +1,7 @@
 //! Mission definitions over time: which version was in force when (DOMAIN §4).
 
 mod classes;
+mod gated;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use classes::Classes;
 pub use classes::{Class, ClassId, Generation, User};
+pub(crate) use gated::GRACE;
 
 /// Of a definition that this release would take.
 const REFUSED_BEFORE: &str = "was refused by the release that read it first; send it again";
@@ -112,9 +114,10 @@ impl MissionHistory {
         }
     }
 
-    /// All that any version ever does is to add to one sum, up to a target.
+    /// All that any version ever does is to add to one sum, up to a target, whatever is added.
     pub fn is_one_sum(&self) -> bool {
-        self.0.iter().all(|version| matches!(&version.mission.stages[..], [stage] if stage.measure.adds()))
+        !self.is_gated()
+            && self.0.iter().all(|version| matches!(&version.mission.stages[..], [stage] if stage.measure.adds()))
     }
 
     /// A version has only one window.
@@ -253,7 +256,8 @@ impl Bounds {
 /// What a definition record did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Applied {
-    /// A new version; `retargeted` when targets or stages differ from the version that counted before.
+    /// A new version; `retargeted` when targets or stages differ from the version that counted before, or what else
+    /// decides about progress that is there.
     Version {
         /// The mission.
         slot: MissionSlot,
@@ -272,6 +276,7 @@ pub struct Definitions {
     defaults: MissionDefaults,
     slots: HashMap<Arc<str>, MissionSlot, foldhash::fast::FixedState>,
     histories: Vec<MissionHistory>,
+    gated: Vec<MissionSlot>,
     classes: Classes,
     /// Over the classes of all versions, since a late event is judged by the version of its time.
     index: StageIndex<ClassId>,
@@ -289,6 +294,7 @@ impl Definitions {
             defaults,
             slots: HashMap::default(),
             histories: Vec::new(),
+            gated: Vec::new(),
             classes,
             index,
             is_indexed: true,
@@ -366,7 +372,15 @@ impl Definitions {
                 let previous = self.history(slot).0.iter().rfind(|version| version.is_active());
                 let targets = |mission: &Mission| mission.stages.iter().map(|stage| stage.target).collect::<Vec<_>>();
                 let retargeted = previous.is_some_and(|known| targets(&known.mission) != targets(&version.mission));
+                // Which control events come in time is judged again.
+                let bounds = |history: &MissionHistory| {
+                    let newest = &history.version(history.newest()).mission;
+                    (newest.end, newest.lateness_micros)
+                };
+                let before = bounds(self.history(slot));
                 self.push(slot, version);
+                let history = self.history(slot);
+                let retargeted = retargeted || history.is_gated() && bounds(history) != before;
                 Applied::Version { slot, retargeted }
             }
             None => {
@@ -392,9 +406,15 @@ impl Definitions {
             let users = (0..).map(|stage| User { slot, version: number, stage });
             let stages = users.zip(&mission.stages);
             let eligibility = mission.eligibility.as_ref();
-            version.classes = stages.map(|(user, stage)| self.classes.use_by(user, eligibility, stage)).collect();
+            let is_gated = !mission.gate.is_open();
+            version.classes =
+                stages.map(|(user, stage)| self.classes.use_by(user, eligibility, is_gated, stage)).collect();
         }
+        let is_gated = !version.mission.gate.is_open();
         history.push(version);
+        if is_gated && !self.gated.contains(&slot) {
+            self.gated.push(slot);
+        }
     }
 
     /// The versions of a mission.

@@ -11,12 +11,14 @@ mod account;
 mod close;
 mod facts;
 mod fetch;
+mod gate;
 mod occurrences;
 mod operator;
 mod report;
 mod roster;
 mod snapshot;
 mod tally;
+mod timeline;
 mod touch;
 mod tracks;
 
@@ -29,13 +31,14 @@ use datasets::{Timestamp, Topics};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use crate::definitions::Definitions;
+use crate::definitions::{ClassId, Definitions};
 use crate::ledger::{Effect, Ledger, LedgerRules, Markets};
 use crate::snapshot::Round;
 use occurrences::{OccurrenceKey, Occurrences};
 use report::Reporter;
 use roster::Roster;
 use snapshot::Restored;
+use timeline::Timeline;
 use touch::Scratch;
 use tracks::Tracks;
 
@@ -64,6 +67,9 @@ pub struct Rules {
 struct Player {
     occurrences: Occurrences,
     tracks: Tracks,
+    /// Absent where there is none. A section of the state says it of those who have one.
+    #[serde(skip)]
+    timeline: Option<Box<Timeline>>,
 }
 
 /// The state of one key group.
@@ -75,12 +81,21 @@ pub struct Group {
     round: Round,
 }
 
-/// Progress that nothing can move any more from some hour on.
+/// What nothing needs any more from some hour on.
 #[derive(Clone, Debug)]
 struct Closing {
     group: KeyGroup,
     player: Arc<str>,
-    key: OccurrenceKey,
+    what: Closed,
+}
+
+/// See [`Closing`].
+#[derive(Clone, Copy, Debug)]
+enum Closed {
+    /// Progress.
+    Occurrence(OccurrenceKey),
+    /// Contributions to a gated class: the oldest of them.
+    Class(ClassId),
 }
 
 /// The state of the key groups that one worker owns.
@@ -138,5 +153,7 @@ impl Players {
     }
 }
 
+#[cfg(test)]
+mod gate_tests;
 #[cfg(test)]
 mod tests;

@@ -92,10 +92,12 @@ impl FoldState {
     }
 
     fn from(fold: Fold, mission: &Mission) -> Self {
-        let Fold { stage, entered, progress, run, until: _, has_negative, completed, last: _ } = fold;
+        let Fold { stage, entered, progress, run, until: _, has_negative, completed, last } = fold;
         let is_under_way = stage == 0 && entered.is_none() && completed.is_none() && !has_negative;
         let adds = mission.stages.first().is_some_and(|stage| stage.measure.adds());
-        let is_sum = is_under_way && (adds || progress.is_zero() && run.is_zero());
+        // To start anew, one has to know what came last.
+        let is_plain = last.is_none() || !mission.gate.resets();
+        let is_sum = is_under_way && is_plain && (adds || progress.is_zero() && run.is_zero());
         match i64::try_from(progress.raw()) {
             Ok(sum) if is_sum => FoldState::Sum(sum),
             _ => FoldState::Fold(Box::new(fold)),
@@ -196,7 +198,7 @@ impl FoldState {
 /// The sum after a change, while it stays below the first target: no part of a sum without amounts below
 /// zero exceeds the whole.
 fn shift_sum(sum: i64, counted: &Counted, shift: Shift, mission: &Mission) -> Option<i64> {
-    let stage = mission.stages.first()?;
+    let stage = mission.stages.first().filter(|_| !mission.gate.resets())?;
     if counted.stage != 0 {
         return Some(sum);
     }
@@ -231,6 +233,9 @@ impl Fold {
 
     /// Takes the next contribution.
     fn step(&mut self, counted: &Counted, mission: &Mission) {
+        if self.starts_anew(counted, mission) {
+            *self = Fold::default();
+        }
         self.last = Some(counted.order);
         let Some(stage) = mission.stages.get(self.stage).filter(|_| self.looks_at(counted)) else { return };
         self.has_negative |= has_negative(&stage.measure, counted);
@@ -254,6 +259,12 @@ impl Fold {
         }
     }
 
+    /// The player opted in again between what came last and this. A completion stands.
+    fn starts_anew(&self, counted: &Counted, mission: &Mission) -> bool {
+        let is_behind = self.last.is_some_and(|(last, _)| last < counted.since);
+        is_behind && mission.gate.resets() && self.completed.is_none()
+    }
+
     /// Something qualifies at `time`, and nothing did later.
     fn extend_streak(&mut self, periods: &Periods, time: Timestamp) {
         if self.until.is_some_and(|until| time < until) {
@@ -273,6 +284,9 @@ impl Fold {
         if shift == Shift::Counts && self.last.is_none_or(|last| counted.order > last) {
             self.step(counted, mission);
             return true;
+        }
+        if mission.gate.resets() {
+            return false;
         }
         let decided = self.completed.or(self.entered);
         let is_behind = decided.is_none_or(|decided| counted.order > decided);

@@ -5,6 +5,7 @@
 
 mod activity;
 mod crash;
+mod gates;
 mod ledger;
 mod missions;
 mod run;
@@ -12,6 +13,7 @@ mod script;
 
 pub(crate) use activity::{sums, sums_of_postings, value_rows};
 pub(crate) use crash::{Archived, Cluster, EpochInput, Out, Setting, groups};
+pub(crate) use gates::{GateOracle, gated_definitions, random_script_with_controls};
 pub(crate) use ledger::{Fact, LedgerOracle};
 pub(crate) use missions::{MissionOracle, Occurrence, Standing, definitions, first_definitions};
 pub(crate) use run::Run;
