@@ -33,15 +33,17 @@ pub struct Counted {
     pub stage: u8,
     /// It qualifies; an event of a `run` that does not resets the run.
     pub qualifies: bool,
-    /// What it adds; see [`Contribution::value`].
+    /// What it adds; the quantity itself where the largest counts, the name of a value where different ones do.
     pub value: Money,
+    /// Since when the player has been opted in again; since ever if it is the first time, or need not be.
+    pub since: Timestamp,
 }
 
 impl Counted {
-    /// `contribution`, for this stage.
-    pub fn new(contribution: &Contribution, stage: u8) -> Self {
+    /// `contribution`, for this stage, of a player that has been opted in again `since` then.
+    pub fn new(contribution: &Contribution, stage: u8, since: Timestamp) -> Self {
         let Contribution { order, qualifies, value, live: _ } = *contribution;
-        Counted { order, stage, qualifies, value }
+        Counted { order, stage, qualifies, value, since }
     }
 }
 
@@ -177,7 +179,16 @@ impl Progress {
         }
     }
 
-    /// Contributions of `order` changed.
+    /// What counts may have changed anywhere, though no contribution did.
+    pub fn fold_anew(&mut self, history: &MissionHistory, sequence: &dyn Sequence) {
+        if history.repeats() {
+            self.fold_laps(history, sequence);
+        } else {
+            self.fold = FoldState::of(&sequence.after(None), &history.version(self.judged_by()).mission);
+        }
+    }
+
+    /// Contributions of `order` changed, or later ones as well.
     pub fn fold_again(&mut self, order: Order, history: &MissionHistory, sequence: &dyn Sequence) {
         if history.repeats() {
             self.fold_laps(history, sequence);

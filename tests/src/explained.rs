@@ -32,9 +32,10 @@ pub fn check(config: &Config, out: &Path, of: &str) -> (usize, usize) {
         assert!(answer.stages.iter().all(|stage| stage.reached_at.is_some() == stage.missing.is_zero()), "{of}");
         let adds = |stage: &Value| matches!(stage["measure"]["kind"].as_str(), Some("count" | "sum"));
         let stages = answer.definition.text["stages"].as_array().unwrap();
-        // What repeats is told of the lap under way.
+        // What repeats is told of the lap under way; who starts anew has contributions from before.
         let once = answer.definition.text["repeat"].is_null();
-        if let ([stage], true) = (&answer.stages[..], once && stages.iter().all(adds)) {
+        let resets = answer.definition.text["eligibility"]["opt_in"]["again"] == "reset";
+        if let ([stage], true) = (&answer.stages[..], once && !resets && stages.iter().all(adds)) {
             let counts = answer.events.iter().filter(|event| event.taken_back_by.is_none());
             assert_eq!(Some(counts.map(|event| event.contribution).sum()), stage.progress, "{of}: {answer:#?}");
             added_up += 1;

@@ -4,8 +4,10 @@
 use std::path::Path;
 
 use pipeline::config::Config;
+use pipeline::explain::{Explainer, Question};
 use pipeline::replay::Replay;
 use pipeline::replay::input::Input;
+use questline_tests::cases;
 use questline_tests::explained::lines;
 use questline_tests::process::questline;
 use serde_json::{Value, json};
@@ -153,6 +155,25 @@ fn what_a_player_lacks_is_told() {
     assert_eq!((&answer["standing"], &answer["stages"][0]["missing"]), (&json!("open"), &json!("0.01")));
     let answer = asked(&[&of("p2")[..], &["--at", "2026-06-20T00:00:00Z"]].concat());
     assert_eq!((&answer["events"], &answer["stages"][0]["missing"]), (&json!([]), &json!("100.00")));
+}
+
+#[test]
+fn what_did_not_count_for_want_of_an_opt_in_is_told_with_that() {
+    let case = cases::all().into_iter().find(|case| case.name == "mission-opt-in").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (url, out) = (format!("file://{}", folder.path().join("lake").display()), folder.path().join("out"));
+    let config = case.replay_with([("QUESTLINE__LAKE__URL", &url)], &out, 1).unwrap();
+    let answer = |player: &str| {
+        let question = Question::Progress { player: player.to_owned(), mission: "m".to_owned(), at: None };
+        Explainer::open(&config).unwrap().answer(&question, |_| ()).unwrap()
+    };
+    for (player, counted, passed) in [("p1", 3, ["a0", "a3", "a4"].as_slice()), ("p2", 0, &["b0", "b1", "b2", "b3"])] {
+        let answer = answer(player);
+        assert_eq!(answer.events.len(), counted, "{player}");
+        let ids: Vec<&str> = answer.passed.iter().map(|one| one.event.transaction_id.as_str()).collect();
+        assert_eq!(ids, passed, "{player}");
+        assert!(answer.passed.iter().all(|one| one.why == "the player was not opted in then"), "{answer:?}");
+    }
 }
 
 #[test]

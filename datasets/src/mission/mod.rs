@@ -3,6 +3,7 @@
 //! [`Mission::parse`] reads the JSON of a definition and names everything that is wrong with it.
 //! [`StageIndex`] finds the stages that an event may move without looking at the others.
 
+mod gate;
 mod index;
 #[cfg(test)]
 mod index_tests;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+pub use gate::{Again, Gate, Segments};
 pub use index::StageIndex;
 pub use measure::{Measure, Periods, Quantity, Weights};
 pub use repeat::{Per, Repeat};
@@ -65,6 +67,8 @@ pub struct Definition {
     pub eligibility: Option<Condition>,
     /// How often it can be completed in a window; absent: once.
     pub repeat: Option<Repeat>,
+    /// When they do.
+    pub gate: Gate,
     /// In the order in which they are reached; at least one.
     pub stages: Vec<Stage>,
     /// What the player earns.

@@ -7,7 +7,9 @@ use jiff::Span;
 use super::json::{Errors, Json, Members, Place};
 use super::parse_measure::{check_streaks, measure, target};
 use super::repeat::{check_carry, repeat};
-use super::{Definition, DefinitionError, EventKind, MissionDefaults, OnReversal, Stage, Status, Window};
+use super::{
+    Definition, DefinitionError, EventKind, Gate, Measure, MissionDefaults, OnReversal, Stage, Status, Window,
+};
 use crate::condition::{Condition, canonical_event_name};
 use crate::rows::RewardRow;
 use crate::time::{Every, zone};
@@ -51,6 +53,7 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
     let mut defaults = defaults.clone();
     let window = members.take("window").map_or(Some(Window::Once), |place| window(&place, &mut defaults, errors));
     let eligibility = members.take("eligibility").and_then(|place| eligibility(&place, errors));
+    let (eligibility, gate) = eligibility.unwrap_or_default();
     let stages = members.require("stages", errors).and_then(|place| stages(&place, &defaults, errors));
     let repeat = members.take("repeat").and_then(|place| repeat(&place, &defaults, errors));
     let reward = members.take("reward").and_then(|place| reward(&place, errors));
@@ -62,6 +65,9 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
     }
     if let (Some(stages), Some(repeat)) = (&stages, &repeat) {
         check_carry(repeat, stages, errors);
+    }
+    if let (Some(stages), true) = (&stages, gate.resets()) {
+        check_reset(stages, repeat.is_some(), errors);
     }
     not_yet(&mut members, errors);
     members.finish(errors);
@@ -78,6 +84,7 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
         window: window?,
         eligibility,
         repeat,
+        gate,
         stages: stages?,
         reward,
         channels: channels.unwrap_or_default(),
@@ -85,6 +92,18 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
         lateness_micros: lateness_micros.unwrap_or(DEFAULT_LATENESS_MICROS),
         priority: priority.unwrap_or(0),
     })
+}
+
+/// Reports what cannot start anew yet.
+fn check_reset(stages: &[Stage], repeats: bool, errors: &mut Errors) {
+    let distinct = stages.iter().any(|stage| matches!(stage.measure, Measure::Distinct(_)));
+    let with = [(repeats, "`repeat`"), (distinct, "the measure distinct")];
+    for (_, what) in with.into_iter().filter(|(is_there, _)| *is_there) {
+        errors.add(
+            "/eligibility/opt_in/again",
+            format!("\"reset\" together with {what} is not supported in this version"),
+        );
+    }
 }
 
 fn mission_id(members: &mut Members<'_>, key: &str, errors: &mut Errors) -> Option<Arc<str>> {
@@ -145,23 +164,18 @@ fn window(place: &Place<'_>, defaults: &mut MissionDefaults, errors: &mut Errors
     })
 }
 
-fn eligibility(place: &Place<'_>, errors: &mut Errors) -> Option<Condition> {
+/// Which events count at all, and when.
+fn eligibility(place: &Place<'_>, errors: &mut Errors) -> Option<(Option<Condition>, Gate)> {
     let mut members = place.members(errors)?;
     let condition = members.take("where").and_then(|place| condition(&place, errors));
-    for name in ["segments", "requires"] {
-        let Some(place) = members.take(name) else { continue };
-        if place.texts(errors).is_some_and(|texts| !texts.is_empty()) {
-            errors.add(&place.path, UNSUPPORTED);
-        }
-    }
-    if let Some(place) = members.take("opt_in")
-        && !matches!(place.json, Json::Bool(false))
+    let gate = Gate::parse(&mut members, errors);
+    if let Some(place) = members.take("requires")
+        && place.texts(errors).is_some_and(|texts| !texts.is_empty())
     {
-        let is_known = matches!(place.json, Json::Bool(_) | Json::Object(_));
-        errors.add(&place.path, if is_known { UNSUPPORTED } else { "must be true or false" });
+        errors.add(&place.path, UNSUPPORTED);
     }
     members.finish(errors);
-    condition
+    Some((condition, gate))
 }
 
 fn condition(place: &Place<'_>, errors: &mut Errors) -> Option<Condition> {

@@ -113,7 +113,7 @@ fn every_error_is_named_at_once() {
              are written without quotes (line 1, column 8)",
             "/eligibility/where: the function `size` is not supported in conditions: supported are == != < <= > >=, \
              && || !, in […], has(x), startsWith, endsWith, contains, matches and timestamp(\"…\") (line 1, column 21)",
-            "/eligibility/opt_in: must be true or false",
+            r#"/eligibility/opt_in: must be true, false or an object such as {"again": "reset"}"#,
             "/stages/0/on: must name at least one event",
             "/stages/0/measure/field: 'game_type' is a text and cannot be summed",
             "/stages/0/measure/currency: 'EURO' is neither in ISO 4217 nor in the configured currencies",
@@ -177,10 +177,7 @@ fn what_is_no_definition_is_refused() {
 fn what_is_not_supported_yet_is_refused_by_name() {
     for (members, path) in [
         (r#""exclusive_group":"welcome""#, "/exclusive_group"),
-        (r#""eligibility":{"segments":["vip"]}"#, "/eligibility/segments"),
         (r#""eligibility":{"requires":["first-deposit"]}"#, "/eligibility/requires"),
-        (r#""eligibility":{"opt_in":true}"#, "/eligibility/opt_in"),
-        (r#""eligibility":{"opt_in":{"again":"reset"}}"#, "/eligibility/opt_in"),
     ] {
         assert_eq!(parse(&small(members)).unwrap_err(), [format!("{path}: is not supported in this version")]);
     }
@@ -580,4 +577,31 @@ fn eligibility_is_about_the_event() {
     assert!(!eligible(r#"{"country":"MT"}"#) && !eligible("{}"));
     let bet = TestEvent::new("bet_placed").text(TextField::GameType, "virtual_sports").amount("1.01");
     assert!(bet.see(|event| mission.stages[0].accepts(event)));
+}
+
+#[test]
+fn opt_in_and_segments_gate_a_mission() {
+    let gate =
+        |members: &str| parse(&small(&format!(r#""eligibility":{{{members}}}"#))).map(|mission| mission.gate.clone());
+    let none = Gate::default();
+    assert!(none.is_open() && !none.resets());
+    for members in ["", r#""opt_in":false"#, r#""opt_in":null,"segments":[]"#] {
+        assert_eq!(gate(members), Ok(none.clone()), "{members}");
+    }
+    let resumed = Gate { opt_in: Some(Again::Resume), ..none.clone() };
+    for members in [r#""opt_in":true"#, r#""opt_in":{}"#, r#""opt_in":{"again":"resume"}"#] {
+        assert_eq!(gate(members), Ok(resumed.clone()), "{members}");
+    }
+    let reset = gate(r#""opt_in":{"again":"reset"}"#).unwrap();
+    assert!(!reset.is_open() && reset.resets() && !resumed.resets());
+    let segments =
+        |all| Gate { segments: Some(Segments { names: vec!["vip".into(), "gold".into()], all }), ..none.clone() };
+    assert_eq!(gate(r#""segments":["vip","gold"]"#), Ok(segments(false)));
+    assert_eq!(gate(r#""segments":{"any":["vip","gold"]}"#), Ok(segments(false)));
+    let all = gate(r#""segments":{"all":["vip","gold"]}"#).unwrap();
+    assert!(all == segments(true) && all.asks_for("gold") && !all.asks_for("Gold"));
+    assert_eq!(
+        gate(r#""segments":{"all":"vip"}"#).unwrap_err(),
+        ["/eligibility/segments/all: must be an array, not a text"]
+    );
 }

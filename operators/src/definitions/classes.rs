@@ -36,6 +36,8 @@ pub struct User {
 pub struct Class {
     /// Of the mission.
     pub eligibility: Option<Condition>,
+    /// Whether contributions count depends on the player's gates as well, which each user has for itself.
+    pub is_gated: bool,
     /// Of any user: targets do not matter here.
     pub stage: Stage,
     /// In the order of missions, then versions.
@@ -59,6 +61,8 @@ impl Class {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Rule {
     eligibility: Option<Condition>,
+    /// What can only add to sums shares no class with what depends on more.
+    is_gated: bool,
     on: Vec<EventKind>,
     condition: Option<Condition>,
     measure: Measure,
@@ -75,13 +79,20 @@ pub(super) struct Classes {
 
 impl Classes {
     /// The class of `stage`, used by `user` from now on.
-    pub(super) fn use_by(&mut self, user: User, eligibility: Option<&Condition>, stage: &Stage) -> ClassId {
+    pub(super) fn use_by(
+        &mut self,
+        user: User,
+        eligibility: Option<&Condition>,
+        is_gated: bool,
+        stage: &Stage,
+    ) -> ClassId {
         let Stage { on, condition, measure, target: _ } = stage.clone();
-        let rule = Rule { eligibility: eligibility.cloned(), on, condition, measure };
+        let rule = Rule { eligibility: eligibility.cloned(), is_gated, on, condition, measure };
         let id = *self.recent.entry(rule).or_insert_with(|| {
             let id = ClassId(u32::try_from(self.all.len()).expect("fewer than 2^32 classes"));
             let (stage, generation) = (stage.clone(), Generation::default());
-            self.all.push(Class { eligibility: eligibility.cloned(), stage, users: Vec::new(), generation });
+            let eligibility = eligibility.cloned();
+            self.all.push(Class { eligibility, is_gated, stage, users: Vec::new(), generation });
             id
         });
         let users = &mut self.all[id.index()].users;

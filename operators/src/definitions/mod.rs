@@ -2,6 +2,7 @@
 
 mod classes;
 mod edits;
+mod gated;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use classes::Classes;
 pub use classes::{Class, ClassId, Generation, User};
+pub(crate) use gated::GRACE;
 
 /// Of a definition that this release would take.
 const REFUSED_BEFORE: &str = "was refused by the release that read it first; send it again";
@@ -113,10 +115,11 @@ impl MissionHistory {
         }
     }
 
-    /// All that any version ever does is to add to one sum, up to a target.
+    /// All that any version ever does is to add to one sum, up to a target, whatever is added.
     pub fn is_one_sum(&self) -> bool {
         let is_one = |mission: &Mission| matches!(&mission.stages[..], [stage] if stage.measure.adds());
-        self.0.iter().all(|version| version.mission.repeat.is_none() && is_one(&version.mission))
+        let is_one_sum = |mission: &Mission| mission.repeat.is_none() && is_one(mission);
+        !self.is_gated() && self.0.iter().all(|version| is_one_sum(&version.mission))
     }
 
     /// A version can be completed again in a window.
@@ -261,7 +264,8 @@ impl Bounds {
 /// What a definition record did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Applied {
-    /// A new version; `retargeted` when targets, stages or what repeats differ from the version that counted before.
+    /// A new version; `retargeted` when targets, stages or what repeats differ from the version that counted before, or
+    /// what else decides about progress that is there.
     Version {
         /// The mission.
         slot: MissionSlot,
@@ -280,6 +284,7 @@ pub struct Definitions {
     defaults: MissionDefaults,
     slots: HashMap<Arc<str>, MissionSlot, foldhash::fast::FixedState>,
     histories: Vec<MissionHistory>,
+    gated: Vec<MissionSlot>,
     classes: Classes,
     /// Over the classes of all versions, since a late event is judged by the version of its time.
     index: StageIndex<ClassId>,
@@ -297,6 +302,7 @@ impl Definitions {
             defaults,
             slots: HashMap::default(),
             histories: Vec::new(),
+            gated: Vec::new(),
             classes,
             index,
             is_indexed: true,
@@ -380,7 +386,15 @@ impl Definitions {
                 let is_other =
                     |known: &Mission, new: &Mission| targets(known) != targets(new) || known.repeat != new.repeat;
                 let retargeted = previous.is_some_and(|known| is_other(&known.mission, &version.mission));
+                // Which control events come in time is judged again.
+                let bounds = |history: &MissionHistory| {
+                    let newest = &history.version(history.newest()).mission;
+                    (newest.end, newest.lateness_micros)
+                };
+                let before = bounds(self.history(slot));
                 self.push(slot, version);
+                let history = self.history(slot);
+                let retargeted = retargeted || history.is_gated() && bounds(history) != before;
                 Applied::Version { slot, retargeted }
             }
             None => {
@@ -406,9 +420,15 @@ impl Definitions {
             let users = (0..).map(|stage| User { slot, version: number, stage });
             let stages = users.zip(&mission.stages);
             let eligibility = mission.eligibility.as_ref();
-            version.classes = stages.map(|(user, stage)| self.classes.use_by(user, eligibility, stage)).collect();
+            let is_gated = !mission.gate.is_open();
+            version.classes =
+                stages.map(|(user, stage)| self.classes.use_by(user, eligibility, is_gated, stage)).collect();
         }
+        let is_gated = !version.mission.gate.is_open();
         history.push(version);
+        if is_gated && !self.gated.contains(&slot) {
+            self.gated.push(slot);
+        }
     }
 
     /// The versions of a mission.

@@ -44,10 +44,11 @@ impl Players {
         let Some(place) = players.find(hash, player_id) else { return Vec::new() };
         let (_, player) = players.get_mut(place);
         player.settle(&self.definitions);
-        let Player { occurrences, tracks } = player;
+        let Player { occurrences, tracks, timeline } = player;
         let history = self.definitions.history(slot);
         let accounts = occurrences.of_mission(slot, &self.definitions).map(|(key, progress)| {
-            let counted = OccurrenceSequence { tracks, definitions: &self.definitions, key }.after(None);
+            let timeline = timeline.as_deref();
+            let counted = OccurrenceSequence { tracks, timeline, definitions: &self.definitions, key }.after(None);
             let judge = history.version(progress.judged_by());
             Account {
                 mission: judge.mission.clone(),

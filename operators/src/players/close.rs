@@ -11,16 +11,14 @@ use super::repeats::{self, Told};
 use super::report::Message;
 use super::snapshot::Restored;
 use super::touch::Touch;
-use super::{Clock, Closing, Players};
+use super::tracks::OccurrenceSequence;
+use super::{Clock, Closed, Closing, Player, Players};
 use super::{facts, fetch};
 use crate::changes::{Changes, Phase, Position};
-use crate::definitions::{Applied, DefinitionRecord, MissionSlot};
+use crate::definitions::{Applied, DefinitionRecord, GRACE, MissionSlot};
 use crate::ledger::{Admission, Effect, EffectKind, Reversal};
 use crate::progress::Cause;
 
-/// Progress is dropped this long after its window can no longer move, so that records which a slow
-/// partition brings with an earlier ingest time still find it.
-const GRACE: i64 = 86_400_000_000;
 const HOUR: i64 = 3_600_000_000;
 
 impl Players {
@@ -47,7 +45,7 @@ impl Players {
         let mut players: Vec<&mut [Arrival<'_>]> = arrivals.chunk_by_mut(|a, b| a.place == b.place).collect();
         for block in players.chunks_mut(fetch::BLOCK) {
             fetch::fetch(&self.groups, block);
-            block.iter_mut().for_each(|player| self.settle(player, now, &mut changes));
+            block.iter_mut().for_each(|player| self.settle(player, (now, oldest_to_come), &mut changes));
         }
         self.fire(now, &mut changes);
         self.sweep(oldest_to_come);
@@ -55,13 +53,13 @@ impl Players {
     }
 
     /// Takes the events of one player: they touch nobody else's state.
-    fn settle(&mut self, arrivals: &mut [Arrival<'_>], now: Timestamp, changes: &mut Changes) {
+    fn settle(&mut self, arrivals: &mut [Arrival<'_>], clocks: Clocks, changes: &mut Changes) {
         for arrival in arrivals.iter_mut() {
             arrival.is_accepted = self.admit(arrival, changes);
         }
         arrivals.sort_unstable_by_key(|arrival| (arrival.event.event_time, arrival.event.at));
         for arrival in arrivals.iter().filter(|arrival| arrival.is_accepted) {
-            self.apply(&arrival.event, arrival.key, now, changes);
+            self.apply(&arrival.event, arrival.key, clocks, changes);
         }
     }
 
@@ -99,7 +97,7 @@ impl Players {
         event.text(TextField::MissionId).filter(|mission| !self.definitions.is_known(mission))
     }
 
-    fn apply(&mut self, event: &Event<'_>, key: Identity, now: Timestamp, changes: &mut Changes) {
+    fn apply(&mut self, event: &Event<'_>, key: Identity, clocks: Clocks, changes: &mut Changes) {
         let group = &mut self.groups[event.key_group().index()];
         let mut effects = std::mem::take(&mut self.effects);
         let released = if event.name.family() == Family::Reversal {
@@ -112,17 +110,24 @@ impl Players {
         changes.counters.accepted += released;
         changes.counters.orphan_reversals_waiting -= i64::try_from(released).expect("a count of references");
         if !effects.is_empty() {
-            self.take_effect(event, &effects, now, changes);
+            self.take_effect(event, &effects, clocks, changes);
         }
         effects.clear();
         self.effects = effects;
     }
 
-    fn take_effect(&mut self, event: &Event<'_>, effects: &[Effect], now: Timestamp, changes: &mut Changes) {
+    fn take_effect(
+        &mut self,
+        event: &Event<'_>,
+        effects: &[Effect],
+        (now, oldest_to_come): Clocks,
+        changes: &mut Changes,
+    ) {
         let players = &mut self.groups[event.key_group().index()].players;
         let place = players.enter(event.player_hash, event.player_id());
         let (id, player) = players.get_mut(place);
-        let mut touch = Touch::new(player, &self.definitions, &mut self.scratch, event.ingest_time);
+        let ingest = (event.ingest_time, oldest_to_come);
+        let mut touch = Touch::new(player, &self.definitions, &mut self.scratch, ingest);
         for effect in effects {
             touch.apply(effect, event);
             if let Some(booking) = &effect.booking {
@@ -135,7 +140,7 @@ impl Players {
                 changes.postings.push((posting, diff));
             }
         }
-        let Touch { moved, begun, late, held, .. } = touch;
+        let Touch { moved, begun, filed, late, held, .. } = touch;
         if late {
             changes.counters.late += 1;
             self.reporter.dispose(event, DispositionKind::Late, changes);
@@ -146,8 +151,15 @@ impl Players {
         }
         for (key, end) in begun {
             if let Some(until) = self.definitions.history(key.slot).kept_until(end) {
-                let closing = Closing { group: event.key_group(), player: id.clone(), key };
+                let what = Closed::Occurrence(key);
+                let closing = Closing { group: event.key_group(), player: id.clone(), what };
                 self.closing.entry(closing_hour(until)).or_default().push(closing);
+            }
+        }
+        for class in filed {
+            if let Some(due) = player.due(class, &self.definitions) {
+                let closing = Closing { group: event.key_group(), player: id.clone(), what: Closed::Class(class) };
+                self.closing.entry(due).or_default().push(closing);
             }
         }
         if !moved.is_empty() {
@@ -257,6 +269,14 @@ impl Players {
             .flat_map(|group| group.players.iter_mut_where(|player| player.occurrences.has(slot, definitions)));
         for (id, player) in players {
             player.settle(&self.definitions);
+            if history.is_gated() {
+                let Player { occurrences, tracks, timeline } = &mut *player;
+                let timeline = timeline.as_deref();
+                for (key, progress) in occurrences.of_mission(slot, &self.definitions) {
+                    let sequence = OccurrenceSequence { tracks, timeline, definitions: &self.definitions, key };
+                    progress.fold_anew(history, &sequence);
+                }
+            }
             let windows = player.occurrences.of_mission(slot, &self.definitions);
             let open =
                 windows.filter(|(_, progress)| progress.window_end(history).is_none_or(|end| version.from <= end));
@@ -304,26 +324,41 @@ impl Players {
         }
         let later = self.closing.split_off(&hour);
         for closing in std::mem::replace(&mut self.closing, later).into_values().flatten() {
-            let Closing { group, player, key } = &closing;
+            let Closing { group, player, what } = &closing;
             let players = &mut self.groups[group.index()].players;
             let Some(place) = players.find(player_hash(player), player) else { continue };
             let (_, player) = players.get_mut(place);
             // A later version may need it for longer.
-            match player.kept_until(*key, self.definitions.history(key.slot)).map(closing_hour) {
-                Some(due) if due >= hour => self.closing.entry(due).or_default().push(closing),
-                Some(_) => player.forget(*key, &self.definitions),
-                None => {}
+            let due = match *what {
+                Closed::Occurrence(key) => {
+                    let due = player.kept_until(key, self.definitions.history(key.slot)).map(closing_hour);
+                    if due.is_some_and(|due| due < hour) {
+                        player.forget(key, &self.definitions);
+                    }
+                    due
+                }
+                Closed::Class(class) => {
+                    player.forget_due(class, hour, &self.definitions);
+                    player.due(class, &self.definitions)
+                }
+            };
+            if let Some(due) = due.filter(|due| *due >= hour) {
+                self.closing.entry(due).or_default().push(closing);
             }
         }
     }
 }
+
+/// The clock, and the earliest ingest time that can still come.
+type Clocks = (Timestamp, Timestamp);
 
 /// The hour of a time.
 pub(super) fn hour_of(time: Timestamp) -> i64 {
     time.micros().div_euclid(HOUR)
 }
 
-/// The hour after which progress can be dropped that moves until then.
+/// The hour after which progress can be dropped that moves until then, with some grace, so that records which a slow
+/// partition brings with an earlier ingest time still find it.
 pub(super) fn closing_hour(moves_until: Timestamp) -> i64 {
     hour_of(moves_until.plus_micros(GRACE))
 }

@@ -11,6 +11,7 @@ mod account;
 mod close;
 mod facts;
 mod fetch;
+mod gate;
 mod occurrences;
 mod operator;
 mod repeats;
@@ -18,6 +19,7 @@ mod report;
 mod roster;
 mod snapshot;
 mod tally;
+mod timeline;
 mod touch;
 mod tracks;
 
@@ -30,13 +32,14 @@ use datasets::{Timestamp, Topics};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use crate::definitions::Definitions;
+use crate::definitions::{ClassId, Definitions};
 use crate::ledger::{Effect, Ledger, LedgerRules, Markets};
 use crate::snapshot::Round;
 use occurrences::{OccurrenceKey, Occurrences};
 use report::Reporter;
 use roster::Roster;
 use snapshot::Restored;
+use timeline::Timeline;
 use touch::Scratch;
 use tracks::Tracks;
 
@@ -65,6 +68,9 @@ pub struct Rules {
 struct Player {
     occurrences: Occurrences,
     tracks: Tracks,
+    /// Absent where there is none. A section of the state says it of those who have one.
+    #[serde(skip)]
+    timeline: Option<Box<Timeline>>,
 }
 
 /// The state of one key group.
@@ -76,12 +82,21 @@ pub struct Group {
     round: Round,
 }
 
-/// Progress that nothing can move any more from some hour on.
+/// What nothing needs any more from some hour on.
 #[derive(Clone, Debug)]
 struct Closing {
     group: KeyGroup,
     player: Arc<str>,
-    key: OccurrenceKey,
+    what: Closed,
+}
+
+/// See [`Closing`].
+#[derive(Clone, Copy, Debug)]
+enum Closed {
+    /// Progress.
+    Occurrence(OccurrenceKey),
+    /// Contributions to a gated class: the oldest of them.
+    Class(ClassId),
 }
 
 /// The state of the key groups that one worker owns.
@@ -139,5 +154,7 @@ impl Players {
     }
 }
 
+#[cfg(test)]
+mod gate_tests;
 #[cfg(test)]
 mod tests;

@@ -120,6 +120,8 @@ impl Player {
         self.tracks.iter_mut().for_each(Track::close);
         self.occurrences.remove(key);
         let classes = definitions.history(key.slot).classes().map(|(_, _, class)| class);
+        // Gated ones are kept for occurrences that have not begun, too.
+        let classes = classes.filter(|class| !definitions.class(*class).is_gated);
         let needed: Vec<_> = classes.map(|class| (class, self.needed_from(class, definitions))).collect();
         self.tracks.forget(key, &needed);
     }

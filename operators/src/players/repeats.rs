@@ -28,12 +28,13 @@ pub(super) fn announce(
 ) -> Vec<Told> {
     let Some(slot) = moved.first().map(|key| key.slot) else { return Vec::new() };
     let history = definitions.history(slot);
-    let Player { occurrences, tracks } = player;
+    let Player { occurrences, tracks, timeline } = player;
+    let timeline = timeline.as_deref();
     let repeats = history.repeats();
     let mut told = Vec::new();
     for key in moved.iter().copied() {
         let progress = occurrences.get_mut(key).expect("it has just moved");
-        let sequence = OccurrenceSequence { tracks, definitions, key };
+        let sequence = OccurrenceSequence { tracks, timeline, definitions, key };
         if repeats {
             progress.judge_laps(history, &sequence);
         } else {

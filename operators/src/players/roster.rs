@@ -7,6 +7,7 @@ use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
 use super::Player;
+use super::timeline::Timeline;
 use crate::slab::Slab;
 
 /// Every player that was heard of, at a place that stays.
@@ -28,6 +29,18 @@ struct Slot {
 pub(super) struct Member {
     id: Arc<str>,
     player: Player,
+}
+
+impl Member {
+    /// The player's timeline.
+    pub(super) fn timeline(&self) -> Option<&Timeline> {
+        self.player.timeline.as_deref()
+    }
+
+    /// What was written beside the player.
+    pub(super) fn set_timeline(&mut self, timeline: Box<Timeline>) {
+        self.player.timeline = Some(timeline);
+    }
 }
 
 impl Roster {

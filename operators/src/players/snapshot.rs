@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::close::{closing_hour, hour_of};
 use super::roster::Member;
-use super::{Closing, Group, NEVER, Players};
+use super::timeline::Timeline;
+use super::{Closed, Closing, Group, NEVER, Players};
 use crate::ledger::{ColdRules, LedgerRules, LedgerSection, Markets, WrittenLedger};
 use crate::snapshot;
 
@@ -30,6 +31,10 @@ struct GroupSection {
     ledger: LedgerSection,
 }
 
+/// What format 3 says behind [`GroupSection`]: the timelines of members, by their places among them. Where nobody has
+/// one there is nothing, as in older formats.
+type Timelines<T> = Vec<(usize, T)>;
+
 /// Key groups that were read from a checkpoint, as they were after their epochs. Until its epoch has passed again, a
 /// group is asleep: events pass it by, since it knows them.
 #[derive(Default)]
@@ -47,12 +52,21 @@ impl Restored {
     }
 }
 
+/// Why state can always be written.
+const WRITABLE: &str = "state has only types that postcard writes";
+
 impl Group {
     fn read(kept: &Kept, rules: &LedgerRules, markets: &mut Markets) -> Group {
         let mut group = Group::default();
         let (mut swept, mut overdue) = (NEVER, Vec::new());
         for bytes in &kept.sections {
-            let section: GroupSection = postcard::from_bytes(bytes).expect(snapshot::READABLE);
+            let (mut section, rest) = postcard::take_from_bytes::<GroupSection>(bytes).expect(snapshot::READABLE);
+            if !rest.is_empty() {
+                let timelines: Timelines<Box<Timeline>> = postcard::from_bytes(rest).expect(snapshot::READABLE);
+                for (member, timeline) in timelines {
+                    section.members[member].set_timeline(timeline);
+                }
+            }
             swept = section.swept;
             section.members.into_iter().for_each(|member| group.players.restore(member));
             overdue = group.ledger.read(section.ledger, markets);
@@ -82,7 +96,12 @@ impl Players {
             members: players.members.take_changed(members).collect(),
             ledger: ledger.write([plain, full], begins_cycle, swept),
         };
-        let bytes = postcard::to_allocvec(&written).expect("state has only types that postcard writes");
+        let timelines = written.members.iter().map(|member| member.timeline()).enumerate();
+        let timelines: Timelines<&Timeline> = timelines.filter_map(|(member, known)| Some((member, known?))).collect();
+        let mut bytes = postcard::to_allocvec(&written).expect(WRITABLE);
+        if !timelines.is_empty() {
+            bytes = postcard::to_extend(&timelines, bytes).expect(WRITABLE);
+        }
         Some(Section { part: Part { keeper: Keeper::Players, group }, epoch, begins_cycle, bytes, cold })
     }
 
@@ -109,8 +128,15 @@ impl Players {
                 for key in player.occurrences.keys().chain(player.tracks.overridden()) {
                     let history = self.definitions.history(key.slot);
                     if let Some(until) = player.kept_until(key, history) {
-                        let closing = Closing { group: number, player: id.clone(), key };
+                        let closing = Closing { group: number, player: id.clone(), what: Closed::Occurrence(key) };
                         self.closing.entry(closing_hour(until)).or_default().push(closing);
+                    }
+                }
+                let classes = player.tracks.iter().map(|track| track.class);
+                for class in classes.filter(|class| self.definitions.class(*class).is_gated) {
+                    if let Some(due) = player.due(class, &self.definitions) {
+                        let closing = Closing { group: number, player: id.clone(), what: Closed::Class(class) };
+                        self.closing.entry(due).or_default().push(closing);
                     }
                 }
             }

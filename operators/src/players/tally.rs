@@ -117,7 +117,7 @@ impl Player {
     /// Settles every tally, so that each occurrence knows all of its progress.
     pub(super) fn settle(&mut self, definitions: &Definitions) {
         let mut places = Vec::new();
-        let Player { occurrences, tracks } = self;
+        let Player { occurrences, tracks, .. } = self;
         tracks.iter_mut().for_each(|track| track.settle(occurrences, definitions, &mut places));
     }
 }

@@ -44,7 +44,7 @@ impl Players {
 const EVENTS: usize = 140;
 
 /// Fails with what differs, and nothing else.
-fn assert_same<K: Ord + Clone + Debug, V: PartialEq + Debug>(
+pub(super) fn assert_same<K: Ord + Clone + Debug, V: PartialEq + Debug>(
     left: &BTreeMap<K, V>,
     right: &BTreeMap<K, V>,
     what: &dyn Fn() -> String,
@@ -55,7 +55,7 @@ fn assert_same<K: Ord + Clone + Debug, V: PartialEq + Debug>(
     assert!(differ.is_empty(), "{}: {differ:?}", what());
 }
 
-fn completed(standings: &BTreeMap<Occurrence, Standing>) -> Vec<Occurrence> {
+pub(super) fn completed(standings: &BTreeMap<Occurrence, Standing>) -> Vec<Occurrence> {
     let completed = standings.iter();
     completed.flat_map(|(occurrence, standing)| standing.completed_at.iter().map(|_| occurrence.clone())).collect()
 }

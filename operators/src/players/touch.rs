@@ -4,7 +4,9 @@ use datasets::{Event, Money, Timestamp};
 
 use super::Player;
 use super::facts::{self, Value};
+use super::gate::Passage;
 use super::occurrences::{OccurrenceKey, Occurrences};
+use super::timeline::Timeline;
 use super::tracks::{OccurrenceSequence, Override, Tracks};
 use crate::contributions::Contribution;
 use crate::definitions::{Bounds, ClassId, Definitions, Generation, MissionHistory, User};
@@ -49,9 +51,11 @@ pub(super) struct Place {
     /// Of a recurring window.
     end: Option<Timestamp>,
     version: usize,
+    /// Whether anything counts depends on the player's gates.
+    is_gated: bool,
     /// The last ingest time that moves the occurrence.
     moves_until: Timestamp,
-    /// The newest version and the target of its first stage, if `stage` is that and adds.
+    /// The newest version and the target of its first stage, if `stage` is that and adds, whatever was before.
     sum: Option<SumTarget>,
 }
 
@@ -64,16 +68,21 @@ struct SumTarget {
 
 /// One event's way through its player's missions.
 pub(super) struct Touch<'a> {
-    occurrences: &'a mut Occurrences,
-    tracks: &'a mut Tracks,
-    definitions: &'a Definitions,
+    pub(super) occurrences: &'a mut Occurrences,
+    pub(super) tracks: &'a mut Tracks,
+    pub(super) timeline: &'a mut Option<Box<Timeline>>,
+    pub(super) definitions: &'a Definitions,
     scratch: &'a mut Scratch,
     /// Ingest time of the event that causes it all: lateness is its own, also for a correction.
-    ingest_time: Timestamp,
+    pub(super) ingest_time: Timestamp,
+    /// Nothing comes any more that was ingested before.
+    pub(super) oldest_to_come: Timestamp,
     /// Occurrences that an effect left with something to announce.
     pub(super) moved: Vec<OccurrenceKey>,
     /// Occurrences of which something is kept from now on, with the end of a recurring window.
     pub(super) begun: Vec<(OccurrenceKey, Option<Timestamp>)>,
+    /// Gated classes with their first contribution.
+    pub(super) filed: Vec<ClassId>,
     /// It came too late for a mission that it would have moved.
     pub(super) late: bool,
     /// A mission's money waits for a rate.
@@ -85,18 +94,34 @@ impl<'a> Touch<'a> {
         player: &'a mut Player,
         definitions: &'a Definitions,
         scratch: &'a mut Scratch,
-        ingest_time: Timestamp,
+        (ingest_time, oldest_to_come): (Timestamp, Timestamp),
     ) -> Self {
-        let Player { occurrences, tracks } = player;
-        let (moved, begun) = (Vec::new(), Vec::new());
-        Touch { occurrences, tracks, definitions, scratch, ingest_time, moved, begun, late: false, held: false }
+        let Player { occurrences, tracks, timeline } = player;
+        Touch {
+            occurrences,
+            tracks,
+            timeline,
+            definitions,
+            scratch,
+            ingest_time,
+            oldest_to_come,
+            moved: Vec::new(),
+            begun: Vec::new(),
+            filed: Vec::new(),
+            late: false,
+            held: false,
+        }
     }
 
     /// Applies one effect of `cause`.
     pub(super) fn apply(&mut self, effect: &Effect, cause: &Event<'_>) {
         let order = (effect.time, effect.at);
         match &effect.kind {
-            EffectKind::Enter { live, event: None } => self.enter(cause, order, *live),
+            EffectKind::Enter { live, event: None } => {
+                // Control events have one version, and no reversal names them.
+                self.mark(cause, order);
+                self.enter(cause, order, *live);
+            }
             EffectKind::Enter { live, event: Some(stored) } => self.enter(&stored.get(0), order, *live),
             EffectKind::Toggle { live } => self.correct(order, *live),
             EffectKind::Leave => self.correct(order, false),
@@ -141,10 +166,11 @@ impl<'a> Touch<'a> {
             return;
         }
         let is_any_late = self.ingest_time > recent.moves_until;
-        self.late |= is_any_late;
+        self.late |=
+            is_any_late && recent.places.iter().any(|place| self.is_late(place) && self.passes(place, order.0));
         let in_time = recent.places.iter().any(|place| !self.is_late(place));
         let Value::Of(value) = value else {
-            self.held |= in_time;
+            self.held |= recent.places.iter().any(|place| !self.is_late(place) && self.passes(place, order.0));
             return;
         };
         if !in_time && known.is_none() {
@@ -190,7 +216,7 @@ impl<'a> Touch<'a> {
     }
 
     /// Settles and closes every tally.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         let Touch { occurrences, tracks, definitions, scratch, .. } = self;
         for track in tracks.iter_mut() {
             track.settle(occurrences, definitions, &mut scratch.settled);
@@ -201,10 +227,12 @@ impl<'a> Touch<'a> {
     /// Fails unless the folds of all occurrences, with their tallies, are those of their whole sequences.
     #[cfg(test)]
     fn assert_folded(&self) {
-        let mut player = Player { occurrences: self.occurrences.clone(), tracks: self.tracks.clone() };
+        let (occurrences, tracks) = (self.occurrences.clone(), self.tracks.clone());
+        let mut player = Player { occurrences, tracks, timeline: self.timeline.clone() };
         player.settle(self.definitions);
+        let timeline = player.timeline.as_deref();
         for (key, progress) in player.occurrences.iter() {
-            let sequence = OccurrenceSequence { tracks: &player.tracks, definitions: self.definitions, key };
+            let sequence = OccurrenceSequence { tracks: &player.tracks, timeline, definitions: self.definitions, key };
             progress.assert_folded(self.definitions.history(key.slot), &sequence);
         }
     }
@@ -247,9 +275,11 @@ impl<'a> Touch<'a> {
             find_places(self.definitions, class, generation, order.0, &mut places);
             places.retain(|place| {
                 let entered = self.tracks.get_override(class, order, place.key) != Some(Override::Never);
-                entered && self.occurrences.get(place.key).is_some()
+                // Behind a gate an occurrence can begin later, with what is kept for it.
+                entered && (place.is_gated || self.occurrences.get(place.key).is_some())
             });
-            let is_moved = |place: &Place| self.tracks.is_live(class, &known, place.key) != live;
+            let is_moved =
+                |place: &Place| self.tracks.is_live(class, &known, place.key) != live && self.passes(place, order.0);
             self.late |= places.iter().any(|place| self.is_late(place) && is_moved(place));
             self.set(&places, Some(&known), &Contribution { live, ..known }, (class, generation));
         }
@@ -261,6 +291,19 @@ impl<'a> Touch<'a> {
         self.ingest_time > place.moves_until
     }
 
+    /// Since when the player has been in, if what happens at `time` passes the gate of a place.
+    fn since(&self, place: &Place, time: Timestamp) -> Option<Timestamp> {
+        if !place.is_gated {
+            return Some(Timestamp::MIN);
+        }
+        let version = (place.key.slot, place.version);
+        Passage::new(self.timeline.as_deref(), self.definitions, version, place.end).since(time)
+    }
+
+    fn passes(&self, place: &Place, time: Timestamp) -> bool {
+        self.since(place, time).is_some()
+    }
+
     /// Makes `contribution` of what was `known` of its event before. Where it is too late for that, it stays
     /// what it was.
     fn set(
@@ -270,6 +313,9 @@ impl<'a> Touch<'a> {
         contribution: &Contribution,
         (class, generation): (ClassId, Generation),
     ) {
+        if self.definitions.class(class).is_gated && self.tracks.get(class).is_none() {
+            self.filed.push(class);
+        }
         self.tracks.put(class, generation, *contribution, known.is_some());
         // Nothing is otherwise for one occurrence than for all, and nothing was there before.
         let is_plain = known.is_none() && contribution.live && !self.tracks.has_overrides();
@@ -302,7 +348,9 @@ impl<'a> Touch<'a> {
 
     /// Moves one occurrence, of which `places` are the stages, by `contribution`.
     fn shift(&mut self, places: &[Place], hint: &mut usize, was_live: bool, contribution: &Contribution) {
+        let Some(since) = self.since(&places[0], contribution.order.0) else { return };
         let Place { key, end, version, sum, .. } = places[0];
+        let timeline = self.timeline.as_deref();
         let begun = &mut self.begun;
         let mut is_new = false;
         let progress = self.occurrences.get_or_begin(key, hint, || {
@@ -319,17 +367,17 @@ impl<'a> Touch<'a> {
                 #[cfg(test)]
                 {
                     let (tracks, definitions) = (&*self.tracks, self.definitions);
-                    let sequence = OccurrenceSequence { tracks, definitions, key };
+                    let sequence = OccurrenceSequence { tracks, timeline, definitions, key };
                     progress.assert_folded(self.definitions.history(key.slot), &sequence);
                 }
                 return;
             }
             let history = self.definitions.history(key.slot);
-            let sequence = OccurrenceSequence { tracks: self.tracks, definitions: self.definitions, key };
+            let sequence = OccurrenceSequence { tracks: self.tracks, timeline, definitions: self.definitions, key };
             // Of an occurrence that was forgotten, what others still keep is there again.
             if let ([place], false) = (places, is_new) {
                 let shift = if contribution.live { Shift::Counts } else { Shift::CountsNoMore };
-                progress.shift(&Counted::new(contribution, place.stage), shift, history, &sequence);
+                progress.shift(&Counted::new(contribution, place.stage, since), shift, history, &sequence);
             } else {
                 progress.fold_again(contribution.order, history, &sequence);
             }
@@ -358,7 +406,8 @@ pub(super) fn find_places(
         let Some((window, end)) = place else { continue };
         let key = OccurrenceKey::new(slot, window, definitions);
         let moves_until = history.moves_until(end).unwrap_or(Timestamp::MAX);
-        places.push(Place { key, stage, end, version, moves_until, sum: sum_target(history, stage) });
+        let is_gated = !history.version(version).mission.gate.is_open();
+        places.push(Place { key, stage, end, version, is_gated, moves_until, sum: sum_target(history, stage) });
     }
     bounds
 }
@@ -366,6 +415,7 @@ pub(super) fn find_places(
 /// The newest version judges what has not completed.
 fn sum_target(history: &MissionHistory, stage: u8) -> Option<SumTarget> {
     let version = history.newest();
-    let first = history.version(version).mission.stages.first()?;
+    let newest = &history.version(version).mission;
+    let first = newest.stages.first().filter(|_| !newest.gate.resets())?;
     (stage == 0 && first.measure.adds() && !history.repeats()).then_some(SumTarget { version, target: first.target })
 }

@@ -1,13 +1,16 @@
 //! What a player's events contributed, by class: kept once for all the missions that share it.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use datasets::Timestamp;
 use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
+use super::gate::Passage;
 use super::occurrences::OccurrenceKey;
 use super::tally::Tally;
+use super::timeline::Timeline;
 use crate::contributions::{Contribution, Contributions};
 use crate::definitions::{ClassId, Definitions, Generation};
 use crate::ledger::Order;
@@ -117,16 +120,21 @@ impl Tracks {
             }
         }
         for (class, keep) in classes {
-            let Ok(index) = self.position(*class) else { continue };
-            let track = &mut self.tracks[index].contributions;
-            match keep {
-                Some(from) => track.iter_mut().for_each(|(_, contributions)| contributions.drop_before(*from)),
-                None => track.clear(),
-            }
-            track.retain(|(_, contributions)| !contributions.is_empty());
-            if track.is_empty() {
-                self.tracks.remove(index);
-            }
+            self.keep_from(*class, *keep);
+        }
+    }
+
+    /// Of a class, contributions stay from the given time on; `None`: none does.
+    pub(super) fn keep_from(&mut self, class: ClassId, keep: Option<Timestamp>) {
+        let Ok(index) = self.position(class) else { return };
+        let track = &mut self.tracks[index].contributions;
+        match keep {
+            Some(from) => track.iter_mut().for_each(|(_, contributions)| contributions.drop_before(from)),
+            None => track.clear(),
+        }
+        track.retain(|(_, contributions)| !contributions.is_empty());
+        if track.is_empty() {
+            self.tracks.remove(index);
         }
     }
 
@@ -169,6 +177,20 @@ impl Track {
             .find_map(|(generation, contributions)| Some((*generation, contributions.find(order)?)))
     }
 
+    /// The generations and times of contributions at `from` or later, in order within each generation.
+    pub(super) fn times_from(&self, from: Timestamp) -> impl Iterator<Item = (Generation, Timestamp)> {
+        self.contributions.iter().flat_map(move |(generation, contributions)| {
+            let times = contributions.between((from, None), None).map(|contribution| contribution.order.0);
+            times.map(move |time| (*generation, time))
+        })
+    }
+
+    /// The time of the first contribution.
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        let firsts = self.contributions.iter().filter(|(_, contributions)| !contributions.is_empty());
+        firsts.map(|(_, contributions)| contributions.get(0).order.0).min()
+    }
+
     /// The last contribution's place in the order.
     pub(super) fn last(&self) -> Option<Order> {
         self.contributions.iter().filter_map(|(_, contributions)| contributions.last()).max()
@@ -195,6 +217,7 @@ impl Track {
 /// The contributions that count for one occurrence.
 pub(super) struct OccurrenceSequence<'a> {
     pub(super) tracks: &'a Tracks,
+    pub(super) timeline: Option<&'a Timeline>,
     pub(super) definitions: &'a Definitions,
     pub(super) key: OccurrenceKey,
 }
@@ -208,6 +231,7 @@ impl OccurrenceSequence<'_> {
             let track = self.tracks.get(class)?;
             // An edit can give the same start another end.
             let times = history.times_of(version, window)?;
+            let passage = Rc::new(Passage::new(self.timeline, self.definitions, (slot, version), times.1));
             Some(track.contributions.iter().map(move |(generation, contributions)| {
                 let counts = move |contribution: &Contribution| {
                     let time = contribution.order.0;
@@ -215,8 +239,11 @@ impl OccurrenceSequence<'_> {
                         && history.counts(version, stage, *generation, time)
                         && history.window_at(version, time).is_some_and(|(start, _)| start == window)
                 };
-                let all = contributions.between(times, bound).filter(counts);
-                all.map(move |contribution| Counted::new(&contribution, stage))
+                let (all, passage) = (contributions.between(times, bound).filter(counts), passage.clone());
+                all.filter_map(move |contribution| {
+                    let since = passage.since(contribution.order.0)?;
+                    Some(Counted::new(&contribution, stage, since))
+                })
             }))
         });
         tracks.flatten()

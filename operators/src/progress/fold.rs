@@ -102,10 +102,12 @@ impl FoldState {
     }
 
     fn from(fold: Fold, mission: &Mission) -> Self {
-        let Fold { stage, entered, progress, run, until: _, has_negative, completed, last: _ } = fold;
+        let Fold { stage, entered, progress, run, until: _, has_negative, completed, last } = fold;
         let is_under_way = stage == 0 && entered.is_none() && completed.is_none() && !has_negative;
         let only_grows = mission.stages.first().is_some_and(|stage| only_grows(&stage.measure));
-        let is_sum = is_under_way && (only_grows || progress.is_zero() && run.is_zero());
+        // To start anew, one has to know what came last.
+        let is_plain = last.is_none() || !mission.gate.resets();
+        let is_sum = is_under_way && is_plain && (only_grows || progress.is_zero() && run.is_zero());
         match i64::try_from(progress.raw()) {
             Ok(sum) if is_sum => FoldState::Sum(sum),
             _ => FoldState::Fold(Box::new(fold)),
@@ -222,7 +224,7 @@ fn only_grows(measure: &Measure) -> bool {
 /// The sum after a change, while it stays below the first target: no part of a sum without amounts below
 /// zero exceeds the whole.
 fn shift_sum(sum: i64, counted: &Counted, shift: Shift, mission: &Mission, sequence: &dyn Sequence) -> Option<i64> {
-    let stage = mission.stages.first()?;
+    let stage = mission.stages.first().filter(|_| !mission.gate.resets())?;
     if counted.stage != 0 {
         return Some(sum);
     }
@@ -268,6 +270,9 @@ impl Fold {
 
     /// Takes the next contribution. Where values count once, it must be told whether this one `is_new` in the stage.
     pub(super) fn step(&mut self, counted: &Counted, mission: &Mission, is_new: impl FnOnce(&Fold) -> bool) {
+        if self.starts_anew(counted, mission) {
+            *self = Fold::default();
+        }
         self.last = Some(counted.order);
         let Some(stage) = mission.stages.get(self.stage).filter(|_| self.looks_at(counted)) else { return };
         self.has_negative |= has_negative(&stage.measure, counted);
@@ -293,6 +298,12 @@ impl Fold {
         }
     }
 
+    /// The player opted in again between what came last and this. A completion stands.
+    fn starts_anew(&self, counted: &Counted, mission: &Mission) -> bool {
+        let is_behind = self.last.is_some_and(|(last, _)| last < counted.since);
+        is_behind && mission.gate.resets() && self.completed.is_none()
+    }
+
     /// Something qualifies at `time`, and nothing did later.
     fn extend_streak(&mut self, periods: &Periods, time: Timestamp) {
         if self.until.is_some_and(|until| time < until) {
@@ -313,6 +324,9 @@ impl Fold {
         if shift == Shift::Counts && self.last.is_none_or(|last| counted.order > last) {
             self.step(counted, mission, is_new);
             return true;
+        }
+        if mission.gate.resets() {
+            return false;
         }
         let decided = self.completed.or(self.entered);
         let is_behind = decided.is_none_or(|decided| counted.order > decided);

@@ -38,7 +38,9 @@ pub fn trace(sequence: &[Counted], mission: &Mission) -> Vec<Step> {
         let is_in_stage = usize::from(sequence[taken - 1].stage) == stage;
         let ended = begun != before.0;
         let reached = ended || stage > before.1.0 || completed && !before.1.2;
-        let moved = std::mem::replace(&mut before, after) != after;
+        // To start anew can lead where one was.
+        let is_anew = taken > 1 && mission.gate.resets() && sequence[taken - 2].order.0 < sequence[taken - 1].since;
+        let moved = std::mem::replace(&mut before, after) != after || is_anew && is_in_stage && !completed;
         Step { moved, reached, ended, progress: is_in_stage.then_some(progress) }
     });
     steps.collect()

@@ -538,7 +538,7 @@ fn longest(dates: &BTreeSet<Date>, days: i64) -> Money {
 }
 
 /// The amount in EUR; nothing without a rate.
-fn euros(input: &Input, real_money_only: bool) -> Money {
+pub(super) fn euros(input: &Input, real_money_only: bool) -> Money {
     let amount = input.amount.unwrap() - if real_money_only { input.bonus } else { Money::ZERO };
     match (input.currency, input.rate) {
         ("EUR", _) => amount,

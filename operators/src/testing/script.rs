@@ -38,6 +38,8 @@ pub(crate) struct Input {
     pub status: Option<&'static str>,
     pub reference: Option<String>,
     pub family: Option<&'static str>,
+    /// The mission or segment of a control event.
+    pub about: Option<&'static str>,
 }
 
 impl Input {
@@ -58,6 +60,7 @@ impl Input {
             status: None,
             reference: None,
             family: None,
+            about: None,
         }
     }
 
@@ -89,6 +92,7 @@ impl Input {
 
     pub(crate) fn push(&self, batch: &mut EventBatch) {
         let mut row = EventRow::new(self.at, SourceId(0), self.event_time, self.ingest_time);
+        let is_segment = self.name.starts_with("segment");
         let texts = [
             (TextField::EventName, Some(self.name)),
             (TextField::PlayerId, Some(self.player)),
@@ -98,6 +102,8 @@ impl Input {
             (TextField::Status, self.status),
             (TextField::ReferenceId, self.reference.as_deref()),
             (TextField::ReferenceFamily, self.family),
+            (TextField::MissionId, self.about.filter(|_| !is_segment)),
+            (TextField::Segment, self.about.filter(|_| is_segment)),
         ];
         row.name = EventName::of(self.name);
         row.amount = self.amount;
@@ -182,12 +188,21 @@ const STATUSES: [&str; 4] = ["requested", "approved", "settled", "reversed"];
 /// that they meet. What has one identity shares a partition: a conflict across partitions follows the
 /// order of arrival, and nothing else here does.
 pub(crate) fn random_script(rng: &mut Rng, len: usize) -> Vec<Input> {
+    random_script_of(rng, len, random_input)
+}
+
+/// The same of what `next` makes of the script so far and of the hour.
+pub(super) fn random_script_of(
+    rng: &mut Rng,
+    len: usize,
+    next: impl Fn(&mut Rng, &[Input], i64) -> Input,
+) -> Vec<Input> {
     let mut script: Vec<Input> = Vec::new();
     let mut offsets = [0; 3];
     let mut hours = 0;
     for _ in 0..len {
         hours += rng.below(2 * 24 * 30 / i64::try_from(len).unwrap() + 1);
-        let mut input = random_input(rng, &script, hours);
+        let mut input = next(rng, &script, hours);
         input.ingest_time = at(hours);
         let (family, name, player, id) = input.key();
         let partition = player_hash(&format!("{family:?}{name}{player}{id}")) % 3;
@@ -200,7 +215,7 @@ pub(crate) fn random_script(rng: &mut Rng, len: usize) -> Vec<Input> {
     script
 }
 
-fn random_input(rng: &mut Rng, script: &[Input], hours: i64) -> Input {
+pub(super) fn random_input(rng: &mut Rng, script: &[Input], hours: i64) -> Input {
     if !script.is_empty() && rng.one_in(12) {
         return script[rng.index(script.len())].clone();
     }

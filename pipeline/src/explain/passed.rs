@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use datasets::mission::Gate;
 use datasets::rows::DispositionKind;
 use datasets::{Coordinates, Event};
 use serde::Serialize;
@@ -50,7 +51,7 @@ pub(super) fn reason(
             let looking = || (1..).zip(&mission.stages).filter(|(_, stage)| looks(stage));
             match (looking().any(|(_, stage)| stage.accepts(event)), reversed_by) {
                 (true, Some(by)) => format!("taken back by {by}"),
-                (true, None) => "it counts in another window, or for nothing".to_owned(),
+                (true, None) => not_in(&mission.gate).to_owned(),
                 (false, _) => {
                     let stages: Vec<String> = looking().map(|(number, _): (usize, _)| number.to_string()).collect();
                     format!("it does not qualify for stage {}", stages.join(", "))
@@ -58,4 +59,14 @@ pub(super) fn reason(
             }
         }
     })
+}
+
+/// What is left for an event that qualifies and that nobody took back.
+fn not_in(gate: &Gate) -> &'static str {
+    match (gate.opt_in.is_some(), gate.segments.is_some()) {
+        (false, false) => "it counts in another window, or for nothing",
+        (true, false) => "the player was not opted in then",
+        (false, true) => "the player was not in the segments then",
+        (true, true) => "the player was not opted in then, or not in the segments",
+    }
 }

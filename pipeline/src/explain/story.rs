@@ -98,7 +98,12 @@ impl Story {
             if !here.contains(&place(&counted)) {
                 let event = self.event(counted.order.1);
                 let by = event.and_then(|event| self.taken_back_by(&event));
-                gone.insert(place(&counted), (counted, by.unwrap_or("a change of the transaction").to_owned()));
+                let otherwise = if account.mission.gate.is_open() {
+                    "a change of the transaction"
+                } else {
+                    "a change of the transaction, of the opt-in or of segments"
+                };
+                gone.insert(place(&counted), (counted, by.unwrap_or(otherwise).to_owned()));
             }
         }
         gone.retain(|place, _| !here.contains(place));

@@ -1,0 +1,208 @@
+//! Opt-ins and segments against recomputation: after every epoch, in any cutting, in any order of arrival.
+
+use datasets::Money;
+use datasets::hash::KEY_GROUPS;
+use datasets::rows::CompletionKind;
+
+use super::tests::{assert_same, completed};
+use super::*;
+use crate::testing::{
+    Arrival, GateOracle, Input, LedgerOracle, Rng, Run, at, batch, cut, gated_definitions, interleave,
+    random_script_with_controls, record, rules,
+};
+
+const EVENTS: usize = 140;
+
+/// Runs `arrivals` and compares with the recomputation after each.
+fn compare(arrivals: &[Arrival], lateness_days: i64, name: &str) -> Run {
+    let mut run = Run::new(gated_definitions(lateness_days));
+    let mut ledger = LedgerOracle::new(rules().ledger);
+    let missions = GateOracle { lateness_days };
+    for (epoch, arrival) in arrivals.iter().enumerate() {
+        run.step(arrival);
+        ledger.epoch(&arrival.inputs, arrival.now);
+        let expected = missions.standings(&ledger, &run.read);
+        assert_eq!(run.live(), completed(&expected), "live completions of {name}, epoch {epoch}");
+        for (occurrence, standing) in run.standings() {
+            assert_eq!(Some(&standing), expected.get(&occurrence), "{occurrence:?} of {name}, epoch {epoch}");
+        }
+    }
+    run
+}
+
+#[test]
+fn agrees_with_recomputation_after_every_epoch() {
+    let (mut completed, mut revoked) = (0, 0);
+    for seed in 0..120 {
+        let mut rng = Rng(20_000 + seed);
+        let script = random_script_with_controls(&mut rng, EVENTS);
+        let run = compare(&cut(&mut rng, &script, 12), 60, &format!("seed {seed}"));
+        completed += run.counters.completed;
+        revoked += run.messages.iter().filter(|message| is_revoked_by_control(&run, message)).count();
+    }
+    assert!(completed > 800 && revoked >= 10, "{completed} completed, {revoked} revoked by control events");
+}
+
+fn is_revoked_by_control(run: &Run, message: &datasets::rows::CompletionRow) -> bool {
+    let id = message.trigger.transaction_id.as_deref();
+    message.kind == CompletionKind::MissionRevoked
+        && run.read.iter().any(|input| Some(input.id.as_str()) == id && input.about.is_some())
+}
+
+#[test]
+fn agrees_with_recomputation_when_events_come_too_late() {
+    for seed in 0..100 {
+        let mut rng = Rng(21_000 + seed);
+        let script = random_script_with_controls(&mut rng, EVENTS);
+        let run = compare(&cut(&mut rng, &script, 1), 1, &format!("seed {seed}"));
+        assert!(run.counters.late > 0, "seed {seed} has nothing late");
+    }
+}
+
+#[test]
+fn any_cutting_and_any_order_of_arrival_give_the_same_facts() {
+    for seed in 0..60 {
+        let mut rng = Rng(22_000 + seed);
+        let script = random_script_with_controls(&mut rng, EVENTS);
+        let facts = |arrivals: &[Arrival]| {
+            let mut rules = rules();
+            rules.ledger.ledger_retention *= 10;
+            let mut run = Run::with(rules, gated_definitions(60));
+            arrivals.iter().for_each(|arrival| {
+                run.step(arrival);
+            });
+            (run.live(), run.standings())
+        };
+        let expected = facts(&cut(&mut rng, &script, 1));
+        for variant in 0..6 {
+            let name = format!("seed {seed}, variant {variant}");
+            let arrived = if variant == 0 { script.clone() } else { interleave(&mut rng, &script) };
+            let longest = rng.pick(&[1, 5, 40, 1_000]);
+            let (live, standings) = facts(&cut(&mut rng, &arrived, longest));
+            assert_same(&standings, &expected.1, &|| name.clone());
+            assert_eq!(live, expected.0, "{name}");
+        }
+    }
+}
+
+impl Players {
+    /// (occurrences, tracks, closings): what is kept of all players.
+    fn kept(&self) -> (usize, usize, usize) {
+        let players = || (0..KEY_GROUPS).flat_map(|group| self.groups[usize::from(group)].players.iter());
+        let occurrences = players().map(|(_, player)| player.occurrences.keys().count()).sum();
+        let tracks = players().map(|(_, player)| player.tracks.iter().count()).sum();
+        (occurrences, tracks, self.closing.values().map(Vec::len).sum())
+    }
+
+    fn timeline(&self, player: &str) -> Option<&Timeline> {
+        let players = self.groups.iter().flat_map(|group| group.players.iter());
+        players.into_iter().find(|(id, _)| &***id == player).and_then(|(_, known)| known.timeline.as_deref())
+    }
+}
+
+/// Closes an epoch of these inputs at an hour.
+fn close(run: &mut Run, hours: i64, mut inputs: Vec<Input>) {
+    for (input, offset) in inputs.iter_mut().zip(hours * 100..) {
+        (input.at.offset, input.ingest_time) = (offset, at(hours));
+    }
+    run.close(Vec::new(), &batch(&inputs), (at(hours), at(hours)));
+}
+
+fn begun(eligibility: &str) -> Run {
+    let mut run = Run::new(Vec::new());
+    let text = |id: &str, target: u32| {
+        format!(
+            r#"{{"mission_id":"{id}","version":1,"status":"active","window":{{"every":"day"}},"lateness":"P2D","eligibility":{eligibility},
+                "stages":[{{"on":["bet_placed"],"measure":{{"kind":"count"}},"target":"{target}"}}]}}"#
+        )
+    };
+    let missions =
+        (0..50).map(|number| record(&format!("m{number}"), Some(text(&format!("m{number}"), 2)), -24, number));
+    run.close(missions.collect(), &[], (at(-24), at(-24)));
+    run
+}
+
+fn control(name: &'static str, about: &'static str, id: &str, hours: i64) -> Input {
+    Input { about: Some(about), ..Input::new(name, id, hours, "") }
+}
+
+#[test]
+fn who_is_not_in_costs_its_contributions_once_until_they_can_count_no_more() {
+    let mut run = begun(r#"{"opt_in":true}"#);
+    for hour in 0..24 {
+        close(&mut run, hour, vec![Input::new("bet_placed", &format!("b{hour}"), hour, "1")]);
+    }
+    assert_eq!(run.players.kept(), (0, 1, 1), "one track for fifty missions, and no progress");
+    // One opt-in of one mission begins one occurrence.
+    close(&mut run, 30, vec![control("opted_in", "m7", "i", 20)]);
+    assert_eq!(run.players.kept(), (1, 1, 2));
+    assert_eq!(run.messages.len(), 1);
+    // The day ends at 24, is moved until 72, and a day of grace later nobody needs it.
+    close(&mut run, 96, vec![]);
+    assert_eq!(run.players.kept(), (1, 1, 2));
+    close(&mut run, 98, vec![]);
+    assert_eq!(run.players.kept(), (0, 0, 0));
+}
+
+#[test]
+fn days_of_a_class_are_forgotten_one_after_the_other() {
+    let mut run = begun(r#"{"segments":["vip"]}"#);
+    for day in 0..20 {
+        close(&mut run, day * 24, vec![Input::new("bet_placed", &format!("b{day}"), day * 24, "1")]);
+        assert_eq!(run.players.kept(), (0, 1, 1), "day {day}");
+        let (_, player) = run.players.groups.iter().flat_map(|group| group.players.iter()).next().unwrap();
+        let track = player.tracks.iter().next().unwrap();
+        assert!(track.times_from(Timestamp::MIN).count() <= 5, "day {day}");
+    }
+    close(&mut run, 24 * 30, vec![]);
+    assert_eq!(run.players.kept(), (0, 0, 0));
+}
+
+#[test]
+fn a_timeline_stays_small() {
+    let mut run = begun(r#"{"segments":["vip"]}"#);
+    let size = |run: &Run| run.players.timeline("p").map(|known| postcard::to_allocvec(known).unwrap().len());
+    let mut sizes = Vec::new();
+    for day in 0..40 {
+        let inputs = ["vip", "gold"].map(|name| control("segment_entered", name, &format!("{name}{day}"), day * 24));
+        close(&mut run, day * 24, inputs.to_vec());
+        sizes.push(size(&run).unwrap());
+    }
+    assert!(sizes[30..].iter().all(|known| *known < 300), "{sizes:?}");
+    close(
+        &mut run,
+        24 * 41,
+        vec![Input::new("bet_placed", "a", 24 * 41, "1"), Input::new("bet_placed", "b", 24 * 41, "1")],
+    );
+    assert_eq!(run.messages.len(), 50, "it is still in");
+    for (day, name) in (42..50).flat_map(|day| [(day, "vip"), (day, "gold")]) {
+        close(&mut run, day * 24, vec![control("segment_left", name, &format!("{name}{day}"), day * 24 - 60 * 24)]);
+        close(&mut run, day * 24 + 1, vec![control("segment_left", name, &format!("{name}-{day}"), day * 24)]);
+    }
+    assert!(size(&run).unwrap() < 300);
+}
+
+#[test]
+fn what_came_too_late_stays_out_whatever_is_edited() {
+    let text = |lateness: &str| {
+        let stage = r#"{"on":["bet_placed"],"measure":{"kind":"count"},"target":"2"}"#;
+        let text = format!(
+            r#"{{"mission_id":"m","version":1,"status":"active","window":{{"every":"day"}},"lateness":"{lateness}",
+                "eligibility":{{"opt_in":true}},"stages":[{stage}]}}"#
+        );
+        Some(text)
+    };
+    let mut run = Run::new(Vec::new());
+    run.close(vec![record("m", text("PT1H"), -24, 0)], &[], (at(-24), at(-24)));
+    let bets = ["a", "b", "c"].map(|id| Input::new("bet_placed", id, 5, "1"));
+    close(&mut run, 1, vec![control("opted_in", "m", "i", 1)]);
+    close(&mut run, 5, bets.to_vec());
+    close(&mut run, 30, vec![control("opted_out", "m", "u", 2)]);
+    let progress = |run: &Run| run.standings().into_values().map(|standing| standing.progress).collect::<Vec<_>>();
+    assert_eq!((progress(&run), run.counters.late), (vec![Money::from_units(3)], 1));
+    run.close(vec![record("m", text("P2D"), 31, 1)], &[], (at(31), at(31)));
+    assert_eq!(progress(&run), [Money::from_units(3)]);
+    // The next one comes in time, by the new lateness.
+    close(&mut run, 32, vec![control("opted_out", "m", "v", 3)]);
+    assert_eq!((run.standings().len(), run.live().len(), run.counters.late), (0, 0, 1));
+}

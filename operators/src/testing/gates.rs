@@ -1,0 +1,285 @@
+//! Missions behind gates, recomputed from facts (DOMAIN §4, opt-in and segments).
+
+use std::collections::BTreeMap;
+
+use datasets::{Money, Timestamp};
+
+use super::missions::euros;
+use super::script::{DAY, HOUR, PLAYERS, at, random_input, random_script_of};
+use super::{Fact, Input, LedgerOracle, Occurrence, Rng, Standing, record};
+use crate::definitions::DefinitionRecord;
+
+#[derive(Clone, Copy)]
+enum Again {
+    Resume,
+    Reset,
+}
+
+#[derive(Clone, Copy)]
+struct Gate {
+    opt_in: Option<Again>,
+    segments: &'static [&'static str],
+    all: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Measure {
+    Count,
+    Sum,
+    /// Of amounts above 3.
+    Run,
+}
+
+struct Stage {
+    on: &'static [&'static str],
+    measure: Measure,
+    target: i64,
+}
+
+struct Spec {
+    id: &'static str,
+    /// Days; 0 is the only window.
+    window: i64,
+    /// From these hours on.
+    gates: &'static [(i64, Gate)],
+    stages: &'static [Stage],
+}
+
+const END: i64 = 24 * 25;
+const OPEN: Gate = Gate { opt_in: None, segments: &[], all: false };
+const OPT_IN: Gate = Gate { opt_in: Some(Again::Resume), ..OPEN };
+const RESET: Gate = Gate { opt_in: Some(Again::Reset), ..OPEN };
+const VIP: Gate = Gate { segments: &["vip"], ..OPEN };
+const BETS: Stage = Stage { on: &["bet_placed"], measure: Measure::Count, target: 2 };
+
+const SPECS: [Spec; 10] = [
+    Spec { id: "a-opt-in", window: 1, gates: &[(-240, OPT_IN)], stages: &[BETS] },
+    Spec {
+        id: "b-reset",
+        window: 7,
+        gates: &[(-240, RESET)],
+        stages: &[Stage { on: &["bet_placed", "adjustment"], measure: Measure::Sum, target: 15 }],
+    },
+    Spec {
+        id: "c-any",
+        window: 7,
+        gates: &[(-240, Gate { segments: &["vip", "gold"], ..OPEN })],
+        stages: &[Stage { on: &["bet_placed", "bet_settled"], measure: Measure::Count, target: 4 }],
+    },
+    Spec {
+        id: "d-all",
+        window: 0,
+        gates: &[(-240, Gate { segments: &["vip", "gold"], all: true, ..OPEN })],
+        stages: &[
+            Stage { on: &["deposit"], measure: Measure::Count, target: 1 },
+            Stage { on: &["bet_placed"], measure: Measure::Sum, target: 12 },
+        ],
+    },
+    Spec {
+        id: "e-run",
+        window: 0,
+        gates: &[(-240, Gate { segments: &["vip"], ..RESET })],
+        stages: &[Stage { on: &["bet_settled"], measure: Measure::Run, target: 2 }],
+    },
+    Spec {
+        id: "f-quest",
+        window: 0,
+        gates: &[(-240, RESET)],
+        stages: &[BETS, Stage { on: &["bet_placed"], measure: Measure::Count, target: 3 }],
+    },
+    Spec { id: "g-open", window: 1, gates: &[(-240, OPEN)], stages: &[BETS] },
+    // The same class as the first.
+    Spec { id: "h-vip", window: 1, gates: &[(-240, VIP)], stages: &[Stage { target: 3, ..BETS }] },
+    Spec {
+        id: "i-edited",
+        window: 7,
+        gates: &[(-240, OPEN), (24 * 8, RESET), (24 * 16, Gate { segments: &["vip"], ..RESET })],
+        stages: &[Stage { on: &["bet_placed", "win"], measure: Measure::Sum, target: 20 }],
+    },
+    Spec {
+        id: "j-controls",
+        window: 7,
+        gates: &[(-240, OPT_IN)],
+        stages: &[Stage { on: &["segment_entered", "opted_in", "opted_out"], measure: Measure::Count, target: 2 }],
+    },
+];
+
+/// The same missions as their definitions, in the order in which they take effect.
+pub(crate) fn gated_definitions(lateness_days: i64) -> Vec<DefinitionRecord> {
+    let versions = SPECS.iter().flat_map(|spec| spec.gates.iter().map(move |gate| (spec, gate)));
+    let records = versions.zip(0..).map(|((spec, (hours, gate)), offset)| {
+        let text = format!(
+            r#"{{"mission_id":"{}","version":{},"status":"active","start":"{}","end":"{}","lateness":"P{lateness_days}D",
+                "window":{{"every":"{}"}},"eligibility":{},"stages":[{}]}}"#,
+            spec.id,
+            offset + 1,
+            at(-240),
+            at(END),
+            BTreeMap::from([(0, "once"), (1, "day"), (7, "week")])[&spec.window],
+            gate.json(),
+            spec.stages.iter().map(Stage::json).collect::<Vec<_>>().join(","),
+        );
+        record(spec.id, Some(text), *hours, offset)
+    });
+    let mut records: Vec<DefinitionRecord> = records.collect();
+    records.sort_by_key(|record| record.ingest_time);
+    records
+}
+
+impl Gate {
+    fn json(&self) -> String {
+        let opt_in = match self.opt_in {
+            None => "false",
+            Some(Again::Resume) => "true",
+            Some(Again::Reset) => r#"{"again":"reset"}"#,
+        };
+        let names = format!("{:?}", self.segments);
+        let segments = if self.all { format!(r#"{{"all":{names}}}"#) } else { names };
+        format!(r#"{{"opt_in":{opt_in},"segments":{segments}}}"#)
+    }
+}
+
+impl Stage {
+    fn json(&self) -> String {
+        let (measure, condition) = match self.measure {
+            Measure::Count => (r#"{"kind":"count"}"#, ""),
+            Measure::Sum => (r#"{"kind":"sum","field":"amount"}"#, ""),
+            Measure::Run => (r#"{"kind":"run"}"#, r#""where":"amount > 3","#),
+        };
+        format!(r#"{{"on":{:?},{condition}"measure":{measure},"target":"{}"}}"#, self.on, self.target)
+    }
+
+    fn looks_at(&self, input: &Input) -> bool {
+        self.on.contains(&input.name) && !(input.name == "win" && input.amount == Some(Money::ZERO))
+    }
+}
+
+/// A script like [`random_script`](super::random_script), a third of it control events.
+pub(crate) fn random_script_with_controls(rng: &mut Rng, len: usize) -> Vec<Input> {
+    random_script_of(rng, len, |rng, script, hours| {
+        if rng.one_in(3) { random_control(rng, hours) } else { random_input(rng, script, hours) }
+    })
+}
+
+fn random_control(rng: &mut Rng, hours: i64) -> Input {
+    let occurred = hours - rng.pick(&[0, 0, 1, 2, 6, 24, 60, 200]);
+    let (name, about) = match rng.below(5) {
+        0..2 => (rng.pick(&["opted_in", "opted_out"]), SPECS[rng.index(SPECS.len())].id),
+        // Most often those that are asked for.
+        2 => (rng.pick(&["opted_in", "opted_out"]), rng.pick(&["a-opt-in", "b-reset", "f-quest"])),
+        _ => (rng.pick(&["segment_entered", "segment_left"]), rng.pick(&["vip", "vip", "gold", "x"])),
+    };
+    let id = format!("c{}", rng.below(200));
+    Input { player: rng.pick(&PLAYERS), about: Some(about), ..Input::new(name, &id, occurred, "") }
+}
+
+/// Folds facts to standings, each time from the beginning.
+pub(crate) struct GateOracle {
+    pub lateness_days: i64,
+}
+
+impl GateOracle {
+    /// Every occurrence that has progress or was completed.
+    pub(crate) fn standings(&self, ledger: &LedgerOracle, read: &[Input]) -> BTreeMap<Occurrence, Standing> {
+        let mut standings = BTreeMap::new();
+        for spec in &SPECS {
+            let mut windows: Vec<(Timestamp, Timestamp)> =
+                read.iter().filter_map(|input| spec.window(input.event_time)).collect();
+            windows.sort();
+            windows.dedup();
+            for window in windows {
+                let until = window.1.plus_micros(self.lateness_days * DAY);
+                let mut facts = ledger.facts(&|input| input.ingest_time <= until);
+                facts.sort_by_key(|fact| (fact.time, fact.input.at));
+                for player in PLAYERS {
+                    let facts: Vec<&Fact> = facts.iter().filter(|fact| fact.input.player == player).collect();
+                    let standing = spec.fold(&facts, window);
+                    if standing != Standing::default() {
+                        standings.insert((player.to_owned(), spec.id.to_owned(), window.0), standing);
+                    }
+                }
+            }
+        }
+        standings
+    }
+}
+
+impl Spec {
+    fn window(&self, time: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        if time < at(-240) || time > at(END) {
+            return None;
+        }
+        if self.window == 0 {
+            return Some((at(-240), at(END)));
+        }
+        // Scripts begin on a Monday.
+        let length = self.window * 24;
+        let number = time.micros_since(at(0)).div_euclid(length * HOUR);
+        Some((at(number * length), at((number + 1) * length)))
+    }
+
+    fn fold(&self, facts: &[&Fact], window: (Timestamp, Timestamp)) -> Standing {
+        let (mut stage, mut after, mut total, mut run) = (0, Timestamp::MIN, Money::ZERO, 0);
+        let (mut completed_at, mut term) = (None, None);
+        for fact in facts.iter().filter(|fact| self.window(fact.time) == Some(window)) {
+            let gate = self.gates.iter().rfind(|(hours, _)| at(*hours) <= fact.time).expect("they begin early").1;
+            let of_stages = self.stages.iter().any(|stage| stage.looks_at(&fact.input));
+            let Some(passed) = gate.terms(self.id, facts, fact.time).filter(|_| of_stages) else { continue };
+            // All versions that ask for an opt-in say the same of a further one.
+            let newest = self.gates.last().expect("there is one").1;
+            let is_anew = matches!(newest.opt_in, Some(Again::Reset)) && passed > 1;
+            if is_anew && completed_at.is_none() && term.is_some_and(|term| term != passed) {
+                (stage, after, total, run) = (0, Timestamp::MIN, Money::ZERO, 0);
+            }
+            term = Some(passed);
+            let Stage { measure, target, .. } = &self.stages[stage];
+            if !self.stages[stage].looks_at(&fact.input) || fact.time <= after {
+                continue;
+            }
+            match measure {
+                Measure::Count => total += Money::ONE,
+                Measure::Sum => total += euros(&fact.input, false),
+                Measure::Run => {
+                    run = if fact.input.amount > Some(Money::from_units(3)) { run + 1 } else { 0 };
+                    total = total.max(Money::from_units(run));
+                }
+            }
+            if total >= Money::from_units(*target) && completed_at.is_none() {
+                if stage + 1 == self.stages.len() {
+                    completed_at = Some(fact.time);
+                } else {
+                    (stage, after, total, run) = (stage + 1, fact.time, Money::ZERO, 0);
+                }
+            }
+        }
+        let progress = if stage + 1 == self.stages.len() { total } else { Money::ZERO };
+        Standing { completed_at: completed_at.into_iter().collect(), progress }
+    }
+}
+
+impl Gate {
+    /// What happens at `time` passes: how often the player has opted in by then, without being in already; 0 where
+    /// nobody asks.
+    fn terms(&self, mission: &str, facts: &[&Fact], time: Timestamp) -> Option<u32> {
+        // (is in, how often it came in)
+        let state = |names: [&str; 2], about: &str| {
+            let about_it = facts.iter().filter(|fact| fact.time <= time && fact.input.about == Some(about));
+            about_it.fold((false, 0), |(is_in, times), fact| match fact.input.name {
+                name if name == names[0] => (true, times + u32::from(!is_in)),
+                name if name == names[1] => (false, times),
+                _ => (is_in, times),
+            })
+        };
+        let mut segments = self.segments.iter().map(|name| state(["segment_entered", "segment_left"], name).0);
+        let has_segments = match self.segments {
+            [] => true,
+            _ if self.all => segments.all(|is_in| is_in),
+            _ => segments.any(|is_in| is_in),
+        };
+        let (is_in, times) = match self.opt_in {
+            None => (true, 0),
+            Some(_) => state(["opted_in", "opted_out"], mission),
+        };
+        (has_segments && is_in).then_some(times)
+    }
+}
