@@ -366,16 +366,16 @@ impl Definitions {
             return Applied::Ended;
         };
         let mission = match Mission::parse(&record.key, text, &self.defaults) {
-            Ok(_) if record.was_refused => {
-                let message = REFUSED_BEFORE.to_owned();
-                return Applied::Refused(vec![DefinitionError { path: String::new(), message }]);
-            }
             Ok(mission) => mission,
             Err(errors) => return Applied::Refused(errors),
         };
         let errors = slot.map(|slot| edits::errors(self.history(slot), &mission)).unwrap_or_default();
         if !errors.is_empty() {
             return Applied::Refused(errors);
+        }
+        if record.was_refused {
+            let message = REFUSED_BEFORE.to_owned();
+            return Applied::Refused(vec![DefinitionError { path: String::new(), message }]);
         }
         let version = VersionInForce::new(record, mission);
         match slot {
@@ -474,5 +474,11 @@ mod tests {
         let wrong = DefinitionRecord { was_refused: true, ..record("a", Some("{".to_owned()), 0, 0) };
         let Applied::Refused(errors) = definitions.apply(&wrong) else { panic!("it is no JSON") };
         assert!(errors[0].message.contains("JSON"), "{errors:?}");
+
+        definitions.apply(&record("m", mission("m", r#"{"kind":"count"}"#), 0, 1));
+        let edit = mission("m", r#"{"kind":"distinct","field":"game_id"}"#);
+        let refused = definitions.apply(&record("m", edit.clone(), 1, 2));
+        assert!(matches!(&refused, Applied::Refused(errors) if errors[0].path == "/stages/0/measure"), "{refused:?}");
+        assert_eq!(definitions.apply(&DefinitionRecord { was_refused: true, ..record("m", edit, 1, 2) }), refused);
     }
 }
