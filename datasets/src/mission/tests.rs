@@ -186,6 +186,19 @@ fn what_is_not_supported_yet_is_refused_by_name() {
 }
 
 #[test]
+fn what_cannot_start_anew_yet_is_refused() {
+    let reset = r#""eligibility":{"opt_in":{"again":"reset"}}"#;
+    assert!(parse(&small(reset)).is_ok());
+    let refused = |what: &str| {
+        format!("/eligibility/opt_in/again: \"reset\" together with {what} is not supported in this version")
+    };
+    let repeat = format!(r#"{reset},"repeat":{{"limit":2}}"#);
+    assert_eq!(parse(&small(&repeat)).unwrap_err(), [refused("`repeat`")]);
+    let distinct = small(reset).replace(r#""kind":"count""#, r#""kind":"distinct","field":"game_id""#);
+    assert_eq!(parse(&distinct).unwrap_err(), [refused("the measure distinct")]);
+}
+
+#[test]
 fn completing_again_has_a_limit() {
     let repeat = |members: &str| parse(&small(members)).map(|mission| mission.repeat.clone().expect("it repeats"));
     let plain = repeat(r#""repeat":{"limit":3}"#).unwrap();

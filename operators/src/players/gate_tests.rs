@@ -6,6 +6,7 @@ use datasets::rows::CompletionKind;
 
 use super::tests::{assert_same, completed};
 use super::*;
+use crate::definitions::DefinitionRecord;
 use crate::testing::{
     Arrival, GateOracle, Input, LedgerOracle, Rng, Run, at, batch, cut, gated_definitions, interleave,
     random_script_with_controls, record, rules,
@@ -61,28 +62,74 @@ fn agrees_with_recomputation_when_events_come_too_late() {
 
 #[test]
 fn any_cutting_and_any_order_of_arrival_give_the_same_facts() {
+    assert_any_order_gives_the_same_facts(22_000, &gated_definitions(60));
+}
+
+/// What repeats or counts different values, behind gates: nobody else recomputes both, but each fold is compared with
+/// that of its whole sequence after every event.
+#[test]
+fn gates_of_what_repeats_and_of_different_values_do_not_depend_on_the_order() {
+    let mission = |id: &str, window: &str, eligibility: &str, rest: &str| {
+        let text = format!(
+            r#"{{"mission_id":"{id}","version":1,"status":"active","start":"{}","lateness":"P60D",
+                "window":{{"every":"{window}"}},"eligibility":{eligibility},{rest}}}"#,
+            at(-240),
+        );
+        (id.to_owned(), text)
+    };
+    let bets = |measure: &str, target: &str| {
+        format!(r#""stages":[{{"on":["bet_placed","bet_settled"],"measure":{measure},"target":"{target}"}}]"#)
+    };
+    let (count, sum) = (r#"{"kind":"count"}"#, r#"{"kind":"sum","field":"amount"}"#);
+    let (opt_in, vip) = (r#"{"opt_in":true}"#, r#"{"segments":["vip"]}"#);
+    let values = |field: &str| format!(r#"{{"kind":"distinct","field":"{field}"}}"#);
+    let again =
+        |limit: u32, per: &str, carry: bool| format!(r#","repeat":{{"limit":{limit},"per":"{per}","carry":{carry}}}"#);
+    let missions = [
+        mission("a-opt-in", "week", opt_in, &(bets(count, "1") + &again(3, "day", false))),
+        mission("b-reset", "day", opt_in, &(bets(sum, "4") + &again(3, "week", true))),
+        mission("c-any", "once", r#"{"segments":["vip","gold"]}"#, &bets(&values("transaction_id"), "3")),
+        mission("h-vip", "week", vip, &(bets(&values("game_type"), "2") + &again(2, "window", false))),
+        mission("j-controls", "once", r#"{"opt_in":true,"segments":["gold"]}"#, &bets(&values("amount"), "2")),
+    ];
+    let definitions = missions.into_iter().zip(0..).map(|((id, text), offset)| record(&id, Some(text), -240, offset));
+    let told = assert_any_order_gives_the_same_facts(23_000, &definitions.collect::<Vec<_>>());
+    let of = |mission: &str| told.iter().filter(|(id, _)| id == mission).count();
+    assert!(["a-opt-in", "b-reset", "c-any", "h-vip", "j-controls"].map(of).iter().all(|count| *count > 4), "{told:?}");
+    let again: std::collections::BTreeSet<_> =
+        told.iter().filter(|(_, occurrence)| *occurrence > 1).map(|(id, _)| id).collect();
+    assert!(again.len() >= 2, "{again:?}");
+}
+
+/// Answers the missions and occurrences that were told in straight order.
+fn assert_any_order_gives_the_same_facts(seeds: u64, definitions: &[DefinitionRecord]) -> Vec<(String, u32)> {
+    let mut told = Vec::new();
     for seed in 0..60 {
-        let mut rng = Rng(22_000 + seed);
+        let mut rng = Rng(seeds + seed);
         let script = random_script_with_controls(&mut rng, EVENTS);
-        let facts = |arrivals: &[Arrival]| {
+        let mut facts = |arrivals: &[Arrival], is_straight: bool| {
             let mut rules = rules();
             rules.ledger.ledger_retention *= 10;
-            let mut run = Run::with(rules, gated_definitions(60));
+            let mut run = Run::with(rules, definitions.to_vec());
             arrivals.iter().for_each(|arrival| {
                 run.step(arrival);
             });
+            if is_straight {
+                told.extend(run.messages.iter().map(|message| (message.mission_id.clone(), message.occurrence)));
+            }
             (run.live(), run.standings())
         };
-        let expected = facts(&cut(&mut rng, &script, 1));
+        let expected = facts(&cut(&mut rng, &script, 1), true);
         for variant in 0..6 {
             let name = format!("seed {seed}, variant {variant}");
             let arrived = if variant == 0 { script.clone() } else { interleave(&mut rng, &script) };
             let longest = rng.pick(&[1, 5, 40, 1_000]);
-            let (live, standings) = facts(&cut(&mut rng, &arrived, longest));
+            let (live, standings) = facts(&cut(&mut rng, &arrived, longest), false);
             assert_same(&standings, &expected.1, &|| name.clone());
             assert_eq!(live, expected.0, "{name}");
         }
     }
+    told
 }
 
 impl Players {
