@@ -328,7 +328,8 @@ impl Progress {
     }
 
     /// All completions that were announced last, by occurrence, with all corrections since.
-    pub fn all_announced(&self) -> Vec<Announced> {
+    #[cfg(test)]
+    pub(crate) fn all_announced(&self) -> Vec<Announced> {
         match &self.fold {
             FoldState::Laps(laps) => laps.announced().to_vec(),
             _ => self.announced().into_iter().collect(),

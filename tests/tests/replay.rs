@@ -15,6 +15,7 @@ use pipeline::config::Config;
 use pipeline::replay::Replay;
 use pipeline::replay::input::Input;
 use questline_tests::compare::{expected_activity, live_set, told_row};
+use questline_tests::explained::lines;
 use questline_tests::oracle::number::{show_units, units};
 use questline_tests::play::Play;
 use questline_tests::process::questline;
@@ -69,10 +70,6 @@ impl Bench {
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     files.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap())).collect()
-}
-
-fn lines(path: &Path) -> Vec<Value> {
-    fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[test]

@@ -6,7 +6,7 @@ use datasets::{Coordinates, Timestamp};
 
 use super::tracks::OccurrenceSequence;
 use super::{Player, Players};
-use crate::progress::{Announced, Counted, Sequence, Step, trace};
+use crate::progress::{Counted, Sequence, Step, trace};
 
 /// One occurrence of a mission for one player, as it stands after the epoch that was closed last.
 #[derive(Clone, Debug)]
@@ -23,8 +23,6 @@ pub struct Account {
     pub window_end: Option<Timestamp>,
     /// What counts, in the order of event time.
     pub counted: Vec<Counted>,
-    /// The completions as they were announced last, by occurrence.
-    pub announced: Vec<Announced>,
 }
 
 impl Account {
@@ -57,7 +55,6 @@ impl Players {
                 window_start: if progress.is_once() { judge.mission.start } else { key.window },
                 window_end: progress.window_end(history),
                 counted: counted.to_vec(),
-                announced: progress.all_announced(),
             }
         });
         accounts.collect()

@@ -277,6 +277,7 @@ impl Laps {
     }
 
     /// What was told last, with all corrections since, by occurrence.
+    #[cfg(test)]
     pub(super) fn announced(&self) -> &[Announced] {
         &self.announced
     }

@@ -36,12 +36,7 @@ pub(super) struct Explain {
 impl Explain {
     pub(super) fn run(self) -> Result<(), Failure> {
         super::log("warn");
-        let config = self.config.load()?;
-        if config.lake.is_none() {
-            let shown = self.config.config.display();
-            let message = format!("{shown}: lake: is missing: `explain` reads the history in [lake]");
-            return Err(Failure::Invalid(vec![message]));
-        }
+        let config = self.config.load_with_lake("`explain` reads the history in [lake]")?;
         let question = match (self.completion, self.player.zip(self.mission)) {
             (Some(id), _) => Question::Completion(id),
             (None, Some((player, mission))) => Question::Progress { player, mission, at: self.at },

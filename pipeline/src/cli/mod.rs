@@ -82,6 +82,16 @@ impl ConfigArgs {
         crate::config::Config::load(&self.config, std::env::vars())
             .map_err(|errors| Failure::Invalid(errors.0.iter().map(ToString::to_string).collect()))
     }
+
+    /// The same, with a lake; `why` one is needed.
+    fn load_with_lake(&self, why: &str) -> Result<crate::config::Config, Failure> {
+        let config = self.load()?;
+        if config.lake.is_none() {
+            let message = format!("{}: lake: is missing: {why}", self.config.display());
+            return Err(Failure::Invalid(vec![message]));
+        }
+        Ok(config)
+    }
 }
 
 /// Parses the command line and runs the command.

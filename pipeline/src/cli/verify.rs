@@ -29,12 +29,7 @@ pub(super) struct Verify {
 impl Verify {
     pub(super) fn run(self) -> Result<(), Failure> {
         super::log("warn");
-        let config = self.config.load()?;
-        if config.lake.is_none() {
-            let shown = self.config.config.display();
-            let message = format!("{shown}: lake: is missing: `verify` recomputes from the history in [lake]");
-            return Err(Failure::Invalid(vec![message]));
-        }
+        let config = self.config.load_with_lake("`verify` recomputes from the history in [lake]")?;
         let workers = self.workers.map_or(config.pipeline.workers, usize::from);
         let proof = Proof::open(config, self.lake_only)?;
         let progress = Progress::epochs(proof.epochs());

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use datasets::rows::{CompletionKind, CompletionRow, Place};
 use datasets::{Epoch, Money, Timestamp};
-use operators::players::{Clock, Players};
+use operators::players::Players;
 use serde::Serialize;
 use sinks::cut::Table;
 
@@ -192,9 +192,8 @@ impl Explainer {
         let mut epochs = 0;
         while let Some(input) = self.history.inputs.next()? {
             let mut definitions = input.definitions(missions)?;
-            newest = newest.max(input.newest().unwrap_or(newest));
+            let clock = input.clock(&mut newest);
             let batch = Arc::new(input.batch(Some(&player), &names)?);
-            let clock = Clock { now: input.now, wall: input.wall, newest, is_last: false };
             let changes = players.close(clock, &mut definitions, std::slice::from_ref(&batch));
             if !batch.is_empty() || !definitions.is_empty() {
                 story.take(&batch, definitions, &changes, players.accounts(&player, &mission));

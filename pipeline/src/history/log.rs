@@ -11,6 +11,7 @@ use datasets::rows::{Binding, Counters};
 use datasets::schema::EventNames;
 use datasets::{Coordinates, Epoch, EventBatch, Timestamp, TopicId};
 use operators::definitions::DefinitionRecord;
+use operators::players::Clock;
 use sinks::cut::Table;
 use sinks::lake::{LakeReader, PARALLEL_PUTS};
 
@@ -81,8 +82,14 @@ impl EpochInput {
         Ok(batch.0)
     }
 
+    /// The recorded clock. Raises `newest`, the highest ingest time so far, to that of what was read.
+    pub fn clock(&self, newest: &mut Timestamp) -> Clock {
+        *newest = (*newest).max(self.highest_read().unwrap_or(*newest));
+        Clock { now: self.now, wall: self.wall, newest: *newest, is_last: false }
+    }
+
     /// The highest ingest time of all that was read.
-    pub fn newest(&self) -> Option<Timestamp> {
+    fn highest_read(&self) -> Option<Timestamp> {
         let all = self.events.iter().chain(&self.definitions);
         let columns = all.filter_map(|batch| batch.column_by_name("ingest_time"));
         let times = columns.filter_map(|column| column.as_primitive_opt::<TimestampMicrosecondType>());

@@ -190,10 +190,9 @@ impl Both {
         advance: impl Fn(u64),
     ) -> Result<(), String> {
         while let Some(input) = history.inputs.next()? {
-            newest = newest.max(input.newest().unwrap_or(newest));
+            let clock = input.clock(&mut newest);
             let definitions = input.definitions(prepared.missions)?;
             let batch = Arc::new(input.batch(None, &prepared.names)?);
-            let clock = Clock { now: input.now, wall: input.wall, newest, is_last: false };
             self.close(clock, definitions, &[batch]);
             advance(1);
         }
