@@ -18,6 +18,8 @@ pub struct Awaited {
     row: Value,
     /// The last message about it says the same.
     pub is_told: bool,
+    /// What the last message says where that is something else.
+    told: Option<Value>,
 }
 
 /// Compares all outputs of a pipeline that has ended and says how much there was.
@@ -171,7 +173,7 @@ pub fn expected_activity(oracle: &Oracle<'_>) -> BTreeMap<String, Awaited> {
     let rows = oracle.activity.iter().map(|(key, row)| {
         let (date, customer, game_type, currency) = key;
         let message_key = format!("{date}|{customer}|{game_type}|{currency}");
-        (message_key, Awaited { row: row_value(key, row), is_told: false })
+        (message_key, Awaited { row: row_value(key, row), is_told: false, told: None })
     });
     rows.collect()
 }
@@ -180,13 +182,30 @@ pub fn expected_activity(oracle: &Oracle<'_>) -> BTreeMap<String, Awaited> {
 pub fn told_row(waiting: &mut BTreeMap<String, Awaited>, row: &Value) {
     let key = ["date", "customer_id", "game_type", "currency"].map(|name| row[name].as_str().expect(name));
     let awaited = waiting.get_mut(&key.join("|")).unwrap_or_else(|| panic!("nobody played {row}"));
-    awaited.is_told = values(&row.to_string()) == awaited.row;
+    awaited.is(values(&row.to_string()));
 }
 
 /// Takes note of a message about a row.
 pub fn told(waiting: &mut BTreeMap<String, Awaited>, message: &Message) {
     let Some(awaited) = message.key.as_ref().and_then(|key| waiting.get_mut(key)) else { return };
-    awaited.is_told = values(&message.value) == awaited.row;
+    awaited.is(values(&message.value));
+}
+
+/// How many rows were not told as they should be, and the first of them.
+pub fn untold(waiting: &BTreeMap<String, Awaited>) -> String {
+    let untold: Vec<_> = waiting.values().filter(|awaited| !awaited.is_told).collect();
+    let first = untold.first().map(|awaited| match &awaited.told {
+        Some(told) => format!(", the first was told as {told} instead of {}", awaited.row),
+        None => format!(", the first was never told: {}", awaited.row),
+    });
+    format!("{} of {} are missing{}", untold.len(), waiting.len(), first.unwrap_or_default())
+}
+
+impl Awaited {
+    fn is(&mut self, told: Value) {
+        self.is_told = told == self.row;
+        self.told = (!self.is_told).then_some(told);
+    }
 }
 
 /// A message about a row, without revision and time.

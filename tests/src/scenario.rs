@@ -11,7 +11,7 @@ use crate::lake::LakeReader;
 use crate::oracle::Oracle;
 use crate::play::Play;
 use crate::process::{Questline, Variables};
-use crate::stack::{Stack, unique, wait_for};
+use crate::stack::{Stack, Wait, unique, wait_for};
 
 /// See the module.
 pub struct Scenario {
@@ -221,12 +221,25 @@ allow_http = true
         });
         let mut follower = kafka::Follower::new(&self.stack.brokers, &self.topic("activity"));
         let mut waiting = crate::compare::expected_activity(oracle);
-        wait_for("the rows of activity", || {
+        let mut wait = Wait::begin();
+        while waiting.values().any(|row| !row.is_told) {
             while let Some(message) = follower.next(Duration::from_millis(20)) {
                 crate::compare::told(&mut waiting, &message);
             }
             run.assert_running();
-            waiting.values().all(|row| row.is_told).then_some(())
+            wait.on(|| {
+                format!("the rows of activity: {}; {}", crate::compare::untold(&waiting), self.undecided("activity"))
+            });
+        }
+    }
+
+    /// Where the partitions of a topic end, and where what is decided of them ends.
+    fn undecided(&self, of: &str) -> String {
+        let topic = self.topic(of);
+        let ends = (0..).take(self.watch.partitions(&topic)).map(|partition| {
+            let (decided, end) = (self.watch.decided_end(&topic, partition), self.watch.end(&topic, partition));
+            format!("{topic}-{partition} is decided up to {decided} of {end}")
         });
+        ends.collect::<Vec<_>>().join(", ")
     }
 }

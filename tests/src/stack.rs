@@ -45,12 +45,30 @@ pub fn unique(label: &str) -> String {
 /// # Panics
 /// When there is none in time.
 pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let mut wait = Wait::begin();
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain for {what}");
+        wait.on(|| what.to_owned());
+    }
+}
+
+/// A wait that has an end.
+pub struct Wait(Instant);
+
+impl Wait {
+    /// From now on, [`PATIENCE`] long.
+    pub fn begin() -> Self {
+        Wait(Instant::now() + PATIENCE)
+    }
+
+    /// Before the question is asked again.
+    ///
+    /// # Panics
+    /// When the wait is over, with what it was for.
+    pub fn on(&mut self, what: impl FnOnce() -> String) {
+        assert!(Instant::now() < self.0, "waited {PATIENCE:?} in vain for {}", what());
         std::thread::sleep(Duration::from_millis(5));
     }
 }
