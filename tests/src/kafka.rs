@@ -1,6 +1,6 @@
 //! Topics as a test fills and reads them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
@@ -137,6 +137,30 @@ pub fn send_in_transactions<'a>(brokers: &str, topic: &str, play: &Play, batches
     }
 }
 
+/// A transaction of nobody else's, with one record in the first partition of a topic.
+pub struct OpenTransaction(BaseProducer);
+
+impl OpenTransaction {
+    /// Leaves it open.
+    pub fn begin(brokers: &str, topic: &str) -> Self {
+        let mut config = client(brokers);
+        let producer: BaseProducer = config.set("transactional.id", format!("{topic}-open")).create().unwrap();
+        producer.init_transactions(PATIENCE).unwrap();
+        producer.begin_transaction().unwrap();
+        producer
+            .send(BaseRecord::to(topic).partition(0).key("open").payload("open"))
+            .map_err(|(error, _)| error)
+            .unwrap();
+        producer.flush(PATIENCE).unwrap();
+        OpenTransaction(producer)
+    }
+
+    /// Ends it, as if it had not been.
+    pub fn abort(self) {
+        self.0.abort_transaction(PATIENCE).unwrap();
+    }
+}
+
 fn consumer(brokers: &str, group: &str, isolation: &str) -> BaseConsumer {
     let mut config = client(brokers);
     config.set("group.id", group).set("enable.auto.commit", "false").set("enable.partition.eof", "true");
@@ -266,41 +290,35 @@ fn end(consumer: &BaseConsumer, topic: &str, partition: i32) -> i64 {
     consumer.fetch_watermarks(topic, partition, Duration::from_secs(10)).map_or(0, |(_, end)| end)
 }
 
-/// The transactional ids that a broker knows, by the log in which it keeps them.
-pub struct TransactionalIds {
-    consumer: BaseConsumer,
-    prefix: String,
-    known: BTreeSet<String>,
-}
-
-impl TransactionalIds {
-    /// Those whose name begins with `prefix`.
-    pub fn new(brokers: &str, prefix: &str) -> Self {
-        let consumer = consumer(brokers, "e2e-ids", "read_uncommitted");
-        let mut assignment = TopicPartitionList::new();
-        for partition in partitions(&consumer, TRANSACTION_STATE) {
-            assignment.add_partition_offset(TRANSACTION_STATE, partition, Offset::Beginning).unwrap();
-        }
-        consumer.assign(&assignment).unwrap();
-        TransactionalIds { consumer, prefix: prefix.to_owned(), known: BTreeSet::new() }
+/// The transactional ids that a broker knows whose name begins with `prefix`, by the log in which it keeps them: true
+/// of one whose last commit or abort it has yet to write into the partitions.
+pub fn transactional_ids(brokers: &str, prefix: &str) -> BTreeMap<String, bool> {
+    const PREPARED: [u8; 2] = [2, 3];
+    let consumer = consumer(brokers, "e2e-ids", "read_uncommitted");
+    let mut assignment = TopicPartitionList::new();
+    let mut unread: BTreeSet<i32> = partitions(&consumer, TRANSACTION_STATE).into_iter().collect();
+    for partition in &unread {
+        assignment.add_partition_offset(TRANSACTION_STATE, *partition, Offset::Beginning).unwrap();
     }
-
-    /// How many it knows, as far as it has told by now.
-    pub fn known(&mut self) -> usize {
-        while let Some(message) = self.consumer.poll(Duration::from_millis(20)) {
-            let message = match message {
-                Ok(message) => message,
-                Err(KafkaError::PartitionEOF(_)) => continue,
-                Err(error) => panic!("{error}"),
-            };
-            // A version and a length, two bytes each.
-            let id = message.key().and_then(|key| key.get(4..)).expect("every record is about an id");
-            let id = String::from_utf8(id.to_vec()).expect("ids are UTF-8");
-            match message.payload() {
-                Some(_) if id.starts_with(&self.prefix) => self.known.insert(id),
-                _ => self.known.remove(&id),
-            };
-        }
-        self.known.len()
+    consumer.assign(&assignment).unwrap();
+    let mut known = BTreeMap::new();
+    while !unread.is_empty() {
+        let message = match consumer.poll(PATIENCE).expect("records, or the end") {
+            Ok(message) => message,
+            Err(KafkaError::PartitionEOF(partition)) => {
+                unread.remove(&partition);
+                continue;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        // A version and a length, two bytes each.
+        let id = message.key().and_then(|key| key.get(4..)).expect("every record is about an id");
+        let id = String::from_utf8(id.to_vec()).expect("ids are UTF-8");
+        match message.payload() {
+            // Behind version, producer's id, epoch and timeout.
+            Some(value) if id.starts_with(prefix) => known.insert(id, PREPARED.contains(&value[16])),
+            _ => known.remove(&id),
+        };
     }
+    known
 }

@@ -48,6 +48,8 @@ struct Plan {
     offsets_refused: u32,
     /// Commits are kept back.
     is_holding: bool,
+    /// They will be, once the last fault was met.
+    holds_after_faults: bool,
     held: u32,
 }
 
@@ -78,6 +80,14 @@ impl KafkaProxy {
     /// From now on, so many answers to commits meet `fault`.
     pub fn fail(&self, fault: Fault, times: u32) {
         self.shared.plan().faults = Some((fault, times));
+    }
+
+    /// The next commit gets through and its answer is lost; from then on commits are kept back, the same one's
+    /// repetition too.
+    pub fn lose_and_hold(&self) {
+        let mut plan = self.shared.plan();
+        plan.faults = Some((Fault::Lost, 1));
+        plan.holds_after_faults = true;
     }
 
     /// How many answers are still to meet their fault.
@@ -224,7 +234,9 @@ impl Shared {
         let mut plan = self.plan();
         let (fault, left) = plan.faults.as_mut().filter(|(_, left)| *left > 0)?;
         *left -= 1;
-        Some(*fault)
+        let (fault, is_last) = (*fault, *left == 0);
+        plan.is_holding |= is_last && std::mem::take(&mut plan.holds_after_faults);
+        Some(fault)
     }
 }
 

@@ -12,6 +12,7 @@ mod assign;
 mod checkpoint;
 mod chunk;
 mod commit;
+mod decisions;
 mod follow;
 mod gate;
 mod missing;
@@ -49,6 +50,7 @@ use assign::{Assignment, Finds, Logged, Sources};
 pub use checkpoint::checkpoint_config;
 use checkpoint::{Keeping, Start};
 use commit::CommitLoop;
+use decisions::Decisions;
 use gate::Gate;
 use monitor::Monitor;
 use pacer::{Flow, Hint, Limits, LivePacer};
@@ -156,6 +158,7 @@ fn lead(config: &Config, part: Part, (wake, halt): (Wake, Halt)) -> Result<(), S
     let trimmed = keeping.handle().cloned().filter(|_| !config.checkpoint.keep_log);
     let trimming = trimmed.map(|checkpoint| Trimming::start(committer_config(config, kafka, &run_id), checkpoint));
     let trimming = trimming.transpose().map_err(|error| error.to_string())?;
+    let _decisions = Decisions::start(&committer_config(config, kafka, &run_id))?;
     let monitor = Monitor::start(
         counts,
         (lake.clone(), keeping.handle().cloned()),

@@ -156,7 +156,11 @@ fn producer_settings(config: &CommitterConfig, max_batch: usize) -> ClientConfig
 }
 
 /// A consumer for one purpose: metadata, ends, or reading the log.
-fn reader(connection: &Connection, group_id: &str, isolation: &str) -> Result<BaseConsumer<SharedContext>, SinkError> {
+pub(super) fn reader(
+    connection: &Connection,
+    group_id: &str,
+    isolation: &str,
+) -> Result<BaseConsumer<SharedContext>, SinkError> {
     let tuning = [("fetch.wait.max.ms", "10"), ("fetch.queue.backoff.ms", "1")];
     let required = [
         ("group.id", group_id),

@@ -30,6 +30,7 @@ mod recovery;
 mod topics;
 mod transaction;
 mod trim;
+mod undecided;
 
 use std::time::Duration;
 
@@ -45,6 +46,7 @@ pub use recovery::{RecoveredLog, read_log};
 #[cfg(test)]
 pub(crate) use trim::trim;
 pub use trim::trim_log;
+pub use undecided::{DecisionWatch, Undecided};
 
 /// How many transactional ids a pipeline has: a constant of the format, since recovery must fence
 /// every id that an earlier release may have used.

@@ -108,8 +108,9 @@ fn await_stable(cluster: &impl Cluster, config: &CommitterConfig, end: i64) -> R
         }
         if Instant::now() >= deadline {
             return Err(SinkError::Conflict(format!(
-                "the progress topic {topic} ends at offset {end}, but a transaction that is none of this pipeline's \
-                 has been open at offset {} for {timeout:?}",
+                "the progress topic {topic} ends at offset {end}, but a transaction has been undecided at offset {} for \
+                 {timeout:?}: another program keeps it open, or the brokers have lost its commit (docs/operations.md: \
+                 Undecided transactions)",
                 stable.end
             )));
         }
