@@ -64,11 +64,11 @@ impl TransactionalProducer {
         Failure { answer, cause: error.into() }
     }
 
-    /// Before a commit. Once a transaction has failed, the client drops its messages, which tells nothing; it keeps the
-    /// reason, and answers with it to whoever wants to begin in the midst of a transaction.
+    /// Before a commit. Once a transaction has failed, the client drops its messages and takes no more, which tells
+    /// nothing; it keeps the reason, and answers with it to whoever wants to begin in the midst of a transaction.
     fn early_failure(&self, error: KafkaError) -> Failure {
         use RDKafkaErrorCode as Code;
-        if matches!(error.rdkafka_error_code(), Some(Code::PurgeQueue | Code::PurgeInflight)) {
+        if matches!(error.rdkafka_error_code(), Some(Code::PurgeQueue | Code::PurgeInflight | Code::State)) {
             match self.producer.begin_transaction() {
                 Err(reason) if reason.rdkafka_error_code() != Some(Code::State) => return self.failure(reason),
                 _ => {}
