@@ -78,7 +78,8 @@ pub struct CompletionRow {
     pub kind: CompletionKind,
     /// Stable over (pipeline, player, mission, window, occurrence).
     pub completion_id: String,
-    /// Counts the completions under one id; a revocation carries that of the completion it takes back.
+    /// Counts the completions under one id, those that were suppressed too; a revocation carries that of the completion
+    /// it takes back.
     pub revision: u32,
     /// The player; the message's key.
     pub player_id: String,
@@ -107,7 +108,83 @@ pub struct CompletionRow {
     pub target: Money,
     /// What the player earns; null on missions without a reward.
     pub reward: Option<RewardRow>,
-    /// Channels on which CRM may tell the player.
+    /// Channels on which CRM may tell the player: those of the reward that the player has not refused.
+    pub channels: Vec<String>,
+}
+
+/// Why a completion may not be told (DOMAIN §4, "RG").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Restriction {
+    /// The player has excluded itself.
+    SelfExcluded,
+    /// The player cools off.
+    CooledOff,
+    /// The player has consented to none of the reward's channels.
+    NoConsent,
+}
+
+impl Restriction {
+    /// The name in outputs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Restriction::SelfExcluded => "self_excluded",
+            Restriction::CooledOff => "cooled_off",
+            Restriction::NoConsent => "no_consent",
+        }
+    }
+}
+
+/// What became of a completion that may not be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditKind {
+    /// It never leaves.
+    Suppressed,
+    /// It leaves when it may.
+    Deferred,
+}
+
+/// One message of the topic `audit`: a completion that did not leave, and why. What it has in common with
+/// [`CompletionRow`] is what that would have said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditRow {
+    /// Suppressed or deferred.
+    #[serde(rename = "type")]
+    pub kind: AuditKind,
+    /// Why it may not be told. Of several reasons the first in the order of [`Restriction`].
+    pub reason: Restriction,
+    /// When the exclusion ends by itself; null where only another event ends it.
+    pub until: Option<Timestamp>,
+    /// Stable over (pipeline, player, mission, window, occurrence).
+    pub completion_id: String,
+    /// Counts the completions under one id, those that never left too.
+    pub revision: u32,
+    /// The player; the message's key.
+    pub player_id: String,
+    /// The mission.
+    pub mission_id: String,
+    /// The definition's version that decided.
+    pub mission_version: i64,
+    /// Counts completions inside a window, from 1.
+    pub occurrence: u32,
+    /// First instant of the window.
+    pub window_start: Timestamp,
+    /// End of the window: exclusive when recurring, inclusive when `once`; null without an end.
+    pub window_end: Option<Timestamp>,
+    /// Event time at which the target was reached, in order of event time.
+    pub completed_at: Timestamp,
+    /// The pipeline's clock when it would have left.
+    pub emitted_at: Timestamp,
+    /// What caused it.
+    pub trigger: Trigger,
+    /// Of the last stage.
+    pub progress: Money,
+    /// Of the last stage.
+    pub target: Money,
+    /// What the player would have earned; null on missions without a reward.
+    pub reward: Option<RewardRow>,
+    /// All channels of the reward.
     pub channels: Vec<String>,
 }
 
@@ -269,8 +346,11 @@ pub struct Counters {
     pub completed: u64,
     /// `mission_revoked` messages.
     pub revoked: u64,
-    /// Completions that responsible gambling held back.
+    /// Completions that may not be told and never leave.
     pub suppressed: u64,
+    /// Completions that wait until they may be told.
+    #[serde(default)]
+    pub deferred_waiting: i64,
 }
 
 impl Counters {
@@ -289,6 +369,7 @@ impl Counters {
         self.completed += other.completed;
         self.revoked += other.revoked;
         self.suppressed += other.suppressed;
+        self.deferred_waiting += other.deferred_waiting;
     }
 }
 
@@ -309,6 +390,9 @@ pub struct EpochOutputs {
     pub bindings: Vec<Binding>,
     /// Completions and revocations in the order in which their causes apply.
     pub completions: Vec<CompletionRow>,
+    /// Completions that did not leave, in the same order.
+    #[serde(default)]
+    pub audit: Vec<AuditRow>,
     /// Rows of activity by key.
     pub activity: Vec<ActivityRow>,
     /// Dead letters by coordinates.
@@ -324,6 +408,9 @@ pub struct EpochOutputs {
 impl EpochOutputs {
     /// There is something that a consumer waits for.
     pub fn has_messages(&self) -> bool {
-        !(self.completions.is_empty() && self.activity.is_empty() && self.dead_letters.is_empty())
+        !(self.completions.is_empty()
+            && self.audit.is_empty()
+            && self.activity.is_empty()
+            && self.dead_letters.is_empty())
     }
 }

@@ -7,8 +7,8 @@ use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::rows::{
-    ActivityKey, ActivityRow, CompletionKind, CompletionRow, DeadLetterRow, DefinitionRow, DispositionKind,
-    DispositionRow, Place, RewardRow, Trigger, TriggerKind,
+    ActivityKey, ActivityRow, AuditKind, AuditRow, CompletionKind, CompletionRow, DeadLetterRow, DefinitionRow,
+    DispositionKind, DispositionRow, Place, Restriction, RewardRow, Trigger, TriggerKind,
 };
 use crate::{Money, Reason, Timestamp};
 
@@ -111,6 +111,27 @@ by_fields! { CompletionRow as "CompletionRow" through CompletionFields {
     completed_at: Timestamp,
     emitted_at: Timestamp,
     reversed_by: Option<String>,
+    #[serde(with = "TriggerFields")] trigger: Trigger,
+    progress: Money,
+    target: Money,
+    reward: Option<RewardRow>,
+    channels: Vec<String>,
+} }
+
+by_fields! { AuditRow as "AuditRow" through AuditFields {
+    kind: AuditKind,
+    reason: Restriction,
+    until: Option<Timestamp>,
+    completion_id: String,
+    revision: u32,
+    player_id: String,
+    mission_id: String,
+    mission_version: i64,
+    occurrence: u32,
+    window_start: Timestamp,
+    window_end: Option<Timestamp>,
+    completed_at: Timestamp,
+    emitted_at: Timestamp,
     #[serde(with = "TriggerFields")] trigger: Trigger,
     progress: Money,
     target: Money,

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use datasets::hash::KeyGroup;
-use datasets::rows::{CompletionRow, Counters, DeadLetterRow, DefinitionRow, DispositionRow};
+use datasets::rows::{AuditRow, CompletionRow, Counters, DeadLetterRow, DefinitionRow, DispositionRow};
 use datasets::{Coordinates, Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::activity::RowKey;
 
-/// A position in the epoch: definitions first, then events in order of event time, then timers.
+/// A position in the epoch: definitions first, then events in order of event time, then what was deferred and may leave.
 /// The player and a count break ties, so the order is total and no worker's share matters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Position {
-    /// Definitions, events, timers.
+    /// Definitions, events, what was deferred.
     pub phase: Phase,
     /// Event time, or the definition's.
     pub time: Timestamp,
@@ -31,6 +31,7 @@ pub struct Position {
 pub enum Phase {
     Definitions,
     Events,
+    Releases,
 }
 
 /// A stake or a winning that daily activity books, asserted with +1 and retracted with -1.
@@ -54,6 +55,9 @@ pub struct Changes {
     /// Completions and revocations.
     #[serde(with = "datasets::wire")]
     pub completions: Vec<(Position, CompletionRow)>,
+    /// Completions that did not leave.
+    #[serde(with = "datasets::wire")]
+    pub audit: Vec<(Position, AuditRow)>,
     /// Updates of the collection of postings.
     pub postings: Vec<(Posting, isize)>,
     /// Dead letters of identity and reversal.

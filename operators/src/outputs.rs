@@ -53,6 +53,7 @@ pub fn outputs(parts: StreamVec<'_, Epoch, Part>, mut publish: impl FnMut(Arc<Ep
 struct Gathering {
     outputs: EpochOutputs,
     completions: Vec<(Position, datasets::rows::CompletionRow)>,
+    audit: Vec<(Position, datasets::rows::AuditRow)>,
     dead_letters: Vec<(Coordinates, datasets::rows::DeadLetterRow)>,
     dispositions: Vec<(Coordinates, datasets::rows::DispositionRow)>,
     definitions: Vec<(Coordinates, datasets::rows::DefinitionRow)>,
@@ -72,6 +73,7 @@ impl Gathering {
             Part::Changes(changes) => {
                 self.outputs.counters.add(&changes.counters);
                 append(&mut self.completions, changes.completions);
+                append(&mut self.audit, changes.audit);
                 append(&mut self.dead_letters, changes.dead_letters);
                 append(&mut self.dispositions, changes.dispositions);
                 append(&mut self.definitions, changes.definitions);
@@ -86,6 +88,7 @@ impl Gathering {
         outputs.bindings.sort();
         outputs.activity = sorted_activity(outputs.activity);
         outputs.completions = in_order(self.completions);
+        outputs.audit = in_order(self.audit);
         outputs.dead_letters = in_order(self.dead_letters);
         outputs.dispositions = in_order(self.dispositions);
         outputs.definitions = in_order(self.definitions);
@@ -133,7 +136,9 @@ mod tests {
     use timely::dataflow::channels::ContainerBytes;
 
     use super::*;
-    use crate::testing::{Rng, Run, batch, cut, definitions, random_script};
+    use crate::testing::{
+        Rng, Run, batch, cut, definitions, random_script, random_script_with_restrictions, restricted_definitions,
+    };
 
     /// What another process gets.
     fn crossed<T: Clone + Debug>(sent: &[T]) -> Vec<T>
@@ -169,17 +174,21 @@ mod tests {
     #[test]
     fn everything_is_the_same_in_another_process() {
         crossed(&[Part::Read(refused()), Part::Read(Read::default())]);
-        let (mut completions, mut rows, mut dispositions, mut dead_letters) = (0, 0, 0, 0);
+        let (mut completions, mut rows, mut dispositions, mut dead_letters, mut audit) = (0, 0, 0, 0, 0);
         for seed in 0..8 {
             let mut rng = Rng(seed);
-            let script = random_script(&mut rng, 140);
-            let mut run = Run::new(definitions(1));
+            let (script, missions) = match seed % 2 {
+                0 => (random_script(&mut rng, 140), definitions(1)),
+                _ => (random_script_with_restrictions(&mut rng, 140), restricted_definitions(1)),
+            };
+            let mut run = Run::new(missions);
             for arrival in cut(&mut rng, &script, 30) {
                 let batches: Vec<Arc<EventBatch>> = crossed(&batch(&arrival.inputs));
                 assert!(batches.iter().flat_map(|batch| batch.iter()).all(|event| !event.player_id().is_empty()));
                 let before = run.rows.len();
                 let changes = run.step(&arrival);
                 completions += changes.completions.len();
+                audit += changes.audit.len();
                 dispositions += changes.dispositions.len();
                 dead_letters += changes.dead_letters.len();
                 rows += run.rows.len() - before;
@@ -187,6 +196,6 @@ mod tests {
                 crossed(&[Part::Changes(changes), Part::Activity(run.rows[before..].to_vec()), Part::Clock(clock)]);
             }
         }
-        assert!(completions > 0 && rows > 0 && dispositions > 0 && dead_letters > 0);
+        assert!(completions > 0 && rows > 0 && dispositions > 0 && dead_letters > 0 && audit > 0);
     }
 }

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use datasets::rows::{
-    ActivityKey, ActivityRow, CompletionKind, CompletionRow, Counters, DeadLetterRow, DefinitionRow, DispositionKind,
-    DispositionRow, EpochOutputs, Place, RewardRow, Trigger, TriggerKind,
+    ActivityKey, ActivityRow, AuditKind, AuditRow, CompletionKind, CompletionRow, Counters, DeadLetterRow,
+    DefinitionRow, DispositionKind, DispositionRow, EpochOutputs, Place, Restriction, RewardRow, Trigger, TriggerKind,
 };
 use datasets::time::Date;
 use datasets::{Epoch, Money, Reason, Timestamp};
@@ -32,6 +32,8 @@ pub trait Harness {
 pub struct Seen {
     /// By [`completion`].
     pub completions: Vec<String>,
+    /// By [`audit`].
+    pub audit: Vec<String>,
     /// By [`activity`].
     pub activity: Vec<String>,
     /// By [`dead_letter`].
@@ -43,6 +45,7 @@ impl Seen {
         let mut seen = Seen::default();
         for out in epochs {
             seen.completions.extend(out.completions.iter().map(completion));
+            seen.audit.extend(out.audit.iter().map(audit));
             seen.activity.extend(out.activity.iter().map(activity));
             seen.dead_letters.extend(out.dead_letters.iter().map(dead_letter));
         }
@@ -52,6 +55,11 @@ impl Seen {
 
 /// Identity of a completion.
 pub fn completion(row: &CompletionRow) -> String {
+    format!("{} {}", row.completion_id, row.revision)
+}
+
+/// Identity of a completion that did not leave.
+pub fn audit(row: &AuditRow) -> String {
     format!("{} {}", row.completion_id, row.revision)
 }
 
@@ -179,6 +187,7 @@ fn outputs(epoch: Epoch) -> EpochOutputs {
         newest: now,
         bindings: Vec::new(),
         completions: (0..rows).map(|row| completion_row(place(row), now)).collect(),
+        audit: (0..rows / 2).map(|row| audit_row(place(row), now)).collect(),
         activity: (0..rows).map(|row| activity_row(epoch, row, now)).collect(),
         dead_letters: (0..rows / 2).map(|row| dead_letter_row(place(row), now)).collect(),
         dispositions: (0..rows).map(|row| disposition_row(place(row), now)).collect(),
@@ -208,6 +217,32 @@ fn completion_row(place: Place, now: Timestamp) -> CompletionRow {
         target: Money::from_units(100),
         reward: (!is_revoked).then(|| RewardRow { kind: "points".to_owned(), value: "500".to_owned() }),
         channels: if is_revoked { Vec::new() } else { vec!["push".to_owned(), "email".to_owned()] },
+    }
+}
+
+/// A completion that could have left, and did not.
+fn audit_row(place: Place, now: Timestamp) -> AuditRow {
+    let row = completion_row(place, now);
+    let is_deferred = row.trigger.place.offset % 4 == 0;
+    AuditRow {
+        kind: if is_deferred { AuditKind::Deferred } else { AuditKind::Suppressed },
+        reason: if is_deferred { Restriction::CooledOff } else { Restriction::NoConsent },
+        until: is_deferred.then_some(now),
+        completion_id: format!("not-{}", row.completion_id),
+        revision: row.revision,
+        player_id: row.player_id,
+        mission_id: row.mission_id,
+        mission_version: row.mission_version,
+        occurrence: row.occurrence,
+        window_start: row.window_start,
+        window_end: row.window_end,
+        completed_at: row.completed_at,
+        emitted_at: row.emitted_at,
+        trigger: row.trigger,
+        progress: row.progress,
+        target: row.target,
+        reward: row.reward,
+        channels: row.channels,
     }
 }
 

@@ -3,7 +3,7 @@
 use datasets::Epoch;
 use serde::{Deserialize, Serialize};
 
-/// The lake's tables.
+/// The lake's tables. The log of epochs knows them by their places here: a new one comes last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the variants are the tables of the warehouse guide")]
@@ -15,6 +15,7 @@ pub enum Table {
     DeadLetters,
     MissionDefinitions,
     Epochs,
+    Audit,
 }
 
 /// All rows of `lane` of `table` in epochs `first..=last`. One object for each date among them.

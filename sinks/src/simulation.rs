@@ -287,7 +287,7 @@ impl Simulation {
         let truth = self.world.truth.borrow();
         assert!(truth.upper() >= self.setting.target);
         let expected = truth.all_messages();
-        let seen: BTreeMap<Where, Vec<Sent>> = ["completions", "activity", "dead-letters"]
+        let seen: BTreeMap<Where, Vec<Sent>> = ["completions", "audit", "activity", "dead-letters"]
             .into_iter()
             .flat_map(|topic| (0..2).map(move |partition| (topic.to_owned(), partition)))
             .map(|at| {

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use datasets::rows::{
-    ActivityKey, ActivityRow, Binding, CompletionKind, CompletionRow, DeadLetterRow, DefinitionRow, EpochOutputs,
-    Place, RewardRow, Trigger, TriggerKind,
+    ActivityKey, ActivityRow, AuditKind, AuditRow, Binding, CompletionKind, CompletionRow, DeadLetterRow,
+    DefinitionRow, EpochOutputs, Place, Restriction, RewardRow, Trigger, TriggerKind,
 };
 use datasets::time::Date;
 use datasets::{Epoch, Money, Reason, Timestamp};
@@ -38,6 +38,7 @@ fn pipeline(brokers: &str) -> CommitterConfig {
     config.partitions = 3;
     config.topics = OutputTopics {
         completions: format!("{name}-completions"),
+        audit: format!("{name}-audit"),
         activity: format!("{name}-activity"),
         dead_letters: format!("{name}-dead-letters"),
         progress: format!("{name}-progress"),
@@ -80,6 +81,26 @@ fn full(epoch: Epoch, player: &str) -> EpochOutputs {
             target: money("100.00"),
             reward: Some(RewardRow { kind: "points".into(), value: "500".into() }),
             channels: vec!["email".into()],
+        }],
+        audit: vec![AuditRow {
+            kind: AuditKind::Suppressed,
+            reason: Restriction::SelfExcluded,
+            until: None,
+            completion_id: format!("s{epoch}"),
+            revision: 1,
+            player_id: player.into(),
+            mission_id: "m".into(),
+            mission_version: 1,
+            occurrence: 1,
+            window_start: Timestamp::from_millis(0),
+            window_end: None,
+            completed_at: now,
+            emitted_at: now,
+            trigger: Trigger { kind: TriggerKind::Event, transaction_id: None, place: place.clone() },
+            progress: money("105.00"),
+            target: money("100.00"),
+            reward: None,
+            channels: Vec::new(),
         }],
         activity: vec![ActivityRow {
             key: ActivityKey {
@@ -191,6 +212,9 @@ fn readers_see_each_epoch_once_and_in_order() {
     assert!(completions.iter().all(|(key, _)| key.as_deref() == Some("p1")));
     let expected = serde_json::to_string(&full(0, "p1").completions[0]).unwrap();
     assert_eq!(completions[0].1, expected);
+    let audit = committed(&brokers, &config.topics.audit);
+    assert_eq!(ids(&audit), (0..21).map(|epoch| format!("s{epoch}")).collect::<Vec<_>>());
+    assert!(audit.iter().all(|(key, _)| key.as_deref() == Some("p1")));
 
     let activity = committed(&brokers, &config.topics.activity);
     assert_eq!(activity.len(), 21);

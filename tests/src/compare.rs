@@ -1,6 +1,7 @@
 //! Everything that the pipeline put out, against the recomputation: to the cent and to the record.
 
 mod history;
+mod restrictions;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,14 +31,15 @@ pub fn everything(scenario: &Scenario, oracle: &Oracle<'_>) -> String {
     let topic = |of: &str| read_all(&scenario.stack.brokers, &scenario.topic(of));
     tally(scenario, oracle);
     let epochs = Epochs::read(scenario);
-    let completions = completions(scenario, oracle, &epochs, topic("completions"));
+    let (completions, audit) = completions(scenario, oracle, &epochs, (topic("completions"), topic("audit")));
     let activity = activity(oracle, topic("activity"));
     let dead_letters = dead_letters(scenario, oracle, topic("dead-letters"));
 
-    epochs.check_counters(scenario, oracle, &completions);
+    epochs.check_counters(scenario, oracle, &completions, &audit);
     let rows = history::events(scenario, oracle, &epochs);
     let dispositions = history::dispositions(scenario, oracle);
     tables::completions(scenario, &completions);
+    tables::audit(scenario, &audit);
     tables::activity(scenario, &activity);
     tables::dead_letters(scenario, &dead_letters);
     tables::definitions(scenario);
@@ -45,11 +47,12 @@ pub fn everything(scenario: &Scenario, oracle: &Oracle<'_>) -> String {
     let revisions: usize = activity.values().map(Vec::len).sum();
     let revoked = completions.iter().filter(|message| message["type"] == "mission_revoked").count();
     format!(
-        "{} events in {} epochs: {} completions ({revoked} revoked), {} activity rows ({revisions} revisions), \
+        "{} events in {} epochs: {} completions ({revoked} revoked), {} suppressed, {} activity rows ({revisions} revisions), \
          {rows} rows of history, {dispositions} dispositions, {} dead letters: topics, lake and recomputation are equal",
         scenario.play.sent.len(),
         epochs.count(),
         completions.len() - revoked,
+        audit.len(),
         activity.len(),
         dead_letters.len(),
     )
@@ -62,7 +65,7 @@ fn tally(scenario: &Scenario, oracle: &Oracle<'_>) {
     let tally = &scenario.play.tally;
     assert_eq!(count(Verdict::Duplicate), tally.duplicates);
     assert_eq!(count(Verdict::AlreadyReversed), tally.already_reversed);
-    assert_eq!(count(Verdict::Accepted), tally.accepted());
+    assert_eq!(count(Verdict::Accepted), tally.accepted() + scenario.play.restrictions);
     for (reason, expected) in &tally.dead_letters {
         let verdict = match reason.as_str() {
             "idempotency_conflict" => Verdict::Conflict,
@@ -72,35 +75,58 @@ fn tally(scenario: &Scenario, oracle: &Oracle<'_>) {
     }
 }
 
-/// The messages of the topic `completions`, equal to the recomputed ones for each player, in order.
-fn completions(scenario: &Scenario, oracle: &Oracle<'_>, epochs: &Epochs, messages: Vec<Message>) -> Vec<Value> {
-    let mut by_player: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    let mut ids: BTreeMap<String, (String, String, String)> = BTreeMap::new();
-    let mut all = Vec::new();
-    for Message { key, value, .. } in messages {
-        let message: Value = serde_json::from_str(&value).expect("completions are JSON");
-        assert_eq!(message["player_id"].as_str(), key.as_deref(), "{value}");
-        let text = |name: &str| message[name].as_str().expect(name).to_owned();
-        let occurrence = (text("player_id"), text("mission_id"), text("window_start"));
-        let known = ids.entry(text("completion_id")).or_insert_with(|| occurrence.clone());
+/// The messages of the topics `completions` and `audit`, equal to the recomputed ones for each player, in order.
+fn completions(
+    scenario: &Scenario,
+    oracle: &Oracle<'_>,
+    epochs: &Epochs,
+    (messages, audit): (Vec<Message>, Vec<Message>),
+) -> (Vec<Value>, Vec<Value>) {
+    let (messages, audit) = (parsed(messages), parsed(audit));
+    let mut ids: BTreeMap<&str, [&str; 3]> = BTreeMap::new();
+    for message in messages.iter().chain(&audit) {
+        let text = |name: &str| message[name].as_str().expect(name);
+        let occurrence = ["player_id", "mission_id", "window_start"].map(text);
+        let known = ids.entry(text("completion_id")).or_insert(occurrence);
         assert_eq!(*known, occurrence, "one id, one occurrence");
-        all.push(message.clone());
-        by_player.entry(text("player_id")).or_default().push(message);
     }
     let occurrences: BTreeSet<_> = ids.values().collect();
     assert_eq!(occurrences.len(), ids.len(), "one occurrence, one id");
 
-    live_set(oracle, by_player.values().flatten());
-    let mut expected = oracle.messages(&scenario.topic("events"), |partition, offset| epochs.of(partition, offset));
-    for (player, found) in by_player {
-        let expected = expected.remove(player.as_str()).unwrap_or_default();
-        let found: Vec<Value> = found.into_iter().map(without_id).collect();
-        let expected: Vec<Value> = expected.into_iter().map(|message| stamped(message, epochs)).collect();
-        assert_eq!(found, expected, "messages about {player}");
+    live_set(oracle, &messages, &audit);
+    let expected = oracle.messages(&scenario.topic("events"), |partition, offset| epochs.of(partition, offset));
+    let (mut told, mut kept_back) = (by_player(&messages), by_player(&audit));
+    for (player, expected) in expected {
+        let expected = expected.into_iter().map(|message| stamped(message, epochs)).collect();
+        let (leaves, silent) = restrictions::judged(player, expected, oracle, epochs);
+        assert_eq!(told.remove(player).unwrap_or_default(), leaves, "messages about {player}");
+        assert_eq!(kept_back.remove(player).unwrap_or_default(), silent, "what {player} was not told");
     }
-    let missing: Vec<_> = expected.into_iter().take(3).collect();
-    assert!(missing.is_empty(), "never told: {missing:?}");
-    all
+    let more: Vec<_> = told.into_iter().chain(kept_back).take(3).collect();
+    assert!(more.is_empty(), "nobody expected {more:?}");
+    (messages, audit)
+}
+
+/// Messages whose key is the player.
+fn parsed(messages: Vec<Message>) -> Vec<Value> {
+    let parsed = messages.into_iter().map(|Message { key, value, .. }| {
+        let message: Value = serde_json::from_str(&value).expect("messages are JSON");
+        assert_eq!(message["player_id"].as_str(), key.as_deref(), "{value}");
+        message
+    });
+    parsed.collect()
+}
+
+/// Messages without their ids, in their order.
+fn by_player(messages: &[Value]) -> BTreeMap<&str, Vec<Value>> {
+    let mut by_player: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    for message in messages {
+        by_player
+            .entry(message["player_id"].as_str().expect("a player"))
+            .or_default()
+            .push(without_id(message.clone()));
+    }
+    by_player
 }
 
 fn without_id(mut message: Value) -> Value {
@@ -118,19 +144,30 @@ fn stamped(mut message: Value, epochs: &Epochs) -> Value {
 }
 
 /// Completed and revoked take turns, and what is left is what the facts say, however epochs were cut. (Not the
-/// times: a correction that leaves a completion standing is not told.)
-pub fn live_set<'a>(oracle: &Oracle<'_>, messages: impl IntoIterator<Item = &'a Value>) {
+/// times: a correction that leaves a completion standing is not told.) What was suppressed last may stand: that it was
+/// taken back is not told.
+pub fn live_set(oracle: &Oracle<'_>, messages: &[Value], audit: &[Value]) {
+    let text = |message: &Value, name: &str| message[name].as_str().expect(name).to_owned();
+    let revision = |message: &Value| message["revision"].as_i64().expect("a number");
+    let occurrence = |message: &Value| {
+        let window = instant(&text(message, "window_start")).expect("an instant");
+        (text(message, "player_id"), text(message, "mission_id"), window)
+    };
     let mut live = BTreeMap::new();
-    let mut revisions: BTreeMap<&str, i64> = BTreeMap::new();
+    let mut revisions: BTreeMap<String, i64> = BTreeMap::new();
+    let suppressed: BTreeSet<(String, i64)> =
+        audit.iter().map(|row| (text(row, "completion_id"), revision(row))).collect();
+    assert_eq!(suppressed.len(), audit.len(), "a revision was suppressed twice");
     for message in messages {
-        let text = |name: &str| message[name].as_str().expect(name);
-        let revision = message["revision"].as_i64().expect("a number");
-        let known = revisions.entry(text("completion_id")).or_default();
-        let window = instant(text("window_start")).expect("an instant");
-        let key = (text("player_id").to_owned(), text("mission_id").to_owned(), window);
-        let completed_at = instant(text("completed_at")).expect("an instant");
-        if text("type") == "mission_completed" {
-            assert_eq!(revision, *known + 1, "{message}");
+        let id = text(message, "completion_id");
+        let known = revisions.entry(id.clone()).or_default();
+        let (key, revision) = (occurrence(message), revision(message));
+        let completed_at = instant(&text(message, "completed_at")).expect("an instant");
+        if message["type"] == "mission_completed" {
+            let between: Vec<i64> = (*known + 1..revision).collect();
+            let were_suppressed = between.into_iter().all(|revision| suppressed.contains(&(id.clone(), revision)));
+            assert!(revision > *known && were_suppressed, "{message}");
+            assert!(!suppressed.contains(&(id, revision)), "told and suppressed: {message}");
             assert_eq!(live.insert(key, completed_at), None, "{message}");
         } else {
             assert_eq!(revision, *known, "{message}");
@@ -138,12 +175,17 @@ pub fn live_set<'a>(oracle: &Oracle<'_>, messages: impl IntoIterator<Item = &'a 
         }
         *known = revision;
     }
+    let is_last = |row: &&Value| revisions.get(&text(row, "completion_id")).is_none_or(|known| *known < revision(row));
+    let may_stand: BTreeSet<_> = audit.iter().filter(is_last).map(occurrence).collect();
     let (revoking, keeping): (BTreeMap<_, _>, _) =
         live.into_iter().partition(|((_, mission, _), _)| oracle.revokes(mission));
     let expected = oracle.standing(true);
-    assert!(revoking.keys().eq(expected.keys()), "{} stand, {} should", revoking.len(), expected.len());
+    let surplus = revoking.keys().find(|key| !expected.contains_key(key));
+    assert_eq!(surplus, None, "{} stand, {} should", revoking.len(), expected.len());
+    let missing = expected.keys().find(|key| !revoking.contains_key(key) && !may_stand.contains(key));
+    assert_eq!(missing, None, "{} stand, {} should", revoking.len(), expected.len());
     // What was reversed since stays kept.
-    let missing = oracle.standing(false).into_keys().find(|key| !keeping.contains_key(key));
+    let missing = oracle.standing(false).into_keys().find(|key| !keeping.contains_key(key) && !may_stand.contains(key));
     assert_eq!(missing, None, "kept completions");
 }
 

@@ -6,10 +6,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use datasets::Timestamp;
 use datasets::generator::{
-    Generated, Generator, GeneratorConfig, JsonLines, RecordSink as _, Tally, TopicNames, generate, missions,
+    Generated, Generator, GeneratorConfig, JsonLines, RecordSink as _, Tally, TopicNames, missions,
 };
 use serde_json::{Value, json};
 
+use crate::oracle::number::show_instant;
 use crate::oracle::{Definition, Oracle, Sent};
 
 const HOUR: i64 = 3_600_000_000;
@@ -24,6 +25,8 @@ pub struct Play {
     pub missions: Vec<(String, String)>,
     /// Transactions in which the records are sent; absent: none.
     pub batches: Option<Vec<Batch>>,
+    /// Control events of responsible gambling among the records.
+    pub restrictions: u64,
     config: GeneratorConfig,
 }
 
@@ -105,6 +108,28 @@ fn of_further_measures(config: &GeneratorConfig) -> Vec<(String, String)> {
     kinds.into_iter().map(definition).collect()
 }
 
+/// One control event comes before so many records.
+const RESTRICTIONS_EVERY: usize = 11;
+
+/// The control event of this number, of the player of `record`, ingested with it.
+fn restriction(number: u64, record: &Sent) -> Value {
+    let id = format!("rg-{number}");
+    // Every fifth is late, behind others about the same.
+    let time = if number.is_multiple_of(5) { record.ingest - 2 * HOUR } else { record.ingest };
+    let mut value = json!({"player_id": record.key, "event_id": id, "transaction_id": id,
+        "timestamp": show_instant(time)});
+    let rest = match number % 7 {
+        0 => json!({"event_name": "self_excluded", "until": show_instant(time + 3 * HOUR)}),
+        1 | 2 => json!({"event_name": "consent_changed", "channel": "push", "granted": true}),
+        3 => json!({"event_name": "cooled_off", "until": show_instant(time + HOUR)}),
+        4 => json!({"event_name": "exclusion_lifted"}),
+        5 => json!({"event_name": "consent_changed", "channel": "email", "granted": number.is_multiple_of(2)}),
+        _ => json!({"event_name": "self_excluded"}),
+    };
+    value.as_object_mut().expect("an object").extend(rest.as_object().expect("an object").clone());
+    value
+}
+
 impl Play {
     /// Play by `config`.
     pub fn new(config: GeneratorConfig) -> Self {
@@ -123,7 +148,28 @@ impl Play {
         });
         let sent = sent.collect();
         let missions = missions(&config).into_iter().chain(of_further_measures(&config)).collect();
-        Play { sent, tally: generator.tally(), missions, batches: None, config }
+        Play { sent, tally: generator.tally(), missions, batches: None, restrictions: 0, config }
+    }
+
+    /// The same play, with exclusions and consents of those who play: some are read late, some end, some are lifted.
+    pub fn with_restrictions(mut self) -> Self {
+        let mut next = vec![0_i64; usize::try_from(self.config.partitions).expect("a few")];
+        let mut sent = Vec::with_capacity(self.sent.len());
+        let mut push = |record: Sent| {
+            let next = &mut next[usize::try_from(record.partition).expect("partitions count from 0")];
+            sent.push(Sent { offset: *next, ..record });
+            *next += 1;
+        };
+        for (place, record) in std::mem::take(&mut self.sent).into_iter().enumerate() {
+            if place.is_multiple_of(RESTRICTIONS_EVERY) {
+                self.restrictions += 1;
+                let value = restriction(self.restrictions, &record).to_string().into_bytes();
+                push(Sent { value, ..record.clone() });
+            }
+            push(record);
+        }
+        self.sent = sent;
+        self
     }
 
     /// The same play in transactions of `count` records, every other one after an aborted one. Markers, and what was
@@ -177,12 +223,15 @@ impl Play {
         let file = std::fs::File::create(path).expect("a temporary file can be created");
         let mut lines = JsonLines::new(BufWriter::new(file));
         let topics = TopicNames { events: "events", missions: "missions" };
-        for (key, text) in of_further_measures(&self.config) {
+        for (key, text) in self.missions.clone() {
             let timestamp = Timestamp::from_millis(self.start_ms());
             let record = Generated { partition: 0, key, timestamp, value: text.into_bytes(), defect: None };
             lines.send(topics.missions, record).expect("a file takes all lines");
         }
-        generate(&self.config, topics, &mut lines, |_| ()).expect("a file takes all lines");
+        for Sent { partition, ingest, key, value, .. } in self.sent.iter().cloned() {
+            let record = Generated { partition, key, timestamp: Timestamp::from_micros(ingest), value, defect: None };
+            lines.send(topics.events, record).expect("a file takes all lines");
+        }
         lines.finish().expect("a file takes all lines").flush().expect("a file takes all lines");
     }
 }

@@ -69,7 +69,7 @@ impl Scenario {
         self.producer = Producer::new(&self.stack.brokers);
     }
 
-    /// The topic of events, missions, completions, activity, dead-letters or progress.
+    /// The topic of events, missions, completions, audit, activity, dead-letters or progress.
     pub fn topic(&self, of: &str) -> String {
         format!("{}-{of}", self.name)
     }
@@ -88,6 +88,7 @@ brokers = "{brokers}"
 startup_timeout = "30s"
 [kafka.topics]
 completions = "{name}-completions"
+audit = "{name}-audit"
 activity = "{name}-activity"
 dead_letters = "{name}-dead-letters"
 partitions = 3

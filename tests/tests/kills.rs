@@ -112,7 +112,7 @@ fn assert_died_at(name: &str, run: &mut Questline) {
 fn deaths_in_a_row_lose_nothing_and_repeat_nothing() {
     let Some(stack) = Stack::from_env() else { return };
     let started = Instant::now();
-    let play = Play::new(of_days(5, 3_300 * u64::try_from(lives()).expect("a few"), 11));
+    let play = Play::new(of_days(5, 3_300 * u64::try_from(lives()).expect("a few"), 11)).with_restrictions();
     let scenario = Scenario::new(stack, "kills", play);
     let oracle = scenario.play.oracle();
     let mut dice = Dice(20_260_601);

@@ -103,14 +103,16 @@ fn three_hundred_replays_have_the_same_bytes_on_any_number_of_workers() {
 #[test]
 fn epochs_do_not_change_the_facts() {
     let bench = Bench::new(PIPELINE);
-    let play = play(6_000, 60, 3);
+    let play = play(6_000, 60, 3).with_restrictions();
     let input = bench.path("events.jsonl");
     play.write_lines(&input);
     let oracle = play.oracle();
     for (epoch_records, workers) in [(1, 2), (10, 1), (333, 4), (10_000, 2)] {
         let out = bench.replay(&input, workers, epoch_records);
         let completions = lines(&out.join("completions.jsonl"));
-        live_set(&oracle, &completions);
+        let audit = lines(&out.join("audit.jsonl"));
+        live_set(&oracle, &completions, &audit);
+        assert!(audit.len() > 20, "{} suppressed", audit.len());
         let mut waiting = expected_activity(&oracle);
         lines(&out.join("activity.jsonl")).iter().for_each(|row| told_row(&mut waiting, row));
         let wrong: Vec<&String> = waiting.iter().filter(|(_, row)| !row.is_told).map(|(key, _)| key).collect();

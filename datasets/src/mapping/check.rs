@@ -182,9 +182,22 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    /// What control events carry. On any other event these names are the source's own attributes:
-    /// taken where they happen to fit, and of any type where they do not.
+    /// What control events carry. One of responsible gambling that lacks what it needs, or has it in no form that it can be read
+    /// in, controls nothing.
     fn control(&self, checked: &mut Checked<'a>) -> Checks<()> {
+        let is_restriction =
+            matches!(checked.name, EventName::SelfExcluded | EventName::CooledOff | EventName::ConsentChanged);
+        self.control_fields(checked).map_err(|refused| match refused.reason {
+            Reason::MissingField | Reason::WrongType | Reason::BadTimestamp if is_restriction => {
+                Refused { reason: Reason::BadControlEvent, ..refused }
+            }
+            _ => refused,
+        })
+    }
+
+    /// The fields of control events. On any other event these names are the source's own attributes:
+    /// taken where they happen to fit, and of any type where they do not.
+    fn control_fields(&self, checked: &mut Checked<'a>) -> Checks<()> {
         let required: &[Slot] = match checked.name {
             EventName::Reversal => &[Slot::ReferenceId],
             EventName::OptedIn | EventName::OptedOut => &[Slot::MissionId],

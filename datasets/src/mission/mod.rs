@@ -77,6 +77,8 @@ pub struct Definition {
     pub channels: Vec<String>,
     /// What a correction does to a completion.
     pub on_reversal: OnReversal,
+    /// What becomes of a completion that may not be told.
+    pub on_suppression: OnSuppression,
     /// Microseconds after a window's end in which an event may still move it, by its ingest time.
     pub lateness_micros: i64,
     /// Decides within an exclusive group.
@@ -103,6 +105,15 @@ pub enum OnReversal {
     Revoke,
     /// It stays.
     Keep,
+}
+
+/// What becomes of a completion while its player is excluded or has not consented (DOMAIN §4, "RG").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OnSuppression {
+    /// It never leaves.
+    Drop,
+    /// It leaves when it may, if it still stands then.
+    Defer,
 }
 
 /// How often a mission can be completed.

@@ -8,7 +8,8 @@ use super::json::{Errors, Json, Members, Place};
 use super::parse_measure::{check_streaks, measure, target};
 use super::repeat::{check_carry, repeat};
 use super::{
-    Definition, DefinitionError, EventKind, Gate, Measure, MissionDefaults, OnReversal, Stage, Status, Window,
+    Definition, DefinitionError, EventKind, Gate, Measure, MissionDefaults, OnReversal, OnSuppression, Stage, Status,
+    Window,
 };
 use crate::condition::{Condition, canonical_event_name};
 use crate::rows::RewardRow;
@@ -18,6 +19,7 @@ use crate::{EventName, Timestamp};
 const STATUSES: [(&str, Status); 4] =
     [("draft", Status::Draft), ("active", Status::Active), ("paused", Status::Paused), ("archived", Status::Archived)];
 const CORRECTIONS: [(&str, OnReversal); 2] = [("revoke", OnReversal::Revoke), ("keep", OnReversal::Keep)];
+const SUPPRESSIONS: [(&str, OnSuppression); 2] = [("drop", OnSuppression::Drop), ("defer", OnSuppression::Defer)];
 const WINDOWS: [(&str, Option<Every>); 4] =
     [("once", None), ("day", Some(Every::Day)), ("week", Some(Every::Week)), ("month", Some(Every::Month))];
 
@@ -58,6 +60,7 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
     let repeat = members.take("repeat").and_then(|place| repeat(&place, &defaults, errors));
     let reward = members.take("reward").and_then(|place| reward(&place, errors));
     let on_reversal = members.take("on_reversal").and_then(|place| place.choice(&CORRECTIONS, errors));
+    let on_suppression = members.take("on_suppression").and_then(|place| place.choice(&SUPPRESSIONS, errors));
     let lateness_micros = members.take("lateness").and_then(|place| duration_micros(&place, errors));
     let priority = members.take("priority").and_then(|place| place.integer(errors));
     if let (Some(stages), Some(window)) = (&stages, &window) {
@@ -89,6 +92,7 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
         reward,
         channels: channels.unwrap_or_default(),
         on_reversal: on_reversal.unwrap_or(OnReversal::Revoke),
+        on_suppression: on_suppression.unwrap_or(OnSuppression::Drop),
         lateness_micros: lateness_micros.unwrap_or(DEFAULT_LATENESS_MICROS),
         priority: priority.unwrap_or(0),
     })

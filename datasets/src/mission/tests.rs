@@ -85,10 +85,12 @@ fn what_is_absent_has_a_default() {
     assert_eq!((mission.start, mission.end), (Timestamp::default(), None));
     assert_eq!((mission.name.as_str(), &mission.window), ("m", &Window::Once));
     assert_eq!((mission.on_reversal, mission.lateness_micros), (OnReversal::Revoke, 7 * 86_400_000_000));
+    assert_eq!(mission.on_suppression, OnSuppression::Drop);
+    assert_eq!(parse(&small(r#""on_suppression":"defer""#)).unwrap().on_suppression, OnSuppression::Defer);
     assert!(mission.reward.is_none() && mission.channels.is_empty() && mission.eligibility.is_none());
     assert_eq!(mission.window_at(at("1999-01-01T00:00:00Z")), Some((Timestamp::default(), None)));
     let with_nulls = r#""name":null,"start":null,"end":null,"window":null,"eligibility":null,"repeat":null,
-        "reward":null,"on_reversal":null,"count_from":null,"lateness":null,"exclusive_group":null,"priority":null"#;
+        "reward":null,"on_reversal":null,"on_suppression":null,"count_from":null,"lateness":null,"exclusive_group":null,"priority":null"#;
     assert_eq!(parse(&small(with_nulls)), Ok(mission));
 }
 
@@ -99,7 +101,7 @@ fn every_error_is_named_at_once() {
         "eligibility":{"where":"amount > 'x' || size(y) == 1","opt_in":1},"lateness":"P1M","priority":1.5,
         "stages":[{"on":[],"measure":{"kind":"sum","field":"game_type","currency":"EURO"},"target":"-1"},
                   {"on":["login",7],"wher":"true","measure":{"kind":"count"},"target":1.5}],
-        "on_reversal":"undo","repeat":{"limt":3},"color":"red","color":"blue"}"#;
+        "on_reversal":"undo","on_suppression":"later","repeat":{"limt":3},"color":"red","color":"blue"}"#;
     assert_eq!(
         parse(text).unwrap_err(),
         [
@@ -126,10 +128,12 @@ fn every_error_is_named_at_once() {
             "/repeat/limit: is required",
             "/repeat/limt: is not a known field, did you mean 'limit'?",
             "/on_reversal: 'undo' is not known; known are revoke, keep",
+            "/on_suppression: 'later' is not known; known are drop, defer",
             "/lateness: years and months differ in length: use weeks, days or hours",
             "/priority: 1.5 is no whole number of 64 bits",
             "/color: is not a known field; known are mission_id, version, name, status, start, end, window, \
-             eligibility, stages, repeat, reward, on_reversal, lateness, priority, exclusive_group, count_from",
+             eligibility, stages, repeat, reward, on_reversal, on_suppression, lateness, priority, exclusive_group, \
+             count_from",
         ]
     );
     assert_eq!(

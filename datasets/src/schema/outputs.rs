@@ -3,7 +3,7 @@
 use super::events::utc_day;
 use super::{Column, Layout};
 use crate::Epoch;
-use crate::rows::{CompletionKind, DispositionKind, EpochOutputs, RewardRow, TriggerKind};
+use crate::rows::{AuditKind, CompletionKind, DispositionKind, EpochOutputs, RewardRow, TriggerKind};
 
 type Col = Column<EpochOutputs>;
 
@@ -64,6 +64,41 @@ pub fn completions() -> Layout<EpochOutputs> {
     ];
     let day = |out: &EpochOutputs, row: usize| utc_day(out.completions[row].emitted_at);
     Layout::new("completions", "emitted_dt", |out| out.completions.len(), day, columns)
+}
+
+/// Layout of `audit`: completions that did not leave, partitioned by the UTC day on which they would have.
+pub fn audit() -> Layout<EpochOutputs> {
+    fn reward(out: &EpochOutputs, row: usize) -> Option<&RewardRow> {
+        out.audit[row].reward.as_ref()
+    }
+    let columns = vec![
+        Col::text("type", |out, row| Some(audit_kind(out.audit[row].kind))),
+        Col::text("reason", |out, row| Some(out.audit[row].reason.as_str())),
+        Col::time("until", |out, row| out.audit[row].until),
+        Col::text("completion_id", |out, row| Some(&out.audit[row].completion_id)),
+        Col::int("revision", |out, row| Some(i64::from(out.audit[row].revision))).required(),
+        Col::text("player_id", |out, row| Some(&out.audit[row].player_id)),
+        Col::text("mission_id", |out, row| Some(&out.audit[row].mission_id)),
+        Col::int("mission_version", |out, row| Some(out.audit[row].mission_version)).required(),
+        Col::int("occurrence", |out, row| Some(i64::from(out.audit[row].occurrence))).required(),
+        Col::time("window_start", |out, row| Some(out.audit[row].window_start)).required(),
+        Col::time("window_end", |out, row| out.audit[row].window_end),
+        Col::time("completed_at", |out, row| Some(out.audit[row].completed_at)).required(),
+        Col::time("emitted_at", |out, row| Some(out.audit[row].emitted_at)).required(),
+        Col::text("trigger_kind", |out, row| Some(trigger_kind(out.audit[row].trigger.kind))),
+        Col::text("trigger_transaction_id", |out, row| out.audit[row].trigger.transaction_id.as_deref()),
+        Col::text("trigger_topic", |out, row| Some(&out.audit[row].trigger.place.topic)),
+        Col::int("trigger_partition", |out, row| Some(out.audit[row].trigger.place.partition.into())).required(),
+        Col::int("trigger_offset", |out, row| Some(out.audit[row].trigger.place.offset)).required(),
+        Col::money("progress", |out, row| Some(out.audit[row].progress)).required(),
+        Col::money("target", |out, row| Some(out.audit[row].target)).required(),
+        Col::text("reward_type", |out, row| reward(out, row).map(|reward| reward.kind.as_str())),
+        Col::text("reward_value", |out, row| reward(out, row).map(|reward| reward.value.as_str())),
+        Col::texts("channels", |out, row| &out.audit[row].channels),
+        epoch(),
+    ];
+    let day = |out: &EpochOutputs, row: usize| utc_day(out.audit[row].emitted_at);
+    Layout::new("audit", "emitted_dt", |out| out.audit.len(), day, columns)
 }
 
 /// Layout of `dead_letters`, partitioned by the UTC day of ingestion.
@@ -149,6 +184,13 @@ fn completion_kind(kind: CompletionKind) -> &'static str {
     match kind {
         CompletionKind::MissionCompleted => "mission_completed",
         CompletionKind::MissionRevoked => "mission_revoked",
+    }
+}
+
+fn audit_kind(kind: AuditKind) -> &'static str {
+    match kind {
+        AuditKind::Suppressed => "suppressed",
+        AuditKind::Deferred => "deferred",
     }
 }
 

@@ -1,7 +1,10 @@
 //! What a player's progress is made of, for who asks.
 
+use std::collections::BTreeMap;
+
 use datasets::hash::{KeyGroup, player_hash};
 use datasets::mission::Mission;
+use datasets::rows::AuditKind;
 use datasets::{Coordinates, Timestamp};
 
 use super::tracks::OccurrenceSequence;
@@ -23,6 +26,8 @@ pub struct Account {
     pub window_end: Option<Timestamp>,
     /// What counts, in the order of event time.
     pub counted: Vec<Counted>,
+    /// Completions that stand and never left, by occurrence.
+    pub kept_back: BTreeMap<u32, AuditKind>,
 }
 
 impl Account {
@@ -42,7 +47,7 @@ impl Players {
         let Some(place) = players.find(hash, player_id) else { return Vec::new() };
         let (_, player) = players.get_mut(place);
         player.settle(&self.definitions);
-        let Player { occurrences, tracks, timeline } = player;
+        let Player { occurrences, tracks, timeline, restrictions } = player;
         let history = self.definitions.history(slot);
         let accounts = occurrences.of_mission(slot, &self.definitions).map(|(key, progress)| {
             let timeline = timeline.as_deref();
@@ -55,6 +60,7 @@ impl Players {
                 window_start: if progress.is_once() { judge.mission.start } else { key.window },
                 window_end: progress.window_end(history),
                 counted: counted.to_vec(),
+                kept_back: restrictions.iter().flat_map(|restrictions| restrictions.kept_back(key)).collect(),
             }
         });
         accounts.collect()

@@ -6,6 +6,7 @@ use datasets::hash::{KeyGroup, player_hash};
 use datasets::rows::{DefinitionRow, DispositionKind, Place};
 use datasets::{Event, EventBatch, EventName, Family, Identity, Reason, TextField, Timestamp};
 
+use super::emission::{AT_ONCE, Leaving};
 use super::occurrences::OccurrenceKey;
 use super::repeats::{self, Told};
 use super::report::Message;
@@ -48,6 +49,7 @@ impl Players {
             block.iter_mut().for_each(|player| self.settle(player, (now, oldest_to_come), &mut changes));
         }
         self.fire(now, &mut changes);
+        self.emit(now, &mut changes);
         self.sweep(oldest_to_come);
         changes
     }
@@ -140,7 +142,7 @@ impl Players {
                 changes.postings.push((posting, diff));
             }
         }
-        let Touch { moved, begun, filed, late, held, .. } = touch;
+        let Touch { moved, begun, filed, late, held, restricts, .. } = touch;
         if late {
             changes.counters.late += 1;
             self.reporter.dispose(event, DispositionKind::Late, changes);
@@ -148,6 +150,9 @@ impl Players {
         if held {
             changes.counters.fx_missing_waiting += 1;
             self.reporter.dispose(event, DispositionKind::Held, changes);
+        }
+        if restricts && player.restrictions.as_ref().is_some_and(|restrictions| restrictions.has_deferred()) {
+            self.releases.insert((AT_ONCE, event.key_group(), id.clone()));
         }
         for (key, end) in begun {
             if let Some(until) = self.definitions.history(key.slot).kept_until(end) {
@@ -163,19 +168,12 @@ impl Players {
             }
         }
         if !moved.is_empty() {
-            self.announce(event, place, moved, now, changes);
+            self.announce(event, place, moved, now);
         }
     }
 
     /// Announces what an event moved, in order of mission and window.
-    fn announce(
-        &mut self,
-        event: &Event<'_>,
-        place: u32,
-        mut moved: Vec<OccurrenceKey>,
-        now: Timestamp,
-        changes: &mut Changes,
-    ) {
+    fn announce(&mut self, event: &Event<'_>, place: u32, mut moved: Vec<OccurrenceKey>, now: Timestamp) {
         let definitions = &self.definitions;
         moved.sort_by_key(|key| (definitions.mission_id(key.slot), key.window));
         moved.dedup();
@@ -196,7 +194,9 @@ impl Players {
             let window_start = if progress.is_once() { mission.start } else { window };
             let message =
                 Message { position, mission, occurrence, window, window_start, window_end, announcement, trigger };
-            self.reporter.message(message, now, changes);
+            let (position, row) = self.reporter.message(message, now);
+            let on_suppression = history.version(history.newest()).mission.on_suppression;
+            self.leaving.push(Leaving { position, key, row, on_suppression });
         }
     }
 
@@ -251,12 +251,12 @@ impl Players {
             ));
         }
         if let Applied::Version { slot, retargeted: true } = applied {
-            self.retarget(slot, record, now, changes);
+            self.retarget(slot, record, now);
         }
     }
 
     /// A new target can complete players at once, in the windows that are open when it takes effect.
-    fn retarget(&mut self, slot: MissionSlot, record: &DefinitionRecord, now: Timestamp, changes: &mut Changes) {
+    fn retarget(&mut self, slot: MissionSlot, record: &DefinitionRecord, now: Timestamp) {
         let history = self.definitions.history(slot);
         let version = history.version(history.newest());
         if !version.is_active() {
@@ -270,7 +270,7 @@ impl Players {
         for (id, player) in players {
             player.settle(&self.definitions);
             if history.is_gated() {
-                let Player { occurrences, tracks, timeline } = &mut *player;
+                let Player { occurrences, tracks, timeline, .. } = &mut *player;
                 let timeline = timeline.as_deref();
                 for (key, progress) in occurrences.of_mission(slot, &self.definitions) {
                     let sequence = OccurrenceSequence { tracks, timeline, definitions: &self.definitions, key };
@@ -294,7 +294,9 @@ impl Players {
                 let window_start = if progress.is_once() { mission.start } else { window };
                 let message =
                     Message { position, mission, occurrence, window, window_start, window_end, announcement, trigger };
-                self.reporter.message(message, now, changes);
+                let (position, row) = self.reporter.message(message, now);
+                let on_suppression = history.version(history.newest()).mission.on_suppression;
+                self.leaving.push(Leaving { position, key, row, on_suppression });
             }
         }
     }

@@ -9,6 +9,7 @@
 
 mod account;
 mod close;
+mod emission;
 mod facts;
 mod fetch;
 mod gate;
@@ -16,6 +17,7 @@ mod occurrences;
 mod operator;
 mod repeats;
 mod report;
+mod restrictions;
 mod roster;
 mod snapshot;
 mod tally;
@@ -35,8 +37,10 @@ use serde::{Deserialize, Serialize};
 use crate::definitions::{ClassId, Definitions};
 use crate::ledger::{Effect, Ledger, LedgerRules, Markets};
 use crate::snapshot::Round;
+use emission::{Leaving, Release};
 use occurrences::{OccurrenceKey, Occurrences};
 use report::Reporter;
+use restrictions::Restrictions;
 use roster::Roster;
 use snapshot::Restored;
 use timeline::Timeline;
@@ -71,6 +75,9 @@ struct Player {
     /// Absent where there is none. A section of the state says it of those who have one.
     #[serde(skip)]
     timeline: Option<Box<Timeline>>,
+    /// The same.
+    #[serde(skip)]
+    restrictions: Option<Box<Restrictions>>,
 }
 
 /// The state of one key group.
@@ -110,12 +117,16 @@ pub struct Players {
     days: facts::Days,
     /// When reversals stop waiting.
     deadlines: BTreeSet<(Timestamp, KeyGroup)>,
+    /// Whose deferred completions may leave, and when.
+    releases: BTreeSet<Release>,
     /// Progress by the hour in which it can be dropped.
     closing: BTreeMap<i64, Vec<Closing>>,
     /// The hour up to which state has been swept.
     swept: i64,
     /// One worker speaks for all about definitions, which all see alike.
     speaks: bool,
+    /// What an epoch has to tell, until it closes.
+    leaving: Vec<Leaving>,
     /// Reused between events.
     effects: Vec<Effect>,
     /// Reused between events.
@@ -133,9 +144,11 @@ impl Players {
             markets: Markets::default(),
             days: facts::Days::new(rules.activity_zone.clone()),
             deadlines: BTreeSet::new(),
+            releases: BTreeSet::new(),
             closing: BTreeMap::new(),
             swept: NEVER,
             speaks,
+            leaving: Vec::new(),
             effects: Vec::new(),
             scratch: Scratch::default(),
             rules,
@@ -144,7 +157,9 @@ impl Players {
 
     /// The earliest clock reading at which a timer fires that puts something out.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.deadlines.first().map(|(deadline, _)| deadline.plus_micros(1))
+        let deadline = self.deadlines.first().map(|(deadline, _)| deadline.plus_micros(1));
+        let release = self.releases.first().map(|(due, ..)| *due);
+        deadline.into_iter().chain(release).min()
     }
 
     /// A key group's state.
@@ -156,5 +171,7 @@ impl Players {
 
 #[cfg(test)]
 mod gate_tests;
+#[cfg(test)]
+mod restriction_tests;
 #[cfg(test)]
 mod tests;

@@ -119,6 +119,9 @@ impl Player {
         self.settle(definitions);
         self.tracks.iter_mut().for_each(Track::close);
         self.occurrences.remove(key);
+        if let Some(restrictions) = &mut self.restrictions {
+            restrictions.forget(key);
+        }
         let classes = definitions.history(key.slot).classes().map(|(_, _, class)| class);
         // Gated ones are kept for occurrences that have not begun, too.
         let classes = classes.filter(|class| !definitions.class(*class).is_gated);

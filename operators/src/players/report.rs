@@ -45,15 +45,13 @@ impl Reporter {
         Trigger { kind: TriggerKind::DefinitionChange, transaction_id: None, place }
     }
 
-    pub(super) fn message(&self, message: Message<'_>, now: Timestamp, changes: &mut Changes) {
+    /// What is to be told, on all channels of the reward.
+    pub(super) fn message(&self, message: Message<'_>, now: Timestamp) -> (Position, CompletionRow) {
         let Message { position, mission, occurrence, window, window_start, window_end, announcement, trigger } =
             message;
-        let kind = if announcement.completed {
-            changes.counters.completed += 1;
-            CompletionKind::MissionCompleted
-        } else {
-            changes.counters.revoked += 1;
-            CompletionKind::MissionRevoked
+        let kind = match announcement.completed {
+            true => CompletionKind::MissionCompleted,
+            false => CompletionKind::MissionRevoked,
         };
         let row = CompletionRow {
             kind,
@@ -74,7 +72,7 @@ impl Reporter {
             reward: mission.reward.clone(),
             channels: mission.channels.clone(),
         };
-        changes.completions.push((position, row));
+        (position, row)
     }
 
     pub(super) fn dispose(&self, event: &Event<'_>, disposition: DispositionKind, changes: &mut Changes) {

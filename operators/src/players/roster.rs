@@ -7,6 +7,7 @@ use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
 use super::Player;
+use super::restrictions::Restrictions;
 use super::timeline::Timeline;
 use crate::slab::Slab;
 
@@ -40,6 +41,16 @@ impl Member {
     /// What was written beside the player.
     pub(super) fn set_timeline(&mut self, timeline: Box<Timeline>) {
         self.player.timeline = Some(timeline);
+    }
+
+    /// The player's restrictions.
+    pub(super) fn restrictions(&self) -> Option<&Restrictions> {
+        self.player.restrictions.as_deref()
+    }
+
+    /// What was written beside the player.
+    pub(super) fn set_restrictions(&mut self, restrictions: Box<Restrictions>) {
+        self.player.restrictions = Some(restrictions);
     }
 }
 

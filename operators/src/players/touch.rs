@@ -6,6 +6,7 @@ use super::Player;
 use super::facts::{self, Value};
 use super::gate::Passage;
 use super::occurrences::{OccurrenceKey, Occurrences};
+use super::restrictions::{Restrictions, restricts};
 use super::timeline::Timeline;
 use super::tracks::{OccurrenceSequence, Override, Tracks};
 use crate::contributions::Contribution;
@@ -71,6 +72,7 @@ pub(super) struct Touch<'a> {
     pub(super) occurrences: &'a mut Occurrences,
     pub(super) tracks: &'a mut Tracks,
     pub(super) timeline: &'a mut Option<Box<Timeline>>,
+    restrictions: &'a mut Option<Box<Restrictions>>,
     pub(super) definitions: &'a Definitions,
     scratch: &'a mut Scratch,
     /// Ingest time of the event that causes it all: lateness is its own, also for a correction.
@@ -87,6 +89,8 @@ pub(super) struct Touch<'a> {
     pub(super) late: bool,
     /// A mission's money waits for a rate.
     pub(super) held: bool,
+    /// What the player may be told has changed.
+    pub(super) restricts: bool,
 }
 
 impl<'a> Touch<'a> {
@@ -96,11 +100,12 @@ impl<'a> Touch<'a> {
         scratch: &'a mut Scratch,
         (ingest_time, oldest_to_come): (Timestamp, Timestamp),
     ) -> Self {
-        let Player { occurrences, tracks, timeline } = player;
+        let Player { occurrences, tracks, timeline, restrictions } = player;
         Touch {
             occurrences,
             tracks,
             timeline,
+            restrictions,
             definitions,
             scratch,
             ingest_time,
@@ -110,6 +115,7 @@ impl<'a> Touch<'a> {
             filed: Vec::new(),
             late: false,
             held: false,
+            restricts: false,
         }
     }
 
@@ -120,6 +126,10 @@ impl<'a> Touch<'a> {
             EffectKind::Enter { live, event: None } => {
                 // Control events have one version, and no reversal names them.
                 self.mark(cause, order);
+                if restricts(cause) {
+                    self.restrictions.get_or_insert_default().take(cause, order);
+                    self.restricts = true;
+                }
                 self.enter(cause, order, *live);
             }
             EffectKind::Enter { live, event: Some(stored) } => self.enter(&stored.get(0), order, *live),
@@ -228,7 +238,7 @@ impl<'a> Touch<'a> {
     #[cfg(test)]
     fn assert_folded(&self) {
         let (occurrences, tracks) = (self.occurrences.clone(), self.tracks.clone());
-        let mut player = Player { occurrences, tracks, timeline: self.timeline.clone() };
+        let mut player = Player { occurrences, tracks, timeline: self.timeline.clone(), restrictions: None };
         player.settle(self.definitions);
         let timeline = player.timeline.as_deref();
         for (key, progress) in player.occurrences.iter() {

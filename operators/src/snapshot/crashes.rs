@@ -9,8 +9,8 @@ use crate::definitions::DefinitionRecord;
 use crate::ledger::{ColdRules, LedgerRules, cold_answers};
 use crate::testing::{
     Archived, Arrival, Cluster, EpochInput, Out, Rng, Setting, at, cut, definitions, first_definitions,
-    gated_definitions, groups, interleave, random_script, random_script_with_controls, record, rules,
-    second_definitions,
+    gated_definitions, groups, interleave, random_script, random_script_with_controls, random_script_with_restrictions,
+    record, restricted_definitions, rules, second_definitions,
 };
 
 /// `arrivals` as epochs, with each definition before the first event of its time.
@@ -107,6 +107,21 @@ fn a_crash_changes_nothing_of_gates() {
         let longest = rng.pick(&[1, 4, 12]);
         let lateness_days = rng.pick(&[1, 60]);
         let log = epochs(cut(&mut rng, &script, longest), gated_definitions(lateness_days));
+        lives += compare(&mut rng, &log, &Setting::new(Reporting::EveryEpoch), &format!("seed {seed}"));
+    }
+    assert!(lives > 200, "only {lives} lives went on from what was written");
+}
+
+#[test]
+fn a_crash_changes_nothing_of_restrictions() {
+    let mut lives = 0;
+    for seed in 0..100 {
+        let mut rng = Rng(11_000 + seed);
+        let script = random_script_with_restrictions(&mut rng, 140);
+        let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
+        let longest = rng.pick(&[1, 4, 12]);
+        let lateness_days = rng.pick(&[1, 60]);
+        let log = epochs(cut(&mut rng, &script, longest), restricted_definitions(lateness_days));
         lives += compare(&mut rng, &log, &Setting::new(Reporting::EveryEpoch), &format!("seed {seed}"));
     }
     assert!(lives > 200, "only {lives} lives went on from what was written");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datasets::hash::{KeyGroup, player_hash};
-use datasets::rows::{ActivityRow, CompletionRow, DeadLetterRow, DispositionRow};
+use datasets::rows::{ActivityRow, AuditRow, CompletionRow, DeadLetterRow, DispositionRow};
 use datasets::state::{Keeper, Kept, Section};
 use datasets::{Epoch, Timestamp, Topics};
 
@@ -28,6 +28,7 @@ pub(crate) struct EpochInput {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Out {
     completions: Vec<CompletionRow>,
+    audit: Vec<AuditRow>,
     dead_letters: Vec<DeadLetterRow>,
     dispositions: Vec<DispositionRow>,
     rows: Vec<ActivityRow>,
@@ -37,6 +38,7 @@ impl Out {
     /// Fails with the first rows that differ, kind by kind.
     pub(crate) fn assert_is(&self, expected: &Out, what: &str) {
         assert_same(&self.completions, &expected.completions, what);
+        assert_same(&self.audit, &expected.audit, what);
         assert_same(&self.dead_letters, &expected.dead_letters, what);
         assert_same(&self.dispositions, &expected.dispositions, what);
         assert_same(&self.rows, &expected.rows, what);
@@ -174,7 +176,7 @@ impl Cluster {
         let epoch = self.next;
         self.next += 1;
         let clock = Clock { now: arrival.now, wall: wall(epoch), newest: arrival.newest, is_last: false };
-        let (mut out, mut completions) = (Out::default(), Vec::new());
+        let (mut out, mut completions, mut audit) = (Out::default(), Vec::new(), Vec::new());
         let batches = batches(&arrival.inputs, self.workers.len());
         for (number, worker) in self.workers.iter_mut().enumerate() {
             let mine: Vec<_> = batches.iter().filter(|batch| batch.worker == number).cloned().collect();
@@ -185,11 +187,14 @@ impl Cluster {
             worker.activity.update(&postings);
             out.rows.extend(worker.activity.report(&clock).rows);
             completions.extend(changes.completions);
+            audit.extend(changes.audit);
             out.dead_letters.extend(changes.dead_letters.into_iter().map(|(_, row)| row));
             out.dispositions.extend(changes.dispositions.into_iter().map(|(_, row)| row));
         }
         completions.sort_by(|(a, _), (b, _)| a.cmp(b));
         out.completions = completions.into_iter().map(|(_, row)| row).collect();
+        audit.sort_by(|(a, _), (b, _)| a.cmp(b));
+        out.audit = audit.into_iter().map(|(_, row)| row).collect();
         out.dead_letters.sort_by(|a, b| (&a.place, a.index).cmp(&(&b.place, b.index)));
         out.dispositions.sort();
         out.rows.sort_by(|a, b| a.key.cmp(&b.key));

@@ -38,8 +38,12 @@ pub(crate) struct Input {
     pub status: Option<&'static str>,
     pub reference: Option<String>,
     pub family: Option<&'static str>,
-    /// The mission or segment of a control event.
+    /// The mission, segment or channel of a control event.
     pub about: Option<&'static str>,
+    /// The end of an exclusion.
+    pub until: Option<Timestamp>,
+    /// Of a consent.
+    pub granted: Option<bool>,
 }
 
 impl Input {
@@ -61,6 +65,8 @@ impl Input {
             reference: None,
             family: None,
             about: None,
+            until: None,
+            granted: None,
         }
     }
 
@@ -92,7 +98,7 @@ impl Input {
 
     pub(crate) fn push(&self, batch: &mut EventBatch) {
         let mut row = EventRow::new(self.at, SourceId(0), self.event_time, self.ingest_time);
-        let is_segment = self.name.starts_with("segment");
+        let about = |names: &[&str]| self.about.filter(|_| names.contains(&self.name));
         let texts = [
             (TextField::EventName, Some(self.name)),
             (TextField::PlayerId, Some(self.player)),
@@ -102,13 +108,16 @@ impl Input {
             (TextField::Status, self.status),
             (TextField::ReferenceId, self.reference.as_deref()),
             (TextField::ReferenceFamily, self.family),
-            (TextField::MissionId, self.about.filter(|_| !is_segment)),
-            (TextField::Segment, self.about.filter(|_| is_segment)),
+            (TextField::MissionId, about(&["opted_in", "opted_out"])),
+            (TextField::Segment, about(&["segment_entered", "segment_left"])),
+            (TextField::Channel, about(&["consent_changed"])),
         ];
         row.name = EventName::of(self.name);
         row.amount = self.amount;
         row.bonus_amount = self.bonus;
         row.exchange_rate = self.rate;
+        row.until = self.until;
+        row.granted = self.granted;
         batch.push(&row, texts.into_iter().filter_map(|(field, text)| Some((field, text?))), "{}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use datasets::rows::{CompletionKind, CompletionRow, TriggerKind};
+use datasets::rows::{AuditKind, AuditRow, CompletionKind, CompletionRow, Trigger, TriggerKind};
 use datasets::{Money, Timestamp};
 
 use super::show::{Progress, thousands};
@@ -67,9 +67,11 @@ fn as_text(explanation: &Explanation) -> String {
         line(format!("completion {id}"));
     }
     line(format!("standing   {}", standing(explanation)));
-    for message in messages {
-        line(format!("           {}", told(message)));
-    }
+    let kept_back = explanation.audit.iter().map(|row| (row.emitted_at, row.revision, kept_back(row)));
+    let mut all: Vec<_> =
+        messages.iter().map(|row| (row.emitted_at, row.revision, told(row))).chain(kept_back).collect();
+    all.sort_by_key(|(emitted_at, revision, _)| (*emitted_at, *revision));
+    all.into_iter().for_each(|(.., text)| line(format!("           {text}")));
     line(String::new());
     let place = &definition.place;
     line(format!(
@@ -103,6 +105,8 @@ fn as_text(explanation: &Explanation) -> String {
 fn standing(explanation: &Explanation) -> String {
     match explanation.standing {
         Standing::Completed => "completed".to_owned(),
+        Standing::Suppressed => "completed, and suppressed".to_owned(),
+        Standing::Deferred => "completed, and deferred until the player may be told".to_owned(),
         Standing::Revoked => "revoked".to_owned(),
         Standing::Open => {
             let open = explanation.stages.iter().find(|stage| stage.reached_at.is_none());
@@ -114,12 +118,7 @@ fn standing(explanation: &Explanation) -> String {
 
 fn told(message: &CompletionRow) -> String {
     let CompletionRow { revision, emitted_at, trigger, progress, target, completed_at, .. } = message;
-    let place =
-        format!("{} partition {} offset {}", trigger.place.topic, trigger.place.partition, trigger.place.offset);
-    let by = match trigger.kind {
-        TriggerKind::Event => format!("transaction {}, {place}", trigger.transaction_id.as_deref().unwrap_or_default()),
-        TriggerKind::DefinitionChange => format!("a change of the definition, {place}"),
-    };
+    let by = by(trigger);
     match message.kind {
         CompletionKind::MissionCompleted => {
             format!(
@@ -129,6 +128,31 @@ fn told(message: &CompletionRow) -> String {
         CompletionKind::MissionRevoked => {
             format!("revision {revision} revoked, told at {emitted_at}: {progress} of {target}, by {by}")
         }
+    }
+}
+
+/// A completion that did not leave.
+fn kept_back(row: &AuditRow) -> String {
+    let AuditRow { revision, emitted_at, trigger, progress, target, completed_at, reason, until, .. } = row;
+    let what = match row.kind {
+        AuditKind::Suppressed => "suppressed",
+        AuditKind::Deferred => "deferred",
+    };
+    let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
+    format!(
+        "revision {revision} completed at {completed_at}, {what} at {emitted_at} ({}{until}): {progress} of {target}, by {}",
+        reason.as_str(),
+        by(trigger)
+    )
+}
+
+/// What caused a message.
+fn by(trigger: &Trigger) -> String {
+    let place =
+        format!("{} partition {} offset {}", trigger.place.topic, trigger.place.partition, trigger.place.offset);
+    match trigger.kind {
+        TriggerKind::Event => format!("transaction {}, {place}", trigger.transaction_id.as_deref().unwrap_or_default()),
+        TriggerKind::DefinitionChange => format!("a change of the definition, {place}"),
     }
 }
 

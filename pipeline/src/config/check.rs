@@ -141,6 +141,7 @@ impl Checker<'_, '_> {
             let topics = &kafka.topics;
             let outputs = [
                 ("completions", topics.completions.clone()),
+                ("audit", topics.audit.clone()),
                 ("activity", topics.activity.clone()),
                 ("dead_letters", topics.dead_letters.clone()),
             ];

@@ -125,6 +125,8 @@ impl Default for KafkaConfig {
 pub struct TopicsConfig {
     /// Completions and revocations. Default `completions`.
     pub completions: String,
+    /// Completions that may not be told, and why. Default `audit`.
+    pub audit: String,
     /// Rows of daily activity, compacted. Default `activity`.
     pub activity: String,
     /// Refused inputs. Default `dead-letters`.
@@ -141,6 +143,7 @@ impl Default for TopicsConfig {
     fn default() -> Self {
         TopicsConfig {
             completions: "completions".to_owned(),
+            audit: "audit".to_owned(),
             activity: "activity".to_owned(),
             dead_letters: "dead-letters".to_owned(),
             progress: None,

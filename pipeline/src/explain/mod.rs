@@ -10,7 +10,7 @@ mod versions;
 
 use std::sync::Arc;
 
-use datasets::rows::{CompletionKind, CompletionRow, Place};
+use datasets::rows::{AuditKind, AuditRow, CompletionKind, CompletionRow, Place};
 use datasets::{Epoch, Money, Timestamp};
 use operators::players::Players;
 use serde::Serialize;
@@ -60,6 +60,8 @@ pub struct Explanation {
     pub stages: Vec<Stage>,
     /// The messages that left, in their order.
     pub messages: Vec<CompletionRow>,
+    /// The completions that did not leave, and why, in their order.
+    pub audit: Vec<AuditRow>,
     /// Events that count, or did for some time, in the order of event time.
     pub events: Vec<Contributed>,
     /// Events of the kinds that the mission looks at which never counted in this window.
@@ -76,6 +78,10 @@ pub struct Explanation {
 pub enum Standing {
     /// The completion stands.
     Completed,
+    /// It stands, and was never told.
+    Suppressed,
+    /// It stands, and is told when it may be.
+    Deferred,
     /// It was revoked, and stays so.
     Revoked,
     /// The target was not reached.
@@ -195,7 +201,8 @@ impl Explainer {
             let clock = input.clock(&mut newest);
             let batch = Arc::new(input.batch(Some(&player), &names)?);
             let changes = players.close(clock, &mut definitions, std::slice::from_ref(&batch));
-            if !batch.is_empty() || !definitions.is_empty() {
+            // What was deferred can leave by the clock alone.
+            if !batch.is_empty() || !definitions.is_empty() || !changes.completions.is_empty() {
                 story.take(&batch, definitions, &changes, players.accounts(&player, &mission));
             }
             story.until = input.now;
@@ -207,8 +214,9 @@ impl Explainer {
 
     /// The player and the mission of a completion.
     fn whose(&self, id: &str) -> Result<(String, String), String> {
-        for object in self.history.lake.objects(Table::Completions) {
-            for batch in self.history.lake.rows(object).map_err(|error| crate::chain(&error))? {
+        let lake = &self.history.lake;
+        for object in lake.objects(Table::Completions).iter().chain(lake.objects(Table::Audit)) {
+            for batch in lake.rows(object).map_err(|error| crate::chain(&error))? {
                 let batch = batch.map_err(|error| crate::chain(&error))?;
                 let found = rows(std::slice::from_ref(&batch)).find(|row| row.text("completion_id") == id);
                 if let Some(row) = found {
@@ -217,18 +225,23 @@ impl Explainer {
             }
         }
         Err(format!(
-            "the lake's table completions has no completion {id:?}: a new one is there after lake.max_file_age at the latest"
+            "the lake's tables completions and audit have no completion {id:?}: a new one is there after lake.max_file_age at the latest"
         ))
     }
 }
 
 impl Standing {
-    /// After these messages about one completion.
-    fn after(messages: &[CompletionRow]) -> Self {
-        match messages.last().map(|message| message.kind) {
-            Some(CompletionKind::MissionCompleted) => Standing::Completed,
-            Some(CompletionKind::MissionRevoked) => Standing::Revoked,
-            None => Standing::Open,
+    /// After what left of a completion and what did not, and how it is `kept_back` if it stands and never left.
+    fn after(messages: &[CompletionRow], audit: &[AuditRow], kept_back: Option<AuditKind>) -> Self {
+        let told = messages.last();
+        // What was deferred leaves with the revision that it had.
+        let is_silent = audit.last().is_some_and(|row| told.is_none_or(|told| told.revision < row.revision));
+        match (is_silent, kept_back, told.map(|told| told.kind)) {
+            (true, Some(AuditKind::Suppressed), _) => Standing::Suppressed,
+            (true, Some(AuditKind::Deferred), _) => Standing::Deferred,
+            (true, None, _) | (false, _, Some(CompletionKind::MissionRevoked)) => Standing::Revoked,
+            (false, _, Some(CompletionKind::MissionCompleted)) => Standing::Completed,
+            (false, _, None) => Standing::Open,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datasets::mission::{Mission, MissionDefaults, Window};
-use datasets::rows::{CompletionRow, DispositionKind, Place};
+use datasets::rows::{AuditRow, CompletionRow, DispositionKind, Place};
 use datasets::{Coordinates, Epoch, Event, EventBatch, EventName, Money, TextField, Timestamp, Topics};
 use operators::changes::Changes;
 use operators::definitions::DefinitionRecord;
@@ -28,6 +28,7 @@ pub(super) struct Story {
     /// By the transaction that is named: who took it back, last.
     reversed: BTreeMap<String, String>,
     messages: Vec<CompletionRow>,
+    audit: Vec<AuditRow>,
     /// By the start of the window.
     windows: BTreeMap<Timestamp, Seen>,
     /// The recorded clock.
@@ -53,6 +54,7 @@ impl Story {
             dispositions: BTreeMap::new(),
             reversed: BTreeMap::new(),
             messages: Vec::new(),
+            audit: Vec::new(),
             windows: BTreeMap::new(),
             until: Timestamp::MIN,
         }
@@ -78,6 +80,8 @@ impl Story {
         }
         let of_it = |row: &&CompletionRow| row.player_id == self.player && row.mission_id == self.mission;
         self.messages.extend(changes.completions.iter().map(|(_, row)| row).filter(of_it).cloned());
+        let of_it = |row: &&AuditRow| row.player_id == self.player && row.mission_id == self.mission;
+        self.audit.extend(changes.audit.iter().map(|(_, row)| row).filter(of_it).cloned());
         self.events.extend((0..batch.len()).map(|place| (batch.get(place).at, (batch.clone(), place))));
         for account in accounts {
             self.see(account);
@@ -128,24 +132,27 @@ impl Story {
         }
         let (asked, completion_id) = match question {
             Question::Completion(id) => {
-                let told = self.messages.iter().find(|row| row.completion_id == *id);
-                let told = told.ok_or_else(|| {
+                let told = self.messages.iter().map(|row| (&row.completion_id, row.window_start));
+                let kept_back = self.audit.iter().map(|row| (&row.completion_id, row.window_start));
+                let known = told.chain(kept_back).find(|(known, _)| *known == id);
+                let (_, window_start) = known.ok_or_else(|| {
                     format!("completion {id} does not follow from the lake's history: `questline verify` tells more")
                 })?;
-                (Some(told.window_start), Some(id.clone()))
+                (Some(window_start), Some(id.clone()))
             }
             Question::Progress { at, .. } => (self.window_of(newest, *at), None),
         };
         let start = asked.ok_or_else(|| format!("mission {:?} has no window then", self.mission))?;
         let key = if newest.window == Window::Once { Timestamp::MIN } else { start };
         let window = self.windows.get(&key);
-        let messages: Vec<CompletionRow> = self
-            .messages
-            .iter()
-            .filter(|row| key == Timestamp::MIN || row.window_start == start)
-            .filter(|row| completion_id.as_ref().is_none_or(|id| row.completion_id == *id))
-            .cloned()
-            .collect();
+        let is_asked = |id: &str, window_start: Timestamp| {
+            let is_in_window = key == Timestamp::MIN || window_start == start;
+            is_in_window && completion_id.as_ref().is_none_or(|asked| asked == id)
+        };
+        let messages = self.messages.iter().filter(|row| is_asked(&row.completion_id, row.window_start));
+        let messages: Vec<CompletionRow> = messages.cloned().collect();
+        let audit = self.audit.iter().filter(|row| is_asked(&row.completion_id, row.window_start));
+        let audit: Vec<AuditRow> = audit.cloned().collect();
         let account = window.map(|window| &window.account);
         let mission = account.map_or(newest, |account| &account.mission);
         let steps = account.map(Account::steps).unwrap_or_default();
@@ -157,14 +164,15 @@ impl Story {
         Ok(Explanation {
             player_id: self.player.clone(),
             mission_id: self.mission.clone(),
-            completion_id: completion_id.or_else(|| messages.last().map(|row| row.completion_id.clone())),
-            standing: Standing::after(&messages),
+            standing: standing(&messages, &audit, account),
+            completion_id: completion_id.or_else(|| last(&messages, &audit).map(|(id, _)| id.to_owned())),
             window_start: start,
             window_end,
             definition: self.judge(account)?,
             stages: stages(mission, account, &steps),
             passed: self.passed(&events, (start, window_end), newest),
             messages,
+            audit,
             events,
             until: self.until,
             epochs,
@@ -254,6 +262,22 @@ impl Story {
             currency: event.currency().to_owned(),
         }
     }
+}
+
+/// The completion that was last heard of, told or not, and its occurrence.
+fn last<'a>(messages: &'a [CompletionRow], audit: &'a [AuditRow]) -> Option<(&'a str, u32)> {
+    let told = messages.last().map(|row| (row.emitted_at, row.revision, &row.completion_id, row.occurrence));
+    let kept_back = audit.last().map(|row| (row.emitted_at, row.revision, &row.completion_id, row.occurrence));
+    told.max(kept_back).map(|(_, _, id, occurrence)| (id.as_str(), occurrence))
+}
+
+/// What became of the completion that was last heard of.
+fn standing(messages: &[CompletionRow], audit: &[AuditRow], account: Option<&Account>) -> Standing {
+    let Some((id, occurrence)) = last(messages, audit) else { return Standing::Open };
+    let messages: Vec<_> = messages.iter().filter(|row| row.completion_id == id).cloned().collect();
+    let audit: Vec<_> = audit.iter().filter(|row| row.completion_id == id).cloned().collect();
+    let kept_back = account.and_then(|account| account.kept_back.get(&occurrence));
+    Standing::after(&messages, &audit, kept_back.copied())
 }
 
 fn stages(mission: &Mission, account: Option<&Account>, steps: &[Step]) -> Vec<Stage> {

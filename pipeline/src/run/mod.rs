@@ -238,6 +238,7 @@ pub fn committer_config(config: &Config, kafka: &KafkaConfig, run_id: &str) -> C
     let mut committer = CommitterConfig::new(connection(kafka), pipeline, run_id);
     committer.topics = OutputTopics {
         completions: kafka.topics.completions.clone(),
+        audit: kafka.topics.audit.clone(),
         activity: kafka.topics.activity.clone(),
         dead_letters: kafka.topics.dead_letters.clone(),
         progress: kafka.topics.progress(pipeline),

@@ -154,10 +154,10 @@ impl Watch {
 
     fn tell(&self, state: &str, rate: Option<u64>) {
         let refused: u64 = self.counters.dead_letters.values().sum();
-        let Counters { read, accepted, duplicates, completed, revoked, .. } = &self.counters;
+        let Counters { read, accepted, duplicates, completed, revoked, suppressed, .. } = &self.counters;
         let stages = std::mem::take(&mut self.committed.sums.lock().expect("no panic while adding").stages);
         let stages = (!stages.is_empty()).then(|| tracing::field::display(stages));
-        tracing::info!(read, rate, accepted, duplicates, refused, completed, revoked, stages, "{state}");
+        tracing::info!(read, rate, accepted, duplicates, refused, completed, revoked, suppressed, stages, "{state}");
     }
 }
 

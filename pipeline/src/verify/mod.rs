@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! lake: epochs, events, definitions ── the same dataflow ── epochs recomputed ──┬── lake: output tables, cut by cut
-//!                                      (no decoding)                            └── topics: completions, activity
+//!                                      (no decoding)                            └── topics: completions, audit, activity
 //! ```
 //!
 //! Table `events` has every field of an event, so it enters where decoding would have put it out. The recorded clock

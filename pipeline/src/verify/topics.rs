@@ -29,6 +29,7 @@ pub(super) struct TopicCheck {
     group: String,
     cluster: KafkaCluster,
     completions: (String, BTreeMap<String, Expected>),
+    audit: (String, BTreeMap<String, Expected>),
     activity: (String, HashMap<String, Expected>),
 }
 
@@ -47,6 +48,7 @@ impl TopicCheck {
             group,
             cluster,
             completions: (kafka.topics.completions.clone(), BTreeMap::new()),
+            audit: (kafka.topics.audit.clone(), BTreeMap::new()),
             activity: (kafka.topics.activity.clone(), HashMap::new()),
         })
     }
@@ -54,11 +56,12 @@ impl TopicCheck {
     /// Takes the next epoch.
     pub fn take(&mut self, outputs: &EpochOutputs) {
         let epoch = outputs.epoch;
-        for row in &outputs.completions {
-            let (player, json) = (row.player_id.clone(), json(row));
+        let expect = |topic: &mut BTreeMap<String, Expected>, player: &str, json: Vec<u8>| {
             let value: Value = serde_json::from_slice(&json).expect("just written");
-            self.completions.1.insert(completion_key(&value), Expected { epoch, player, json, found: 0 });
-        }
+            topic.insert(completion_key(&value), Expected { epoch, player: player.to_owned(), json, found: 0 });
+        };
+        outputs.completions.iter().for_each(|row| expect(&mut self.completions.1, &row.player_id, json(row)));
+        outputs.audit.iter().for_each(|row| expect(&mut self.audit.1, &row.player_id, json(row)));
         for row in &outputs.activity {
             let expected = Expected { epoch, player: String::new(), json: json(row), found: 0 };
             self.activity.1.insert(activity_key(&row.key), expected);
@@ -70,17 +73,21 @@ impl TopicCheck {
     /// # Errors
     /// Topics that are not there, or cannot be read.
     pub fn finish(self, until: Timestamp) -> Result<Vec<Comparison>, String> {
-        let TopicCheck { connection, group, cluster, completions, activity } = self;
+        let TopicCheck { connection, group, cluster, completions, audit, activity } = self;
         let reader = TopicReader { connection, group, cluster };
-        let (topic, expected) = completions;
-        let mut judged = Completions { expected, until, comparison: Comparison::new("topic completions") };
-        let oldest = reader.read(&topic, "emitted_at", |message| judged.take(message))?;
+        let by_completion = |what: &str, (topic, expected): (String, BTreeMap<String, Expected>)| {
+            let mut judged = Completions { expected, until, comparison: Comparison::new(what) };
+            let oldest = reader.read(&topic, "emitted_at", |message| judged.take(message))?;
+            Ok::<_, String>(judged.finish(oldest))
+        };
+        let completions = by_completion("topic completions", completions)?;
+        let audit = by_completion("topic audit", audit)?;
         let (topic, expected) = activity;
         let mut last: HashMap<String, Message> = HashMap::new();
         reader.read(&topic, "updated_at", |message| {
             last.insert(message.key.clone(), message);
         })?;
-        Ok(vec![judged.finish(oldest), judge_activity(expected, &last, until)])
+        Ok(vec![completions, audit, judge_activity(expected, &last, until)])
     }
 }
 
@@ -116,7 +123,7 @@ impl Message {
     }
 }
 
-/// Judges messages of `completions` as they come.
+/// Judges messages about completions as they come.
 struct Completions {
     expected: BTreeMap<String, Expected>,
     until: Timestamp,

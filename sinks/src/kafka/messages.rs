@@ -7,6 +7,8 @@ use datasets::rows::{ActivityKey, DeadLetterRow};
 pub struct OutputTopics {
     /// Completions and revocations, by player.
     pub completions: String,
+    /// Completions that did not leave, by player.
+    pub audit: String,
     /// Rows of daily activity, compacted by row.
     pub activity: String,
     /// Refused inputs, by player where known.
@@ -20,6 +22,7 @@ impl OutputTopics {
     pub fn of(pipeline: &str) -> Self {
         OutputTopics {
             completions: "completions".into(),
+            audit: "audit".into(),
             activity: "activity".into(),
             dead_letters: "dead-letters".into(),
             progress: format!("{pipeline}-progress"),
@@ -27,8 +30,8 @@ impl OutputTopics {
     }
 
     /// All of them.
-    pub(super) fn all(&self) -> [&str; 4] {
-        [&self.completions, &self.activity, &self.dead_letters, &self.progress]
+    pub(super) fn all(&self) -> [&str; 5] {
+        [&self.completions, &self.audit, &self.activity, &self.dead_letters, &self.progress]
     }
 }
 

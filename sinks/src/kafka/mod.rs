@@ -1,7 +1,7 @@
 //! The committer: what epochs put out, and the record of the epochs themselves, in one transaction.
 //!
 //! ```text
-//! epochs ── rows to messages ── one transaction ─┬─ completions, activity, dead letters
+//! epochs ── rows to messages ── one transaction ─┬─ completions, audit, activity, dead letters
 //!            (messages)       (transaction)      └─ progress: one record per epoch
 //!
 //! open: topics ── take over all ids ── read the progress topic ── RecoveredLog

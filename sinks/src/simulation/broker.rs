@@ -232,7 +232,7 @@ impl Broker {
 
 /// Where a message goes.
 pub fn partition_of(topic: &str, key: Option<&[u8]>) -> Where {
-    let is_spread = matches!(topic, "completions" | "activity");
+    let is_spread = matches!(topic, "completions" | "audit" | "activity");
     let hash = xxhash_rust::xxh3::xxh3_64(key.unwrap_or_default());
     (topic.to_owned(), usize::from(is_spread && hash.is_multiple_of(2)))
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use datasets::cold::{ColdBytes, ColdRun};
 use datasets::hash::{KeyGroup, fingerprint, player_hash};
 use datasets::rows::{
-    ActivityKey, ActivityRow, Binding, CompletionKind, CompletionRow, DeadLetterRow, DefinitionRow, EpochOutputs,
-    Place, Trigger, TriggerKind,
+    ActivityKey, ActivityRow, AuditKind, AuditRow, Binding, CompletionKind, CompletionRow, DeadLetterRow,
+    DefinitionRow, EpochOutputs, Place, Restriction, Trigger, TriggerKind,
 };
 use datasets::state::{Keeper, Kept, Part, Section};
 use datasets::time::Date;
@@ -224,6 +224,7 @@ impl Player {
         self.progress.set(2, mixed);
         self.memory.push((record.ingest_time, mixed));
         self.touched = true;
+        self.keep_back(record, input, outputs);
         // Every third record completes, and every sixth takes it back.
         if count % 3 == 0 {
             let is_revoked = count % 6 == 0;
@@ -247,6 +248,34 @@ impl Player {
                 channels: Vec::new(),
             });
         }
+    }
+
+    /// A third of the others would complete, but may not be told.
+    fn keep_back(&self, record: &Record, input: &Input, outputs: &mut EpochOutputs) {
+        let count = self.progress.get(0);
+        if count % 3 != 1 {
+            return;
+        }
+        outputs.audit.push(AuditRow {
+            kind: AuditKind::Suppressed,
+            reason: Restriction::SelfExcluded,
+            until: None,
+            completion_id: format!("{}-not-{count}", PLAYERS[record.player]),
+            revision: 1,
+            player_id: PLAYERS[record.player].to_owned(),
+            mission_id: format!("{:x}", self.progress.get(2)),
+            mission_version: 1,
+            occurrence: 1,
+            window_start: Timestamp::default(),
+            window_end: None,
+            completed_at: record.ingest_time,
+            emitted_at: input.now,
+            trigger: Trigger { kind: TriggerKind::Event, transaction_id: None, place: record.place() },
+            progress: units(self.progress.get(1)),
+            target: Money::ONE,
+            reward: None,
+            channels: Vec::new(),
+        });
     }
 
     fn close(&mut self, player: usize, input: &Input, outputs: &mut EpochOutputs) {
@@ -360,11 +389,13 @@ pub fn merge(parts: Vec<EpochOutputs>) -> EpochOutputs {
     let mut whole = parts.next().expect("a worker");
     for part in parts {
         whole.completions.extend(part.completions);
+        whole.audit.extend(part.audit);
         whole.activity.extend(part.activity);
         whole.dead_letters.extend(part.dead_letters);
         whole.definitions.extend(part.definitions);
     }
     whole.completions.sort_by(|a, b| a.trigger.place.cmp(&b.trigger.place));
+    whole.audit.sort_by(|a, b| a.trigger.place.cmp(&b.trigger.place));
     whole.activity.sort_by(|a, b| a.key.cmp(&b.key));
     whole.dead_letters.sort_by(|a, b| a.place.cmp(&b.place));
     whole.definitions.sort_by(|a, b| a.place.cmp(&b.place));

@@ -67,17 +67,18 @@ impl Epochs {
     }
 
     /// The counters of all epochs add up to the verdicts.
-    pub fn check_counters(&self, scenario: &Scenario, oracle: &Oracle<'_>, completions: &[Value]) {
+    pub fn check_counters(&self, scenario: &Scenario, oracle: &Oracle<'_>, completions: &[Value], audit: &[Value]) {
         let sum = |name: &str| self.counters.iter().map(|counters| counters[name].as_i64().expect(name)).sum::<i64>();
         let counts = oracle.counts();
         let count = |verdict| i64::try_from(counts.get(&verdict).copied().unwrap_or(0)).expect("it fits");
         let told = |kind| completions.iter().filter(|message| message["type"] == kind).count();
         assert_eq!(usize::try_from(sum("read")), Ok(scenario.play.sent.len()));
         assert_eq!(sum("accepted"), count(Verdict::Accepted));
+        assert_eq!(usize::try_from(sum("suppressed")), Ok(audit.len()));
         assert_eq!(sum("duplicates"), count(Verdict::Duplicate));
         assert_eq!(sum("already_reversed"), count(Verdict::AlreadyReversed));
         assert_eq!(
-            [sum("late"), sum("orphan_reversals_waiting"), sum("fx_missing_waiting"), sum("suppressed")],
+            [sum("late"), sum("orphan_reversals_waiting"), sum("fx_missing_waiting"), sum("deferred_waiting")],
             [0; 4]
         );
         assert_eq!(usize::try_from(sum("completed")), Ok(told("mission_completed")));

@@ -54,6 +54,43 @@ pub fn completions(scenario: &Scenario, messages: &[Value]) {
     equal("completions", &expected, &found);
 }
 
+/// Table `audit` has every message of the topic once, word for word.
+pub fn audit(scenario: &Scenario, messages: &[Value]) {
+    let mut found = BTreeMap::new();
+    scenario.lake().read("audit", |row| {
+        let message = json!({
+            "type": row.text("type"),
+            "reason": row.text("reason"),
+            "until": time(row, "until"),
+            "completion_id": row.text("completion_id"),
+            "revision": row.int("revision"),
+            "player_id": row.text("player_id"),
+            "mission_id": row.text("mission_id"),
+            "mission_version": row.int("mission_version"),
+            "occurrence": row.int("occurrence"),
+            "window_start": time(row, "window_start"),
+            "window_end": time(row, "window_end"),
+            "completed_at": time(row, "completed_at"),
+            "emitted_at": time(row, "emitted_at"),
+            "trigger": {
+                "kind": row.text("trigger_kind"),
+                "transaction_id": row.text("trigger_transaction_id"),
+                "topic": row.text("trigger_topic"),
+                "partition": row.int("trigger_partition"),
+                "offset": row.int("trigger_offset"),
+            },
+            "progress": money(row, "progress"),
+            "target": money(row, "target"),
+            "reward": {"type": row.text("reward_type"), "value": row.text("reward_value")},
+            "channels": row.texts("channels"),
+        });
+        assert!(found.insert(name(&message), message).is_none(), "a suppressed completion is there twice");
+    });
+    let expected: BTreeMap<_, _> = messages.iter().map(|message| (name(message), message.clone())).collect();
+    assert_eq!(expected.len(), messages.len(), "a message was told twice");
+    equal("audit", &expected, &found);
+}
+
 /// What no two messages have in common.
 fn name(message: &Value) -> String {
     format!("{} {} {}", message["completion_id"], message["revision"], message["type"])

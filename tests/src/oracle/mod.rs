@@ -5,6 +5,7 @@
 mod missions;
 pub mod number;
 mod record;
+mod restrictions;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use serde_json::Value;
 
 pub use missions::{Contribution, Definition, Step};
 pub use record::{Order, Play, Refused, Sent};
+pub use restrictions::Control;
 
 /// What becomes of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,6 +61,8 @@ pub struct Oracle<'a> {
     pub activity: BTreeMap<RowKey, Row>,
     /// What moves missions, by player, in order of the log.
     steps: BTreeMap<&'a str, Vec<Step<'a>>>,
+    /// By player.
+    controls: BTreeMap<&'a str, Vec<Control<'a>>>,
     definitions: Vec<Definition>,
 }
 
@@ -76,6 +80,7 @@ impl<'a> Oracle<'a> {
             verdicts: vec![Verdict::Accepted; sent.len()],
             activity: BTreeMap::new(),
             steps: BTreeMap::new(),
+            controls: BTreeMap::new(),
             definitions,
         };
         for (player, mut records) in by_player {
@@ -98,8 +103,11 @@ impl<'a> Oracle<'a> {
         oracle
     }
 
-    fn count(&mut self, player: &str, play: Play<'a>, known: &mut Known<'a>, steps: &mut Vec<Step<'a>>) -> Verdict {
+    fn count(&mut self, player: &'a str, play: Play<'a>, known: &mut Known<'a>, steps: &mut Vec<Step<'a>>) -> Verdict {
         let (order, transaction) = (play.order, play.transaction);
+        if let Some(control) = Control::of(&play) {
+            self.controls.entry(player).or_default().push(control);
+        }
         let mut step = Step { order, transaction, contributions: Vec::new(), reverses: None };
         if play.name == "reversal" {
             let Some(target) = known.reverse(&play) else { return Verdict::AlreadyReversed };
@@ -137,6 +145,11 @@ impl<'a> Oracle<'a> {
         } else {
             row.wins += amount;
         }
+    }
+
+    /// What responsible gambling was told of a player.
+    pub fn controls(&self, player: &str) -> &[Control<'a>] {
+        self.controls.get(player).map_or(&[], Vec::as_slice)
     }
 
     /// How many records have each verdict.

@@ -67,6 +67,11 @@ impl<'a> Fields<'a> {
             .filter(|text| text.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']))
     }
 
+    /// What was written, quotes included.
+    pub fn raw(&self, name: &str) -> Option<&'a str> {
+        self.0.get(name).map(|value| value.get())
+    }
+
     /// Everything but the id of the message itself: what a resend has in common with its original.
     pub fn content(&self) -> String {
         let members = self.0.iter().filter(|(name, _)| **name != "event_id");

@@ -82,6 +82,7 @@ fn seen(store: &Arc<dyn ObjectStore>) -> Seen {
     };
     Seen {
         completions: rows("completions", &["completion_id", "revision"]),
+        audit: rows("audit", &["completion_id", "revision"]),
         activity: rows("activity", &["date", "customer_id", "game_type", "currency", "revision"]),
         dead_letters: rows("dead_letters", &["topic", "partition", "offset", "record_index"]),
     }
