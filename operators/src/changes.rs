@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datasets::hash::KeyGroup;
-use datasets::rows::{AuditRow, CompletionRow, Counters, DeadLetterRow, DefinitionRow, DispositionRow};
+use datasets::rows::{AuditRow, CompletionRow, Counters, DeadLetterRow, DefinitionRow, DispositionRow, PointsRow};
 use datasets::{Coordinates, Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +58,9 @@ pub struct Changes {
     /// Completions that did not leave.
     #[serde(with = "datasets::wire")]
     pub audit: Vec<(Position, AuditRow)>,
+    /// Lines of points ledgers: a player and a line's number order them.
+    #[serde(with = "datasets::wire")]
+    pub points: Vec<PointsRow>,
     /// Updates of the collection of postings.
     pub postings: Vec<(Posting, isize)>,
     /// Dead letters of identity and reversal.

@@ -74,6 +74,7 @@ impl Gathering {
                 self.outputs.counters.add(&changes.counters);
                 append(&mut self.completions, changes.completions);
                 append(&mut self.audit, changes.audit);
+                append(&mut self.outputs.points, changes.points);
                 append(&mut self.dead_letters, changes.dead_letters);
                 append(&mut self.dispositions, changes.dispositions);
                 append(&mut self.definitions, changes.definitions);
@@ -89,6 +90,7 @@ impl Gathering {
         outputs.activity = sorted_activity(outputs.activity);
         outputs.completions = in_order(self.completions);
         outputs.audit = in_order(self.audit);
+        outputs.points.sort_by(|a, b| (&a.player_id, a.line).cmp(&(&b.player_id, b.line)));
         outputs.dead_letters = in_order(self.dead_letters);
         outputs.dispositions = in_order(self.dispositions);
         outputs.definitions = in_order(self.definitions);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use datasets::rows::{
     ActivityKey, ActivityRow, AuditKind, AuditRow, CompletionKind, CompletionRow, Counters, DeadLetterRow,
-    DefinitionRow, DispositionKind, DispositionRow, EpochOutputs, Place, Restriction, RewardRow, Trigger, TriggerKind,
+    DefinitionRow, DispositionKind, DispositionRow, EpochOutputs, Place, PointsKind, PointsReason, PointsRow,
+    Restriction, RewardRow, Trigger, TriggerKind,
 };
 use datasets::time::Date;
 use datasets::{Epoch, Money, Reason, Timestamp};
@@ -34,6 +35,8 @@ pub struct Seen {
     pub completions: Vec<String>,
     /// By [`audit`].
     pub audit: Vec<String>,
+    /// By [`points`].
+    pub points: Vec<String>,
     /// By [`activity`].
     pub activity: Vec<String>,
     /// By [`dead_letter`].
@@ -46,6 +49,7 @@ impl Seen {
         for out in epochs {
             seen.completions.extend(out.completions.iter().map(completion));
             seen.audit.extend(out.audit.iter().map(audit));
+            seen.points.extend(out.points.iter().map(points));
             seen.activity.extend(out.activity.iter().map(activity));
             seen.dead_letters.extend(out.dead_letters.iter().map(dead_letter));
         }
@@ -61,6 +65,11 @@ pub fn completion(row: &CompletionRow) -> String {
 /// Identity of a completion that did not leave.
 pub fn audit(row: &AuditRow) -> String {
     format!("{} {}", row.completion_id, row.revision)
+}
+
+/// Identity of a line of a points ledger.
+pub fn points(row: &PointsRow) -> String {
+    format!("{} {}", row.player_id, row.line)
 }
 
 /// Identity of a revision of a row of activity.
@@ -188,6 +197,7 @@ fn outputs(epoch: Epoch) -> EpochOutputs {
         bindings: Vec::new(),
         completions: (0..rows).map(|row| completion_row(place(row), now)).collect(),
         audit: (0..rows / 2).map(|row| audit_row(place(row), now)).collect(),
+        points: (0..rows).map(|row| points_row(place(row), now)).collect(),
         activity: (0..rows).map(|row| activity_row(epoch, row, now)).collect(),
         dead_letters: (0..rows / 2).map(|row| dead_letter_row(place(row), now)).collect(),
         dispositions: (0..rows).map(|row| disposition_row(place(row), now)).collect(),
@@ -243,6 +253,23 @@ fn audit_row(place: Place, now: Timestamp) -> AuditRow {
         target: row.target,
         reward: row.reward,
         channels: row.channels,
+    }
+}
+
+fn points_row(place: Place, now: Timestamp) -> PointsRow {
+    let (line, is_earned) = (place.offset.unsigned_abs() + 1, place.offset % 2 == 0);
+    PointsRow {
+        kind: PointsKind::PointsChanged,
+        player_id: format!("p{}", place.offset % 3),
+        line,
+        delta: if is_earned { Money::from_units(500) } else { -Money::from_units(500) },
+        balance: Money::from_raw(50_000_000_001),
+        reason: if is_earned { PointsReason::Earn } else { PointsReason::Expire },
+        reference: format!("c-{}", place.offset),
+        changed_at: now.plus_micros(-4_001),
+        expires_at: is_earned.then(|| now.plus_micros(1)),
+        emitted_at: now,
+        trigger: is_earned.then_some(Trigger { kind: TriggerKind::DefinitionChange, transaction_id: None, place }),
     }
 }
 

@@ -16,6 +16,7 @@ pub enum Table {
     MissionDefinitions,
     Epochs,
     Audit,
+    Points,
 }
 
 /// All rows of `lane` of `table` in epochs `first..=last`. One object for each date among them.

@@ -17,13 +17,14 @@ use crate::{EpochWriter, SinkError};
 /// Written at the end of a replay: its absence tells that a replay did not get there.
 const SUMMARY: &str = "summary.json";
 /// Outputs that have no rows yet. Their files exist, so that readers need not ask.
-const EMPTY: [&str; 2] = ["tiers.jsonl", "points.jsonl"];
+const EMPTY: [&str; 1] = ["tiers.jsonl"];
 
 /// Writes the outputs of a replay to a folder.
 pub struct FilesWriter {
     folder: PathBuf,
     completions: Lines,
     audit: Lines,
+    points: Lines,
     activity: Lines,
     dead_letters: Lines,
     counters: Counters,
@@ -48,6 +49,7 @@ impl FilesWriter {
         Ok(FilesWriter {
             completions: Lines::create(folder.join("completions.jsonl"))?,
             audit: Lines::create(folder.join("audit.jsonl"))?,
+            points: Lines::create(folder.join("points.jsonl"))?,
             activity: Lines::create(folder.join("activity.jsonl"))?,
             dead_letters: Lines::create(folder.join("dead_letters.jsonl"))?,
             counters: Counters::default(),
@@ -63,6 +65,7 @@ impl FilesWriter {
     pub fn finish(mut self) -> Result<Counters, SinkError> {
         self.completions.flush()?;
         self.audit.flush()?;
+        self.points.flush()?;
         self.activity.flush()?;
         self.dead_letters.flush()?;
         let path = self.folder.join(SUMMARY);
@@ -86,6 +89,7 @@ impl EpochWriter for FilesWriter {
             }
             self.completions.write(&outputs.completions)?;
             self.audit.write(&outputs.audit)?;
+            self.points.write(&outputs.points)?;
             self.activity.write(&outputs.activity)?;
             self.dead_letters.write(&outputs.dead_letters)?;
             self.counters.add(&outputs.counters);
@@ -157,6 +161,9 @@ mod tests {
             }
             for line in rows("audit.jsonl").lines() {
                 seen.audit.push(contract::audit(&serde_json::from_str(line).unwrap()));
+            }
+            for line in rows("points.jsonl").lines() {
+                seen.points.push(contract::points(&serde_json::from_str(line).unwrap()));
             }
             for line in rows("activity.jsonl").lines() {
                 seen.activity.push(contract::activity(&serde_json::from_str(line).unwrap()));

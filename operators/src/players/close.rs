@@ -8,6 +8,7 @@ use datasets::{Event, EventBatch, EventName, Family, Identity, Reason, TextField
 
 use super::emission::{AT_ONCE, Leaving};
 use super::occurrences::OccurrenceKey;
+use super::purse::Spending;
 use super::repeats::{self, Told};
 use super::report::Message;
 use super::snapshot::Restored;
@@ -50,6 +51,7 @@ impl Players {
         }
         self.fire(now, &mut changes);
         self.emit(now, &mut changes);
+        self.book_points(now, &mut changes);
         self.sweep(oldest_to_come);
         changes
     }
@@ -128,6 +130,8 @@ impl Players {
         let players = &mut self.groups[event.key_group().index()].players;
         let place = players.enter(event.player_hash, event.player_id());
         let (id, player) = players.get_mut(place);
+        let spent = effects.iter().filter_map(|effect| Spending::of(effect, event));
+        self.spendings.extend(spent.map(|spending| spending.of_player(id, self.reporter.trigger(event))));
         let ingest = (event.ingest_time, oldest_to_come);
         let mut touch = Touch::new(player, &self.definitions, &mut self.scratch, ingest);
         for effect in effects {

@@ -15,6 +15,7 @@ mod fetch;
 mod gate;
 mod occurrences;
 mod operator;
+mod purse;
 mod repeats;
 mod report;
 mod restrictions;
@@ -36,9 +37,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::definitions::{ClassId, Definitions};
 use crate::ledger::{Effect, Ledger, LedgerRules, Markets};
+use crate::points::PointsRules;
 use crate::snapshot::Round;
 use emission::{Leaving, Release};
 use occurrences::{OccurrenceKey, Occurrences};
+use purse::{BookedSpending, Expiry, Purse};
 use report::Reporter;
 use restrictions::Restrictions;
 use roster::Roster;
@@ -65,6 +68,8 @@ pub struct Rules {
     pub activity_zone: TimeZone,
     /// Defaults of mission definitions.
     pub missions: MissionDefaults,
+    /// When points expire.
+    pub points: PointsRules,
 }
 
 /// One player's state.
@@ -78,6 +83,9 @@ struct Player {
     /// The same.
     #[serde(skip)]
     restrictions: Option<Box<Restrictions>>,
+    /// Absent where there never were points. As the timeline, said apart.
+    #[serde(skip)]
+    points: Purse,
 }
 
 /// The state of one key group.
@@ -119,6 +127,10 @@ pub struct Players {
     deadlines: BTreeSet<(Timestamp, KeyGroup)>,
     /// Whose deferred completions may leave, and when.
     releases: BTreeSet<Release>,
+    /// When whose points expire.
+    expiries: BTreeSet<Expiry>,
+    /// What an epoch does to points beside its completions, until it closes.
+    spendings: Vec<BookedSpending>,
     /// Progress by the hour in which it can be dropped.
     closing: BTreeMap<i64, Vec<Closing>>,
     /// The hour up to which state has been swept.
@@ -145,6 +157,8 @@ impl Players {
             days: facts::Days::new(rules.activity_zone.clone()),
             deadlines: BTreeSet::new(),
             releases: BTreeSet::new(),
+            expiries: BTreeSet::new(),
+            spendings: Vec::new(),
             closing: BTreeMap::new(),
             swept: NEVER,
             speaks,
@@ -157,9 +171,10 @@ impl Players {
 
     /// The earliest clock reading at which a timer fires that puts something out.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        let deadline = self.deadlines.first().map(|(deadline, _)| deadline.plus_micros(1));
+        let orphan = self.deadlines.first().map(|(deadline, _)| deadline.plus_micros(1));
         let release = self.releases.first().map(|(due, ..)| *due);
-        deadline.into_iter().chain(release).min()
+        let expiry = self.expiries.first().map(|(due, ..)| *due);
+        orphan.into_iter().chain(release).chain(expiry).min()
     }
 
     /// A key group's state.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use datasets::Epoch;
-use datasets::hash::KeyGroup;
+use datasets::hash::{KeyGroup, player_hash};
 use datasets::state::{Keeper, Kept, Part, Section};
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,7 @@ use super::roster::Member;
 use super::timeline::Timeline;
 use super::{Closed, Closing, Group, NEVER, Players};
 use crate::ledger::{ColdRules, LedgerRules, LedgerSection, Markets, WrittenLedger};
+use crate::points::Points;
 use crate::snapshot;
 
 /// What a section says of a key group. The fields of [`GroupSection`], borrowed.
@@ -34,7 +35,7 @@ struct GroupSection {
 }
 
 /// What members have that few have, by their places among them. Behind [`GroupSection`] come lists of it, in the order of
-/// the formats that added them: timelines (3), restrictions (4). The last ones are left out where they are empty, so a
+/// the formats that added them: timelines (3), restrictions and points (4). The last ones are left out where they are empty, so a
 /// section that needs nothing of a format is one of the format before.
 type Beside<T> = Vec<(usize, T)>;
 
@@ -87,6 +88,9 @@ impl Group {
             for (member, restrictions) in beside::<Box<Restrictions>>(&mut rest) {
                 section.members[member].set_restrictions(restrictions);
             }
+            for (member, points) in beside::<Box<Points>>(&mut rest) {
+                section.members[member].set_points(points);
+            }
             swept = section.swept;
             section.members.into_iter().for_each(|member| group.players.restore(member));
             overdue = group.ledger.read(section.ledger, markets);
@@ -118,7 +122,11 @@ impl Players {
         };
         let mut bytes = postcard::to_allocvec(&group_section).expect(WRITABLE);
         let members = &group_section.members;
-        let lists = [written(members, Member::timeline), written(members, Member::restrictions)];
+        let lists = [
+            written(members, Member::timeline),
+            written(members, Member::restrictions),
+            written(members, Member::points),
+        ];
         let needed = lists.iter().rposition(|(_, is_empty)| !is_empty).map_or(0, |last| last + 1);
         lists[..needed].iter().for_each(|(list, _)| bytes.extend_from_slice(list));
         Some(Section { part: Part { keeper: Keeper::Players, group }, epoch, begins_cycle, bytes, cold })
@@ -147,6 +155,10 @@ impl Players {
                 // What may not leave yet is told when it may.
                 if player.restrictions.as_ref().is_some_and(|restrictions| restrictions.has_deferred()) {
                     self.releases.insert((AT_ONCE, number, id.clone()));
+                }
+                if let Some(due) = player.points.as_ref().and_then(|points| points.next_expiry()) {
+                    let place = group.players.find(player_hash(id), id).expect("it is one of them");
+                    self.expiries.insert((due, number, place));
                 }
                 for key in player.occurrences.keys().chain(player.tracks.overridden()) {
                     let history = self.definitions.history(key.slot);

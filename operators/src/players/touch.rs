@@ -100,7 +100,7 @@ impl<'a> Touch<'a> {
         scratch: &'a mut Scratch,
         (ingest_time, oldest_to_come): (Timestamp, Timestamp),
     ) -> Self {
-        let Player { occurrences, tracks, timeline, restrictions } = player;
+        let Player { occurrences, tracks, timeline, restrictions, .. } = player;
         Touch {
             occurrences,
             tracks,
@@ -238,7 +238,8 @@ impl<'a> Touch<'a> {
     #[cfg(test)]
     fn assert_folded(&self) {
         let (occurrences, tracks) = (self.occurrences.clone(), self.tracks.clone());
-        let mut player = Player { occurrences, tracks, timeline: self.timeline.clone(), restrictions: None };
+        let (timeline, restrictions, points) = (self.timeline.clone(), None, None);
+        let mut player = Player { occurrences, tracks, timeline, restrictions, points };
         player.settle(self.definitions);
         let timeline = player.timeline.as_deref();
         for (key, progress) in player.occurrences.iter() {

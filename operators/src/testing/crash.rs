@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datasets::hash::{KeyGroup, player_hash};
-use datasets::rows::{ActivityRow, AuditRow, CompletionRow, DeadLetterRow, DispositionRow};
+use datasets::rows::{ActivityRow, AuditRow, CompletionRow, DeadLetterRow, DispositionRow, PointsRow};
 use datasets::state::{Keeper, Kept, Section};
 use datasets::{Epoch, Timestamp, Topics};
 
@@ -29,6 +29,7 @@ pub(crate) struct EpochInput {
 pub(crate) struct Out {
     completions: Vec<CompletionRow>,
     audit: Vec<AuditRow>,
+    points: Vec<PointsRow>,
     dead_letters: Vec<DeadLetterRow>,
     dispositions: Vec<DispositionRow>,
     rows: Vec<ActivityRow>,
@@ -39,6 +40,7 @@ impl Out {
     pub(crate) fn assert_is(&self, expected: &Out, what: &str) {
         assert_same(&self.completions, &expected.completions, what);
         assert_same(&self.audit, &expected.audit, what);
+        assert_same(&self.points, &expected.points, what);
         assert_same(&self.dead_letters, &expected.dead_letters, what);
         assert_same(&self.dispositions, &expected.dispositions, what);
         assert_same(&self.rows, &expected.rows, what);
@@ -188,10 +190,12 @@ impl Cluster {
             out.rows.extend(worker.activity.report(&clock).rows);
             completions.extend(changes.completions);
             audit.extend(changes.audit);
+            out.points.extend(changes.points);
             out.dead_letters.extend(changes.dead_letters.into_iter().map(|(_, row)| row));
             out.dispositions.extend(changes.dispositions.into_iter().map(|(_, row)| row));
         }
         completions.sort_by(|(a, _), (b, _)| a.cmp(b));
+        out.points.sort_by(|a, b| (&a.player_id, a.line).cmp(&(&b.player_id, b.line)));
         out.completions = completions.into_iter().map(|(_, row)| row).collect();
         audit.sort_by(|(a, _), (b, _)| a.cmp(b));
         out.audit = audit.into_iter().map(|(_, row)| row).collect();

@@ -6,12 +6,13 @@ use crate::cut::{Cut, Table};
 
 impl Table {
     /// Every table; `epochs` is last because without a log its objects mark what is complete.
-    pub const ALL: [Table; 8] = [
+    pub const ALL: [Table; 9] = [
         Table::Events,
         Table::Dispositions,
         Table::Activity,
         Table::Completions,
         Table::Audit,
+        Table::Points,
         Table::DeadLetters,
         Table::MissionDefinitions,
         Table::Epochs,
@@ -25,6 +26,7 @@ impl Table {
             Table::Activity => "activity",
             Table::Completions => "completions",
             Table::Audit => "audit",
+            Table::Points => "points",
             Table::DeadLetters => "dead_letters",
             Table::MissionDefinitions => "mission_definitions",
             Table::Epochs => "epochs",
