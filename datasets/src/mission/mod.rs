@@ -12,6 +12,7 @@ mod measure;
 mod parse;
 mod parse_measure;
 mod repeat;
+mod requires;
 mod stage;
 #[cfg(test)]
 mod tests;

@@ -69,6 +69,9 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
     if let (Some(stages), true) = (&stages, gate.resets()) {
         check_reset(stages, repeat.is_some(), errors);
     }
+    if mission_id.as_ref().is_some_and(|id| gate.requires.contains(id)) {
+        errors.add(super::requires::PATH, "a mission cannot require itself");
+    }
     not_yet(&mut members, errors);
     members.finish(errors);
 
@@ -169,11 +172,6 @@ fn eligibility(place: &Place<'_>, errors: &mut Errors) -> Option<(Option<Conditi
     let mut members = place.members(errors)?;
     let condition = members.take("where").and_then(|place| condition(&place, errors));
     let gate = Gate::parse(&mut members, errors);
-    if let Some(place) = members.take("requires")
-        && place.texts(errors).is_some_and(|texts| !texts.is_empty())
-    {
-        errors.add(&place.path, UNSUPPORTED);
-    }
     members.finish(errors);
     Some((condition, gate))
 }
@@ -268,6 +266,8 @@ fn not_yet(members: &mut Members<'_>, errors: &mut Errors) {
     if let Some(place) = members.take("count_from")
         && place.choice(&[("activation", false), ("window_start", true)], errors) == Some(true)
     {
-        errors.add(&place.path, format!("'window_start' {UNSUPPORTED}"));
+        let why = "events from before a mission's activation are not kept with all that it may ask for; \
+                   define it before its window begins";
+        errors.add(&place.path, format!("'window_start' {UNSUPPORTED}: {why}"));
     }
 }

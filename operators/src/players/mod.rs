@@ -22,6 +22,7 @@ mod tally;
 mod timeline;
 mod touch;
 mod tracks;
+mod unlocks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -158,3 +159,5 @@ impl Players {
 mod gate_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unlock_tests;

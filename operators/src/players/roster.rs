@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Player;
 use super::timeline::Timeline;
+use super::unlocks::Unlocks;
 use crate::slab::Slab;
 
 /// Every player that was heard of, at a place that stays.
@@ -40,6 +41,11 @@ impl Member {
     /// What was written beside the player.
     pub(super) fn set_timeline(&mut self, timeline: Box<Timeline>) {
         self.player.timeline = Some(timeline);
+    }
+
+    /// What was written behind timelines.
+    pub(super) fn set_unlocks(&mut self, unlocks: Unlocks) {
+        self.player.timeline.get_or_insert_default().unlocks = unlocks;
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::close::{closing_hour, hour_of};
 use super::roster::Member;
 use super::timeline::Timeline;
+use super::unlocks::Unlocks;
 use super::{Closed, Closing, Group, NEVER, Players};
 use crate::ledger::{ColdRules, LedgerRules, LedgerSection, Markets, WrittenLedger};
 use crate::snapshot;
@@ -34,6 +35,10 @@ struct GroupSection {
 /// What format 3 says behind [`GroupSection`]: the timelines of members, by their places among them. Where nobody has
 /// one there is nothing, as in older formats.
 type Timelines<T> = Vec<(usize, T)>;
+
+/// What format 4 says behind the timelines, which are there then, if only to say that there are none: what completions of
+/// members unlock.
+type AllUnlocks<T> = Vec<(usize, T)>;
 
 /// Key groups that were read from a checkpoint, as they were after their epochs. Until its epoch has passed again, a
 /// group is asleep: events pass it by, since it knows them.
@@ -62,9 +67,16 @@ impl Group {
         for bytes in &kept.sections {
             let (mut section, rest) = postcard::take_from_bytes::<GroupSection>(bytes).expect(snapshot::READABLE);
             if !rest.is_empty() {
-                let timelines: Timelines<Box<Timeline>> = postcard::from_bytes(rest).expect(snapshot::READABLE);
+                let (timelines, rest): (Timelines<Box<Timeline>>, _) =
+                    postcard::take_from_bytes(rest).expect(snapshot::READABLE);
                 for (member, timeline) in timelines {
                     section.members[member].set_timeline(timeline);
+                }
+                if !rest.is_empty() {
+                    let unlocks: AllUnlocks<Unlocks> = postcard::from_bytes(rest).expect(snapshot::READABLE);
+                    for (member, unlocks) in unlocks {
+                        section.members[member].set_unlocks(unlocks);
+                    }
                 }
             }
             swept = section.swept;
@@ -96,11 +108,18 @@ impl Players {
             members: players.members.take_changed(members).collect(),
             ledger: ledger.write([plain, full], begins_cycle, swept),
         };
-        let timelines = written.members.iter().map(|member| member.timeline()).enumerate();
-        let timelines: Timelines<&Timeline> = timelines.filter_map(|(member, known)| Some((member, known?))).collect();
+        let timelines = || written.members.iter().map(|member| member.timeline()).enumerate();
+        let of_marks =
+            timelines().filter_map(|(member, known)| Some((member, known.filter(|known| known.has_marks())?)));
+        let of_marks: Timelines<&Timeline> = of_marks.collect();
+        let unlocks = timelines().filter_map(|(member, known)| Some((member, &known?.unlocks)));
+        let unlocks: AllUnlocks<&Unlocks> = unlocks.filter(|(_, unlocks)| !unlocks.is_empty()).collect();
         let mut bytes = postcard::to_allocvec(&written).expect(WRITABLE);
-        if !timelines.is_empty() {
-            bytes = postcard::to_extend(&timelines, bytes).expect(WRITABLE);
+        if !of_marks.is_empty() || !unlocks.is_empty() {
+            bytes = postcard::to_extend(&of_marks, bytes).expect(WRITABLE);
+        }
+        if !unlocks.is_empty() {
+            bytes = postcard::to_extend(&unlocks, bytes).expect(WRITABLE);
         }
         Some(Section { part: Part { keeper: Keeper::Players, group }, epoch, begins_cycle, bytes, cold })
     }

@@ -11,12 +11,14 @@ mod missions;
 mod repeats;
 mod run;
 mod script;
+mod unlocks;
 mod values;
 
 pub(crate) use activity::{sums, sums_of_postings, value_rows};
 pub(crate) use crash::{Archived, Cluster, EpochInput, Out, Setting, groups};
-pub(crate) use gates::{GateOracle, gated_definitions, random_script_with_controls};
+pub(crate) use gates::{GATED, GateOracle, Spec, gated_definitions, random_script_with_controls};
 pub(crate) use ledger::{Fact, LedgerOracle};
 pub(crate) use missions::{MissionOracle, Occurrence, Standing, definitions, first_definitions, second_definitions};
 pub(crate) use run::Run;
 pub(crate) use script::{Arrival, Input, Rng, at, batch, cut, interleave, random_script, record, rules};
+pub(crate) use unlocks::UNLOCKING;

@@ -30,6 +30,8 @@ pub(super) struct Story {
     messages: Vec<CompletionRow>,
     /// By the start of the window.
     windows: BTreeMap<Timestamp, Seen>,
+    /// Since when completions of missions that this one requires have been in force.
+    pub required: BTreeMap<Arc<str>, Timestamp>,
     /// The recorded clock.
     pub until: Timestamp,
 }
@@ -54,6 +56,7 @@ impl Story {
             reversed: BTreeMap::new(),
             messages: Vec::new(),
             windows: BTreeMap::new(),
+            required: BTreeMap::new(),
             until: Timestamp::MIN,
         }
     }
@@ -101,7 +104,7 @@ impl Story {
                 let otherwise = if account.mission.gate.is_open() {
                     "a change of the transaction"
                 } else {
-                    "a change of the transaction, of the opt-in or of segments"
+                    "a change of the transaction, of the opt-in, of segments or of what is required"
                 };
                 gone.insert(place(&counted), (counted, by.unwrap_or(otherwise).to_owned()));
             }
@@ -236,7 +239,7 @@ impl Story {
             if counted.contains(&(&line.place, line.index)) {
                 return None;
             }
-            let why = reason(event, &self.versions, &self.dispositions, self.taken_back_by(event))?;
+            let why = reason(event, &self.versions, &self.dispositions, self.taken_back_by(event), &self.required)?;
             Some(Passed { event: line, why })
         });
         passed.collect()
