@@ -80,7 +80,9 @@ pub struct Definition {
     pub on_reversal: OnReversal,
     /// Microseconds after a window's end in which an event may still move it, by its ingest time.
     pub lateness_micros: i64,
-    /// Decides within an exclusive group.
+    /// Of the missions of a group an event counts for one only.
+    pub exclusive_group: Option<Arc<str>>,
+    /// Decides within an exclusive group: the largest, then the smallest id.
     pub priority: i64,
 }
 

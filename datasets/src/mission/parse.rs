@@ -59,6 +59,13 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
     let reward = members.take("reward").and_then(|place| reward(&place, errors));
     let on_reversal = members.take("on_reversal").and_then(|place| place.choice(&CORRECTIONS, errors));
     let lateness_micros = members.take("lateness").and_then(|place| duration_micros(&place, errors));
+    let exclusive_group = members.take("exclusive_group").and_then(|place| {
+        if !gate.is_open() {
+            let message = "together with opt_in, segments or requires is not supported in this version";
+            errors.add(&place.path, message);
+        }
+        place.text(errors).map(Arc::from)
+    });
     let priority = members.take("priority").and_then(|place| place.integer(errors));
     if let (Some(stages), Some(window)) = (&stages, &window) {
         check_streaks(stages, window, (start, end), errors);
@@ -93,6 +100,7 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
         channels: channels.unwrap_or_default(),
         on_reversal: on_reversal.unwrap_or(OnReversal::Revoke),
         lateness_micros: lateness_micros.unwrap_or(DEFAULT_LATENESS_MICROS),
+        exclusive_group,
         priority: priority.unwrap_or(0),
     })
 }
@@ -258,11 +266,6 @@ fn duration_micros(place: &Place<'_>, errors: &mut Errors) -> Option<i64> {
 
 /// What DOMAIN §4 has and this version has not; the values that change nothing are accepted.
 fn not_yet(members: &mut Members<'_>, errors: &mut Errors) {
-    if let Some(place) = members.take("exclusive_group")
-        && place.text(errors).is_some()
-    {
-        errors.add(&place.path, UNSUPPORTED);
-    }
     if let Some(place) = members.take("count_from")
         && place.choice(&[("activation", false), ("window_start", true)], errors) == Some(true)
     {

@@ -176,9 +176,21 @@ fn what_is_no_definition_is_refused() {
 }
 
 #[test]
-fn what_is_not_supported_yet_is_refused_by_name() {
-    let group = parse(&small(r#""exclusive_group":"welcome""#)).unwrap_err();
-    assert_eq!(group, ["/exclusive_group: is not supported in this version"]);
+fn a_mission_is_in_one_group_without_gates() {
+    let group = |members: &str| parse(&small(members)).map(|mission| mission.exclusive_group.clone());
+    assert_eq!(group(""), Ok(None));
+    assert_eq!(group(r#""exclusive_group":null"#), Ok(None));
+    assert_eq!(
+        group(r#""exclusive_group":"welcome","eligibility":{"where":"amount > 1"}"#),
+        Ok(Some("welcome".into()))
+    );
+    assert_eq!(group(r#""exclusive_group":"""#).unwrap_err(), ["/exclusive_group: must not be empty"]);
+    assert_eq!(group(r#""exclusive_group":["a"]"#).unwrap_err(), ["/exclusive_group: must be a text, not an array"]);
+    let gated = "/exclusive_group: together with opt_in, segments or requires is not supported in this version";
+    for gate in [r#""opt_in":true"#, r#""segments":["vip"]"#, r#""requires":["first-deposit"]"#] {
+        let members = format!(r#""exclusive_group":"welcome","eligibility":{{{gate}}}"#);
+        assert_eq!(group(&members).unwrap_err(), [gated], "{gate}");
+    }
 }
 
 #[test]

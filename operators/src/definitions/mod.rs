@@ -290,6 +290,7 @@ pub struct Definitions {
     histories: Vec<MissionHistory>,
     gated: Vec<MissionSlot>,
     unlocking: Unlocking,
+    has_groups: bool,
     classes: Classes,
     /// Over the classes of all versions, since a late event is judged by the version of its time.
     index: StageIndex<ClassId>,
@@ -309,6 +310,7 @@ impl Definitions {
             histories: Vec::new(),
             gated: Vec::new(),
             unlocking: Unlocking::default(),
+            has_groups: false,
             classes,
             index,
             is_indexed: true,
@@ -342,6 +344,11 @@ impl Definitions {
     /// A class.
     pub fn class(&self, id: ClassId) -> &Class {
         self.classes.get(id)
+    }
+
+    /// There is or was a mission in an exclusive group.
+    pub fn has_groups(&self) -> bool {
+        self.has_groups
     }
 
     /// There is or was a mission of this id.
@@ -427,10 +434,8 @@ impl Definitions {
             let (mission, number) = (&version.mission, history.len());
             let users = (0..).map(|stage| User { slot, version: number, stage });
             let stages = users.zip(&mission.stages);
-            let eligibility = mission.eligibility.as_ref();
-            let is_gated = !mission.gate.is_open();
-            version.classes =
-                stages.map(|(user, stage)| self.classes.use_by(user, eligibility, is_gated, stage)).collect();
+            version.classes = stages.map(|(user, stage)| self.classes.use_by(user, mission, stage)).collect();
+            self.has_groups |= mission.exclusive_group.is_some();
         }
         let is_gated = !version.mission.gate.is_open();
         let required = self.unlocking.push(slot, Some(&version.mission).filter(|_| version.is_active()));

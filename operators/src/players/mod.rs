@@ -12,6 +12,7 @@ mod close;
 mod facts;
 mod fetch;
 mod gate;
+mod groups;
 mod occurrences;
 mod operator;
 mod repeats;
@@ -157,6 +158,8 @@ impl Players {
 
 #[cfg(test)]
 mod gate_tests;
+#[cfg(test)]
+mod group_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

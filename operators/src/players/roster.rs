@@ -33,9 +33,14 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// The player's timeline.
+    /// The player's timeline, where a control event was heard.
     pub(super) fn timeline(&self) -> Option<&Timeline> {
-        self.player.timeline.as_deref()
+        self.player.timeline.as_deref().filter(|timeline| timeline.has_marks())
+    }
+
+    /// What completions unlock for the player.
+    pub(super) fn unlocks(&self) -> Option<&Unlocks> {
+        self.player.timeline.as_deref().map(|timeline| &timeline.unlocks).filter(|unlocks| !unlocks.is_empty())
     }
 
     /// What was written beside the player.
@@ -43,7 +48,7 @@ impl Member {
         self.player.timeline = Some(timeline);
     }
 
-    /// What was written behind timelines.
+    /// The same.
     pub(super) fn set_unlocks(&mut self, unlocks: Unlocks) {
         self.player.timeline.get_or_insert_default().unlocks = unlocks;
     }

@@ -8,7 +8,7 @@ use crate::activity::Reporting;
 use crate::definitions::DefinitionRecord;
 use crate::ledger::{ColdRules, LedgerRules, cold_answers};
 use crate::testing::{
-    Archived, Arrival, Cluster, EpochInput, GATED, Out, Rng, Setting, Spec, UNLOCKING, at, cut, definitions,
+    Archived, Arrival, Cluster, EpochInput, GATED, GROUPED, Out, Rng, Setting, Spec, UNLOCKING, at, cut, definitions,
     first_definitions, gated_definitions, groups, interleave, random_script, random_script_with_controls, record,
     rules, second_definitions,
 };
@@ -105,6 +105,11 @@ fn a_crash_changes_nothing_of_gates() {
 #[test]
 fn a_crash_changes_nothing_of_what_is_unlocked() {
     assert_a_crash_changes_nothing_of(&UNLOCKING, 11_000);
+}
+
+#[test]
+fn a_crash_changes_nothing_of_groups() {
+    assert_a_crash_changes_nothing_of(&GROUPED, 12_000);
 }
 
 fn assert_a_crash_changes_nothing_of(specs: &[Spec], seeds: u64) {

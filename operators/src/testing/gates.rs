@@ -23,6 +23,8 @@ pub(super) struct Gate {
     pub(super) segments: &'static [&'static str],
     pub(super) all: bool,
     pub(super) requires: &'static [&'static str],
+    /// With the priority.
+    pub(super) group: Option<(&'static str, i64)>,
 }
 
 #[derive(Clone, Copy)]
@@ -49,7 +51,7 @@ pub(crate) struct Spec {
 }
 
 const END: i64 = 24 * 25;
-pub(super) const OPEN: Gate = Gate { opt_in: None, segments: &[], all: false, requires: &[] };
+pub(super) const OPEN: Gate = Gate { opt_in: None, segments: &[], all: false, requires: &[], group: None };
 const OPT_IN: Gate = Gate { opt_in: Some(Again::Resume), ..OPEN };
 const RESET: Gate = Gate { opt_in: Some(Again::Reset), ..OPEN };
 const VIP: Gate = Gate { segments: &["vip"], ..OPEN };
@@ -113,7 +115,7 @@ pub(crate) fn gated_definitions(specs: &[Spec], lateness_days: i64) -> Vec<Defin
     let records = versions.zip(0..).map(|((spec, (hours, gate)), offset)| {
         let text = format!(
             r#"{{"mission_id":"{}","version":{},"status":"active","start":"{}","end":"{}","lateness":"P{lateness_days}D",
-                "window":{{"every":"{}"}},"eligibility":{},"stages":[{}]}}"#,
+                "window":{{"every":"{}"}},{},"stages":[{}]}}"#,
             spec.id,
             offset + 1,
             at(-240),
@@ -138,7 +140,12 @@ impl Gate {
         };
         let names = format!("{:?}", self.segments);
         let segments = if self.all { format!(r#"{{"all":{names}}}"#) } else { names };
-        format!(r#"{{"opt_in":{opt_in},"segments":{segments},"requires":{:?}}}"#, self.requires)
+        let (group, priority) =
+            self.group.map_or(("null".to_owned(), 0), |(group, priority)| (format!("{group:?}"), priority));
+        format!(
+            r#""eligibility":{{"opt_in":{opt_in},"segments":{segments},"requires":{:?}}},"exclusive_group":{group},"priority":{priority}"#,
+            self.requires
+        )
     }
 }
 
@@ -170,7 +177,8 @@ fn random_control(rng: &mut Rng, hours: i64, specs: &[Spec]) -> Input {
         0..2 => (rng.pick(&["opted_in", "opted_out"]), specs[rng.index(specs.len())].id),
         // Most often those that are asked for.
         2 => {
-            let asking: Vec<_> = specs.iter().filter(|spec| spec.gates[0].1.opt_in.is_some()).take(3).collect();
+            let asks = |spec: &&Spec| spec.gates[0].1.opt_in.is_some();
+            let asking: Vec<&Spec> = specs.iter().filter(asks).take(3).chain(&specs[..1]).collect();
             (rng.pick(&["opted_in", "opted_out"]), asking[rng.index(asking.len())].id)
         }
         _ => (rng.pick(&["segment_entered", "segment_left"]), rng.pick(&["vip", "vip", "gold", "x"])),
@@ -215,7 +223,17 @@ impl GateOracle {
         let until = window.1.plus_micros(self.lateness_days * DAY).min(until);
         let known = facts.until(until);
         let known: Vec<&Fact> = known.get(player).into_iter().flatten().collect();
+        let known: Vec<&Fact> = known.into_iter().filter(|fact| !self.goes_elsewhere(spec, fact)).collect();
         spec.fold(&known, window, |id| self.completed_since(id, player, until, facts))
+    }
+
+    /// It qualifies for another mission of the group as well, which goes before.
+    fn goes_elsewhere(&self, spec: &Spec, fact: &Fact) -> bool {
+        let Some((group, priority)) = spec.qualifies(fact) else { return false };
+        let others = self.specs.iter().filter_map(|other| Some((other.qualifies(fact)?, other.id)));
+        others
+            .filter(|((of, _), _)| *of == group)
+            .any(|((_, other), id)| other > priority || other == priority && id < spec.id)
     }
 
     /// Since when a completion of a mission has been in force by what was ingested until then.
@@ -241,13 +259,17 @@ impl GateOracle {
     }
 }
 
+type ByPlayer = BTreeMap<&'static str, Vec<Fact>>;
+/// A mission, a player, and the last ingest time.
+type Asked = (&'static str, &'static str, Timestamp);
+
 /// What is asked for again and again.
 struct Facts<'a> {
     ledger: &'a LedgerOracle,
     read: &'a [Input],
     /// By the last ingest time, then player; in order.
-    known: RefCell<BTreeMap<Timestamp, Rc<BTreeMap<&'static str, Vec<Fact>>>>>,
-    unlocked: RefCell<BTreeMap<(&'static str, &'static str, Timestamp), Option<Timestamp>>>,
+    known: RefCell<BTreeMap<Timestamp, Rc<ByPlayer>>>,
+    unlocked: RefCell<BTreeMap<Asked, Option<Timestamp>>>,
 }
 
 impl Facts<'_> {
@@ -256,12 +278,12 @@ impl Facts<'_> {
     }
 
     /// By what was ingested until then.
-    fn until(&self, until: Timestamp) -> Rc<BTreeMap<&'static str, Vec<Fact>>> {
+    fn until(&self, until: Timestamp) -> Rc<ByPlayer> {
         let until = until.min(self.newest());
         let known = || {
             let mut facts = self.ledger.facts(&|input| input.ingest_time <= until);
             facts.sort_by_key(|fact| (fact.time, fact.input.at));
-            let mut players = BTreeMap::<_, Vec<Fact>>::new();
+            let mut players = ByPlayer::new();
             facts.into_iter().for_each(|fact| players.entry(fact.input.player).or_default().push(fact));
             players.into()
         };
@@ -270,6 +292,11 @@ impl Facts<'_> {
 }
 
 impl Spec {
+    /// The mission's.
+    pub(crate) fn id(&self) -> &'static str {
+        self.id
+    }
+
     /// Those that anything may belong to.
     fn windows(&self, read: &[Input]) -> BTreeSet<(Timestamp, Timestamp)> {
         read.iter().filter_map(|input| self.window(input.event_time)).collect()
@@ -286,6 +313,17 @@ impl Spec {
         let length = self.window * 24;
         let number = time.micros_since(at(0)).div_euclid(length * HOUR);
         Some((at(number * length), at((number + 1) * length)))
+    }
+
+    /// The group that the version of its time is in, if a fact qualifies for any stage.
+    fn qualifies(&self, fact: &Fact) -> Option<(&'static str, i64)> {
+        let (_, gate) = self.gates.iter().rfind(|(hours, _)| at(*hours) <= fact.time)?;
+        let accepts = |stage: &Stage| {
+            let breaks = matches!(stage.measure, Measure::Run) && fact.input.amount <= Some(Money::from_units(3));
+            stage.looks_at(&fact.input) && !breaks
+        };
+        self.window(fact.time)?;
+        gate.group.filter(|_| self.stages.iter().any(accepts))
     }
 
     fn fold(

@@ -197,6 +197,7 @@ impl Explainer {
             let changes = players.close(clock, &mut definitions, std::slice::from_ref(&batch));
             if !batch.is_empty() || !definitions.is_empty() {
                 story.take(&batch, definitions, &changes, players.accounts(&player, &mission));
+                story.prefer(&batch, &players);
                 story.required = players.required(&player, &mission);
             }
             story.until = input.now;

@@ -21,6 +21,9 @@ pub struct Passed {
     pub why: String,
 }
 
+/// What is said of an event that would count.
+pub(super) const ELSEWHERE: &str = "it counts in another window, or for nothing";
+
 /// Why `event` does not count for a mission with these `versions`; `None` if no stage looks at events of its kind.
 pub(super) fn reason(
     event: &Event<'_>,
@@ -82,7 +85,7 @@ fn locked(gate: &Gate, time: Timestamp, required: &BTreeMap<Arc<str>, Timestamp>
 /// What is left for an event that qualifies and that nobody took back.
 fn not_in(gate: &Gate) -> &'static str {
     match (gate.opt_in.is_some(), gate.segments.is_some()) {
-        (false, false) => "it counts in another window, or for nothing",
+        (false, false) => ELSEWHERE,
         (true, false) => "the player was not opted in then",
         (false, true) => "the player was not in the segments then",
         (true, true) => "the player was not opted in then, or not in the segments",

@@ -8,10 +8,10 @@ use datasets::rows::{CompletionRow, DispositionKind, Place};
 use datasets::{Coordinates, Epoch, Event, EventBatch, EventName, Money, TextField, Timestamp, Topics};
 use operators::changes::Changes;
 use operators::definitions::DefinitionRecord;
-use operators::players::Account;
+use operators::players::{Account, Players};
 use operators::progress::{Counted, Step};
 
-use super::passed::reason;
+use super::passed::{self, reason};
 use super::versions::Versions;
 use super::{Contributed, EventLine, Explanation, JudgedBy, Passed, Question, Stage, Standing};
 
@@ -30,6 +30,8 @@ pub(super) struct Story {
     messages: Vec<CompletionRow>,
     /// By the start of the window.
     windows: BTreeMap<Timestamp, Seen>,
+    /// Events that count for other missions of an exclusive group.
+    preferred: BTreeMap<Coordinates, String>,
     /// Since when completions of missions that this one requires have been in force.
     pub required: BTreeMap<Arc<str>, Timestamp>,
     /// The recorded clock.
@@ -56,6 +58,7 @@ impl Story {
             reversed: BTreeMap::new(),
             messages: Vec::new(),
             windows: BTreeMap::new(),
+            preferred: BTreeMap::new(),
             required: BTreeMap::new(),
             until: Timestamp::MIN,
         }
@@ -85,6 +88,15 @@ impl Story {
         for account in accounts {
             self.see(account);
         }
+    }
+
+    /// Takes which events of an epoch count for another mission of the group.
+    pub fn prefer(&mut self, batch: &EventBatch, players: &Players) {
+        let preferred = batch.iter().filter_map(|event| {
+            let other = players.preferred(&event, &self.mission)?;
+            Some((event.at, other.to_owned()))
+        });
+        self.preferred.extend(preferred);
     }
 
     fn see(&mut self, account: Account) {
@@ -239,7 +251,10 @@ impl Story {
             if counted.contains(&(&line.place, line.index)) {
                 return None;
             }
-            let why = reason(event, &self.versions, &self.dispositions, self.taken_back_by(event), &self.required)?;
+            let mut why = reason(event, &self.versions, &self.dispositions, self.taken_back_by(event), &self.required)?;
+            if let Some(other) = self.preferred.get(&event.at).filter(|_| why == passed::ELSEWHERE) {
+                why = format!("it counts for {other}, which goes before in the exclusive group");
+            }
             Some(Passed { event: line, why })
         });
         passed.collect()

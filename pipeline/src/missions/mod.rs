@@ -50,7 +50,7 @@ fn check_cycles(definitions: &[Definition], known: impl Fn(&str) -> Option<Missi
         let error = one.mission.cycle(|id| requires(id).unwrap_or_default())?;
         Some(format!("{}: {error}", one.mission_id))
     });
-    errors.take(1).map(Err).collect()
+    errors.take(1).try_for_each(Err)
 }
 
 /// A definition's text and where it is.
