@@ -341,6 +341,14 @@ impl Progress {
         self.announced.as_deref().copied()
     }
 
+    /// The least `completed_at` of the completions that stand, with all corrections since.
+    pub fn in_force_since(&self) -> Option<Timestamp> {
+        match &self.fold {
+            FoldState::Laps(laps) => laps.in_force_since(),
+            _ => self.announced.as_ref().filter(|announced| announced.live).map(|announced| announced.completed_at),
+        }
+    }
+
     /// Progress in the last stage, which is what messages tell; zero until it begins.
     pub fn last_stage(&self, history: &MissionHistory) -> Money {
         self.fold.progress_in(history.version(self.judged_by()).mission.stages.len() - 1)

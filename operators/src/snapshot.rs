@@ -15,7 +15,7 @@ use crate::ledger::ColdRules;
 
 /// Changes with every change of what sections hold. Older ones are read; a newer one cannot be.
 /// Format 3 adds a form of contributions with long values, laps of missions that repeat, and timelines of players.
-/// Format 4 adds restrictions and points of players.
+/// Format 4 adds restrictions, points and unlocks of players.
 pub const FORMAT: u32 = 4;
 
 /// Takes one worker's sections, and says when they are due. An operator does not read a clock, and need not:

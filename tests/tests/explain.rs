@@ -157,12 +157,36 @@ fn what_a_player_lacks_is_told() {
     assert_eq!((&answer["events"], &answer["stages"][0]["missing"]), (&json!([]), &json!("100.00")));
 }
 
+/// Replays a golden case into a lake in `folder`.
+fn replayed_case(name: &str, folder: &Path) -> Config {
+    let case = cases::all().into_iter().find(|case| case.name == name).unwrap();
+    let (url, out) = (format!("file://{}", folder.join("lake").display()), folder.join("out"));
+    case.replay_with([("QUESTLINE__LAKE__URL", &url)], &out, 1).unwrap()
+}
+
+#[test]
+fn which_missions_are_missing_that_are_required_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = replayed_case("mission-requires", folder.path());
+    let answer = |player: &str| {
+        let question = Question::Progress { player: player.to_owned(), mission: "then".to_owned(), at: None };
+        Explainer::open(&config).unwrap().answer(&question, |_| ()).unwrap()
+    };
+    let passed = |player: &str| {
+        let passed = answer(player).passed.into_iter().map(|one| (one.event.transaction_id, one.why));
+        passed.collect::<Vec<_>>()
+    };
+    let early = "first-deposit is required, and completed at 2026-06-01T11:00:00Z: only what is later counts";
+    assert_eq!(passed("p1"), [("a1".to_owned(), early.to_owned())]);
+    let never = || "first-deposit is required, and not completed".to_owned();
+    assert_eq!(passed("p2"), [("b1".to_owned(), never()), ("b2".to_owned(), never())]);
+    assert_eq!((passed("p3"), answer("p3").events.len(), answer("p2").events.len()), (vec![], 2, 0));
+}
+
 #[test]
 fn what_did_not_count_for_want_of_an_opt_in_is_told_with_that() {
-    let case = cases::all().into_iter().find(|case| case.name == "mission-opt-in").unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let (url, out) = (format!("file://{}", folder.path().join("lake").display()), folder.path().join("out"));
-    let config = case.replay_with([("QUESTLINE__LAKE__URL", &url)], &out, 1).unwrap();
+    let config = replayed_case("mission-opt-in", folder.path());
     let answer = |player: &str| {
         let question = Question::Progress { player: player.to_owned(), mission: "m".to_owned(), at: None };
         Explainer::open(&config).unwrap().answer(&question, |_| ()).unwrap()

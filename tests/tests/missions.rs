@@ -125,6 +125,16 @@ fn wrong_definitions_are_named_and_nothing_is_done() {
         assert!(error.contains(":2: b: /stages/0/target"), "{error}");
         assert!(error.contains(":3: a: is defined above already"), "{error}");
     }
+    let requires = |id: &str, others: &[&str]| {
+        let mut text = definition(id, 1, "10");
+        text["eligibility"] = json!({"requires": others});
+        text
+    };
+    let cycle = write(&folder.path().join("cycle.jsonl"), &[requires("a", &["x", "b"]), requires("b", &["a"])]);
+    let (code, out, error) = questline(["missions", "validate", &cycle]);
+    assert_eq!((code, out.as_str()), (2, ""), "{error}");
+    let closes = "a: /eligibility/requires: closes a cycle, in which nobody could begin: a requires b requires a";
+    assert!(error.contains(closes), "{error}");
     let (code, _, error) = questline(["missions", "apply", &file, "--config", &config]);
     assert_eq!(code, 2);
     assert!(error.contains("kafka: is missing"), "{error}");
@@ -152,6 +162,17 @@ fn definitions_are_applied_once_and_listed() {
     assert_eq!(again, "b: version 1 is in force already\na: version 4 is in force already\n");
     let edit = write(&folder.path().join("edit.jsonl"), &[definition("a", 5, "30")]);
     assert!(ok(&["missions", "apply", &edit, "--config", &config]).starts_with("a: version 5 applied, was version 4"));
+
+    let mut unlocked_b = definition("b", 2, "10");
+    unlocked_b["eligibility"] = json!({"requires": ["d", "a"]});
+    let unlocked = write(&folder.path().join("unlocked.jsonl"), &[unlocked_b]);
+    assert!(ok(&["missions", "apply", &unlocked, "--config", &config]).starts_with("b: version 2 applied"));
+    let mut cycle = definition("a", 6, "30");
+    cycle["eligibility"] = json!({"requires": ["b"]});
+    let cycle = write(&folder.path().join("cycle.jsonl"), &[cycle]);
+    let (code, _, error) = questline(["missions", "apply", &cycle, "--config", &config]);
+    assert_eq!(code, 1);
+    assert!(error.contains("a requires b requires a"), "{error}");
 
     // Others write to the topic too.
     let producer = Producer::new(&stack.brokers);

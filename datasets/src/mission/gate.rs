@@ -1,4 +1,5 @@
-//! What has to be true of a player, at the time of an event, for it to count (DOMAIN §4): opt-in and segments.
+//! What has to be true of a player, at the time of an event, for it to count (DOMAIN §4): opt-in, segments, and other
+//! missions.
 
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ pub struct Gate {
     pub opt_in: Option<Again>,
     /// Only while the player is in segments.
     pub segments: Option<Segments>,
+    /// Only after completions of all of these missions, by their ids; none twice.
+    pub requires: Vec<Arc<str>>,
 }
 
 /// What a second opt-in does to the progress made before.
@@ -36,7 +39,7 @@ pub struct Segments {
 impl Gate {
     /// Every event of every player counts.
     pub fn is_open(&self) -> bool {
-        self.opt_in.is_none() && self.segments.is_none()
+        self.opt_in.is_none() && self.segments.is_none() && self.requires.is_empty()
     }
 
     /// A second opt-in starts anew.
@@ -49,11 +52,12 @@ impl Gate {
         self.segments.as_ref().is_some_and(|segments| segments.names.iter().any(|name| **name == *segment))
     }
 
-    /// Reads `opt_in` and `segments` of `eligibility`.
+    /// Reads `opt_in`, `segments` and `requires` of `eligibility`.
     pub(super) fn parse(members: &mut Members<'_>, errors: &mut Errors) -> Gate {
         let opt_in = members.take("opt_in").and_then(|place| opt_in(&place, errors));
         let segments = members.take("segments").and_then(|place| segments(&place, errors));
-        Gate { opt_in, segments }
+        let requires = members.take("requires").and_then(|place| names(&place, errors));
+        Gate { opt_in, segments, requires: requires.unwrap_or_default() }
     }
 }
 

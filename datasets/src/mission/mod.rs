@@ -12,6 +12,7 @@ mod measure;
 mod parse;
 mod parse_measure;
 mod repeat;
+mod requires;
 mod stage;
 #[cfg(test)]
 mod tests;
@@ -81,7 +82,9 @@ pub struct Definition {
     pub on_suppression: OnSuppression,
     /// Microseconds after a window's end in which an event may still move it, by its ingest time.
     pub lateness_micros: i64,
-    /// Decides within an exclusive group.
+    /// Of the missions of a group an event counts for one only.
+    pub exclusive_group: Option<Arc<str>>,
+    /// Decides within an exclusive group: the largest, then the smallest id.
     pub priority: i64,
 }
 

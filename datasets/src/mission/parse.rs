@@ -62,6 +62,13 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
     let on_reversal = members.take("on_reversal").and_then(|place| place.choice(&CORRECTIONS, errors));
     let on_suppression = members.take("on_suppression").and_then(|place| place.choice(&SUPPRESSIONS, errors));
     let lateness_micros = members.take("lateness").and_then(|place| duration_micros(&place, errors));
+    let exclusive_group = members.take("exclusive_group").and_then(|place| {
+        if !gate.is_open() {
+            let message = "together with opt_in, segments or requires is not supported in this version";
+            errors.add(&place.path, message);
+        }
+        place.text(errors).map(Arc::from)
+    });
     let priority = members.take("priority").and_then(|place| place.integer(errors));
     if let (Some(stages), Some(window)) = (&stages, &window) {
         check_streaks(stages, window, (start, end), errors);
@@ -71,6 +78,9 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
     }
     if let (Some(stages), true) = (&stages, gate.resets()) {
         check_reset(stages, repeat.is_some(), errors);
+    }
+    if mission_id.as_ref().is_some_and(|id| gate.requires.contains(id)) {
+        errors.add(super::requires::PATH, "a mission cannot require itself");
     }
     not_yet(&mut members, errors);
     members.finish(errors);
@@ -94,6 +104,7 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
         on_reversal: on_reversal.unwrap_or(OnReversal::Revoke),
         on_suppression: on_suppression.unwrap_or(OnSuppression::Drop),
         lateness_micros: lateness_micros.unwrap_or(DEFAULT_LATENESS_MICROS),
+        exclusive_group,
         priority: priority.unwrap_or(0),
     })
 }
@@ -173,11 +184,6 @@ fn eligibility(place: &Place<'_>, errors: &mut Errors) -> Option<(Option<Conditi
     let mut members = place.members(errors)?;
     let condition = members.take("where").and_then(|place| condition(&place, errors));
     let gate = Gate::parse(&mut members, errors);
-    if let Some(place) = members.take("requires")
-        && place.texts(errors).is_some_and(|texts| !texts.is_empty())
-    {
-        errors.add(&place.path, UNSUPPORTED);
-    }
     members.finish(errors);
     Some((condition, gate))
 }
@@ -269,14 +275,11 @@ fn duration_micros(place: &Place<'_>, errors: &mut Errors) -> Option<i64> {
 
 /// What DOMAIN §4 has and this version has not; the values that change nothing are accepted.
 fn not_yet(members: &mut Members<'_>, errors: &mut Errors) {
-    if let Some(place) = members.take("exclusive_group")
-        && place.text(errors).is_some()
-    {
-        errors.add(&place.path, UNSUPPORTED);
-    }
     if let Some(place) = members.take("count_from")
         && place.choice(&[("activation", false), ("window_start", true)], errors) == Some(true)
     {
-        errors.add(&place.path, format!("'window_start' {UNSUPPORTED}"));
+        let why = "events from before a mission's activation are not kept with all that it may ask for; \
+                   define it before its window begins";
+        errors.add(&place.path, format!("'window_start' {UNSUPPORTED}: {why}"));
     }
 }

@@ -180,15 +180,34 @@ fn what_is_no_definition_is_refused() {
 }
 
 #[test]
-fn what_is_not_supported_yet_is_refused_by_name() {
-    for (members, path) in [
-        (r#""exclusive_group":"welcome""#, "/exclusive_group"),
-        (r#""eligibility":{"requires":["first-deposit"]}"#, "/eligibility/requires"),
-    ] {
-        assert_eq!(parse(&small(members)).unwrap_err(), [format!("{path}: is not supported in this version")]);
+fn a_mission_is_in_one_group_without_gates() {
+    let group = |members: &str| parse(&small(members)).map(|mission| mission.exclusive_group.clone());
+    assert_eq!(group(""), Ok(None));
+    assert_eq!(group(r#""exclusive_group":null"#), Ok(None));
+    assert_eq!(
+        group(r#""exclusive_group":"welcome","eligibility":{"where":"amount > 1"}"#),
+        Ok(Some("welcome".into()))
+    );
+    assert_eq!(group(r#""exclusive_group":"""#).unwrap_err(), ["/exclusive_group: must not be empty"]);
+    assert_eq!(group(r#""exclusive_group":["a"]"#).unwrap_err(), ["/exclusive_group: must be a text, not an array"]);
+    let gated = "/exclusive_group: together with opt_in, segments or requires is not supported in this version";
+    for gate in [r#""opt_in":true"#, r#""segments":["vip"]"#, r#""requires":["first-deposit"]"#] {
+        let members = format!(r#""exclusive_group":"welcome","eligibility":{{{gate}}}"#);
+        assert_eq!(group(&members).unwrap_err(), [gated], "{gate}");
     }
-    let count_from = parse(&small(r#""count_from":"window_start""#)).unwrap_err();
-    assert_eq!(count_from, ["/count_from: 'window_start' is not supported in this version"]);
+}
+
+#[test]
+fn window_start_is_refused() {
+    let count_from = |value: &str| parse(&small(&format!(r#""count_from":"{value}""#)));
+    assert!(count_from("activation").is_ok());
+    let refused = "/count_from: 'window_start' is not supported in this version: events from before a mission's activation \
+                   are not kept with all that it may ask for; define it before its window begins";
+    assert_eq!(count_from("window_start").unwrap_err(), [refused]);
+    assert_eq!(
+        count_from("window").unwrap_err(),
+        ["/count_from: 'window' is not known; known are activation, window_start"]
+    );
 }
 
 #[test]

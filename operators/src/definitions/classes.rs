@@ -5,7 +5,7 @@
 
 use datasets::Event;
 use datasets::condition::Condition;
-use datasets::mission::{EventKind, Measure, Stage};
+use datasets::mission::{EventKind, Measure, Mission, Stage};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,8 @@ pub struct Class {
     pub eligibility: Option<Condition>,
     /// Whether contributions count depends on the player's gates as well, which each user has for itself.
     pub is_gated: bool,
+    /// The only mission that uses it, where that is in a group: what enters for one enters for nobody else.
+    pub exclusive: Option<MissionSlot>,
     /// Of any user: targets do not matter here.
     pub stage: Stage,
     /// In the order of missions, then versions.
@@ -63,6 +65,7 @@ struct Rule {
     eligibility: Option<Condition>,
     /// What can only add to sums shares no class with what depends on more.
     is_gated: bool,
+    exclusive: Option<MissionSlot>,
     on: Vec<EventKind>,
     condition: Option<Condition>,
     measure: Measure,
@@ -79,20 +82,16 @@ pub(super) struct Classes {
 
 impl Classes {
     /// The class of `stage`, used by `user` from now on.
-    pub(super) fn use_by(
-        &mut self,
-        user: User,
-        eligibility: Option<&Condition>,
-        is_gated: bool,
-        stage: &Stage,
-    ) -> ClassId {
+    pub(super) fn use_by(&mut self, user: User, mission: &Mission, stage: &Stage) -> ClassId {
         let Stage { on, condition, measure, target: _ } = stage.clone();
-        let rule = Rule { eligibility: eligibility.cloned(), is_gated, on, condition, measure };
+        let is_gated = !mission.gate.is_open();
+        let exclusive = mission.exclusive_group.as_ref().map(|_| user.slot);
+        let eligibility = mission.eligibility.clone();
+        let rule = Rule { eligibility: eligibility.clone(), is_gated, exclusive, on, condition, measure };
         let id = *self.recent.entry(rule).or_insert_with(|| {
             let id = ClassId(u32::try_from(self.all.len()).expect("fewer than 2^32 classes"));
             let (stage, generation) = (stage.clone(), Generation::default());
-            let eligibility = eligibility.cloned();
-            self.all.push(Class { eligibility, is_gated, stage, users: Vec::new(), generation });
+            self.all.push(Class { eligibility, is_gated, exclusive, stage, users: Vec::new(), generation });
             id
         });
         let users = &mut self.all[id.index()].users;

@@ -3,6 +3,7 @@
 mod classes;
 mod edits;
 mod gated;
+mod unlocking;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use classes::Classes;
 pub use classes::{Class, ClassId, Generation, User};
 pub(crate) use gated::GRACE;
+use unlocking::Unlocking;
 
 /// Of a definition that this release would take.
 const REFUSED_BEFORE: &str = "was refused by the release that read it first; send it again";
@@ -271,6 +273,8 @@ pub enum Applied {
         slot: MissionSlot,
         /// Progress has to be judged anew.
         retargeted: bool,
+        /// Missions whose completions unlock something from now on, and did not before.
+        required: Vec<MissionSlot>,
     },
     /// A tombstone, or nothing to end.
     Ended,
@@ -285,6 +289,8 @@ pub struct Definitions {
     slots: HashMap<Arc<str>, MissionSlot, foldhash::fast::FixedState>,
     histories: Vec<MissionHistory>,
     gated: Vec<MissionSlot>,
+    unlocking: Unlocking,
+    has_groups: bool,
     classes: Classes,
     /// Over the classes of all versions, since a late event is judged by the version of its time.
     index: StageIndex<ClassId>,
@@ -303,6 +309,8 @@ impl Definitions {
             slots: HashMap::default(),
             histories: Vec::new(),
             gated: Vec::new(),
+            unlocking: Unlocking::default(),
+            has_groups: false,
             classes,
             index,
             is_indexed: true,
@@ -338,6 +346,11 @@ impl Definitions {
         self.classes.get(id)
     }
 
+    /// There is or was a mission in an exclusive group.
+    pub fn has_groups(&self) -> bool {
+        self.has_groups
+    }
+
     /// There is or was a mission of this id.
     pub fn is_known(&self, mission_id: &str) -> bool {
         self.slots.contains_key(mission_id)
@@ -369,7 +382,8 @@ impl Definitions {
             Ok(mission) => mission,
             Err(errors) => return Applied::Refused(errors),
         };
-        let errors = slot.map(|slot| edits::errors(self.history(slot), &mission)).unwrap_or_default();
+        let mut errors = slot.map(|slot| edits::errors(self.history(slot), &mission)).unwrap_or_default();
+        errors.extend(self.cycle(&mission));
         if !errors.is_empty() {
             return Applied::Refused(errors);
         }
@@ -392,23 +406,24 @@ impl Definitions {
                     (newest.end, newest.lateness_micros)
                 };
                 let before = bounds(self.history(slot));
-                self.push(slot, version);
+                let required = self.push(slot, version);
                 let history = self.history(slot);
                 let retargeted = retargeted || history.is_gated() && bounds(history) != before;
-                Applied::Version { slot, retargeted }
+                Applied::Version { slot, retargeted, required }
             }
             None => {
                 let slot = MissionSlot(u32::try_from(self.histories.len()).expect("fewer than 2^32 missions"));
                 self.slots.insert(version.mission.mission_id.clone(), slot);
                 self.histories.push(MissionHistory(Vec::new()));
-                self.push(slot, version);
-                Applied::Version { slot, retargeted: false }
+                let required = self.push(slot, version);
+                Applied::Version { slot, retargeted: false, required }
             }
         }
     }
 
-    /// Record timestamps may run backwards; versions take effect in the order of their records.
-    fn push(&mut self, slot: MissionSlot, mut version: VersionInForce) {
+    /// Record timestamps may run backwards; versions take effect in the order of their records. Answers the missions that are
+    /// required from now on, and were not before.
+    fn push(&mut self, slot: MissionSlot, mut version: VersionInForce) -> Vec<MissionSlot> {
         let history = &mut self.histories[index(slot)].0;
         if let Some(last) = history.last_mut() {
             version.from = version.from.max(last.from);
@@ -419,16 +434,16 @@ impl Definitions {
             let (mission, number) = (&version.mission, history.len());
             let users = (0..).map(|stage| User { slot, version: number, stage });
             let stages = users.zip(&mission.stages);
-            let eligibility = mission.eligibility.as_ref();
-            let is_gated = !mission.gate.is_open();
-            version.classes =
-                stages.map(|(user, stage)| self.classes.use_by(user, eligibility, is_gated, stage)).collect();
+            version.classes = stages.map(|(user, stage)| self.classes.use_by(user, mission, stage)).collect();
+            self.has_groups |= mission.exclusive_group.is_some();
         }
         let is_gated = !version.mission.gate.is_open();
+        let required = self.unlocking.push(slot, Some(&version.mission).filter(|_| version.is_active()));
         history.push(version);
         if is_gated && !self.gated.contains(&slot) {
             self.gated.push(slot);
         }
+        required.iter().filter_map(|id| self.slot(id)).collect()
     }
 
     /// The versions of a mission.
@@ -463,9 +478,9 @@ mod tests {
         let refused = DefinitionRecord { was_refused: true, ..record("a", understood_now.clone(), 0, 0) };
         assert!(matches!(definitions.apply(&refused), Applied::Refused(errors) if errors.len() == 1));
         let first = definitions.apply(&record("b", mission("b", r#"{"kind":"count"}"#), 0, 1));
-        assert_eq!(first, Applied::Version { slot: MissionSlot(0), retargeted: false });
+        assert_eq!(first, Applied::Version { slot: MissionSlot(0), retargeted: false, required: vec![] });
         let again = definitions.apply(&record("a", understood_now, 1, 2));
-        assert_eq!(again, Applied::Version { slot: MissionSlot(1), retargeted: false });
+        assert_eq!(again, Applied::Version { slot: MissionSlot(1), retargeted: false, required: vec![] });
     }
 
     #[test]

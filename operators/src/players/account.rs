@@ -1,6 +1,7 @@
 //! What a player's progress is made of, for who asks.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use datasets::hash::{KeyGroup, player_hash};
 use datasets::mission::Mission;
@@ -64,5 +65,19 @@ impl Players {
             }
         });
         accounts.collect()
+    }
+
+    /// Since when a completion of each mission that any version of `mission_id` requires has been in force for a player, where one is.
+    pub fn required(&self, player_id: &str, mission_id: &str) -> BTreeMap<Arc<str>, Timestamp> {
+        let Some(slot) = self.definitions.slot(mission_id) else { return BTreeMap::new() };
+        let hash = player_hash(player_id);
+        let players = &self.groups[KeyGroup::of(hash).index()].players;
+        let player = players.find(hash, player_id).and_then(|place| players.get(place));
+        let Some((_, player)) = player else { return BTreeMap::new() };
+        let since = |id: &Arc<str>| {
+            let required = self.definitions.slot(id)?;
+            Some((id.clone(), player.in_force_since(required, &self.definitions)?))
+        };
+        self.definitions.history(slot).gates().flat_map(|gate| &gate.requires).filter_map(since).collect()
     }
 }

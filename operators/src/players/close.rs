@@ -1,23 +1,25 @@
 //! Closing an epoch: definitions, identity, events, timers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datasets::hash::{KeyGroup, player_hash};
+use datasets::hash::{KEY_GROUPS, KeyGroup, player_hash};
 use datasets::rows::{DefinitionRow, DispositionKind, Place};
 use datasets::{Event, EventBatch, EventName, Family, Identity, Reason, TextField, Timestamp};
 
 use super::emission::{AT_ONCE, Leaving};
 use super::occurrences::OccurrenceKey;
 use super::purse::Spending;
-use super::repeats::{self, Told};
+use super::repeats::Told;
 use super::report::Message;
 use super::snapshot::Restored;
 use super::touch::Touch;
 use super::tracks::OccurrenceSequence;
+use super::unlocks::{Outcome, Why};
 use super::{Clock, Closed, Closing, Player, Players};
 use super::{facts, fetch};
 use crate::changes::{Changes, Phase, Position};
-use crate::definitions::{Applied, DefinitionRecord, GRACE, MissionSlot};
+use crate::definitions::{Applied, DefinitionRecord, Definitions, GRACE, MissionSlot};
 use crate::ledger::{Admission, Effect, EffectKind, Reversal};
 use crate::progress::Cause;
 
@@ -39,7 +41,7 @@ impl Players {
         let mut changes = Changes { postings: Vec::with_capacity(events), ..Changes::default() };
         definitions.sort_by_key(|record| record.at);
         for record in definitions.iter() {
-            self.define(record, now, &mut changes);
+            self.define(record, (now, oldest_to_come), &mut changes);
         }
         self.definitions.index();
         // Players do not touch each other: each is settled by itself, while its state is at hand.
@@ -158,13 +160,7 @@ impl Players {
         if restricts && player.restrictions.as_ref().is_some_and(|restrictions| restrictions.has_deferred()) {
             self.releases.insert((AT_ONCE, event.key_group(), id.clone()));
         }
-        for (key, end) in begun {
-            if let Some(until) = self.definitions.history(key.slot).kept_until(end) {
-                let what = Closed::Occurrence(key);
-                let closing = Closing { group: event.key_group(), player: id.clone(), what };
-                self.closing.entry(closing_hour(until)).or_default().push(closing);
-            }
-        }
+        keep(&mut self.closing, (event.key_group(), id), begun, &self.definitions);
         for class in filed {
             if let Some(due) = player.due(class, &self.definitions) {
                 let closing = Closing { group: event.key_group(), player: id.clone(), what: Closed::Class(class) };
@@ -172,20 +168,16 @@ impl Players {
             }
         }
         if !moved.is_empty() {
-            self.announce(event, place, moved, now);
+            self.announce(event, place, moved, (now, oldest_to_come));
         }
     }
 
     /// Announces what an event moved, in order of mission and window.
-    fn announce(&mut self, event: &Event<'_>, place: u32, mut moved: Vec<OccurrenceKey>, now: Timestamp) {
-        let definitions = &self.definitions;
-        moved.sort_by_key(|key| (definitions.mission_id(key.slot), key.window));
-        moved.dedup();
+    fn announce(&mut self, event: &Event<'_>, place: u32, moved: Vec<OccurrenceKey>, (now, oldest_to_come): Clocks) {
         let (id, player) = self.groups[event.key_group().index()].players.get_mut(place);
-        player.settle(definitions);
-        let of_missions = moved.chunk_by(|a, b| a.slot == b.slot);
-        let told = of_missions.flat_map(|moved| repeats::announce(player, moved, Cause::Event, definitions));
-        let told: Vec<_> = told.collect();
+        let why = Why { cause: Cause::Event, ingest_time: event.ingest_time, oldest_to_come };
+        let Outcome { told, begun } = player.announce(moved, why, &self.definitions);
+        keep(&mut self.closing, (event.key_group(), id), begun, &self.definitions);
         for (Told { key, occurrence, announcement }, sequence) in told.into_iter().zip(0..) {
             let OccurrenceKey { slot, window, .. } = key;
             let history = self.definitions.history(slot);
@@ -228,7 +220,7 @@ impl Players {
         }
     }
 
-    fn define(&mut self, record: &DefinitionRecord, now: Timestamp, changes: &mut Changes) {
+    fn define(&mut self, record: &DefinitionRecord, clocks: Clocks, changes: &mut Changes) {
         let applied = self.definitions.apply(record);
         if self.speaks {
             let (version, refused) = match &applied {
@@ -254,41 +246,52 @@ impl Players {
                 },
             ));
         }
-        if let Applied::Version { slot, retargeted: true } = applied {
-            self.retarget(slot, record, now);
+        let Applied::Version { slot, retargeted, required } = applied else { return };
+        for slot in required {
+            let groups = self.groups.iter_mut();
+            let players = groups.flat_map(|group| {
+                group.players.iter_mut_where(|player| player.may_have_completed(slot, &self.definitions))
+            });
+            players.for_each(|(_, player)| player.begin_to_unlock(slot, &self.definitions));
+        }
+        if retargeted {
+            self.retarget(slot, record, clocks);
         }
     }
 
     /// A new target can complete players at once, in the windows that are open when it takes effect.
-    fn retarget(&mut self, slot: MissionSlot, record: &DefinitionRecord, now: Timestamp) {
+    fn retarget(&mut self, slot: MissionSlot, record: &DefinitionRecord, (now, oldest_to_come): Clocks) {
         let history = self.definitions.history(slot);
         let version = history.version(history.newest());
         if !version.is_active() {
             return;
         }
         let definitions = &self.definitions;
-        let players = self
-            .groups
-            .iter_mut()
-            .flat_map(|group| group.players.iter_mut_where(|player| player.occurrences.has(slot, definitions)));
-        for (id, player) in players {
-            player.settle(&self.definitions);
+        let groups = self.groups.iter_mut().zip((0..KEY_GROUPS).map(KeyGroup));
+        let players = groups.flat_map(|(group, number)| {
+            let players = group.players.iter_mut_where(|player| player.occurrences.has(slot, definitions));
+            players.map(move |(id, player)| (number, id, player))
+        });
+        for (group, id, player) in players {
+            player.settle(definitions);
             if history.is_gated() {
                 let Player { occurrences, tracks, timeline, .. } = &mut *player;
                 let timeline = timeline.as_deref();
-                for (key, progress) in occurrences.of_mission(slot, &self.definitions) {
-                    let sequence = OccurrenceSequence { tracks, timeline, definitions: &self.definitions, key };
+                for (key, progress) in occurrences.of_mission(slot, definitions) {
+                    let sequence = OccurrenceSequence { tracks, timeline, definitions, key };
                     progress.fold_anew(history, &sequence);
                 }
             }
-            let windows = player.occurrences.of_mission(slot, &self.definitions);
+            let windows = player.occurrences.of_mission(slot, definitions);
             let open =
                 windows.filter(|(_, progress)| progress.window_end(history).is_none_or(|end| version.from <= end));
             let open: Vec<_> = open.map(|(key, _)| key).collect();
-            let cause = Cause::Definition(version.from);
-            let told = repeats::announce(player, &open, cause, &self.definitions);
+            let why = Why { cause: Cause::Definition(version.from), ingest_time: record.ingest_time, oldest_to_come };
+            let Outcome { told, begun } = player.announce(open, why, definitions);
+            keep(&mut self.closing, (group, id), begun, definitions);
             for (Told { key, occurrence, announcement }, sequence) in told.into_iter().zip(0..) {
-                let window = key.window;
+                let OccurrenceKey { slot, window, .. } = key;
+                let history = definitions.history(slot);
                 let progress = player.occurrences.get(key).expect("it was told");
                 let (time, player) = (record.ingest_time, id.clone());
                 let position = Position { phase: Phase::Definitions, time, at: record.at, player, sequence };
@@ -357,6 +360,21 @@ impl Players {
 
 /// The clock, and the earliest ingest time that can still come.
 type Clocks = (Timestamp, Timestamp);
+
+/// Occurrences that have begun are kept for as long as they can be moved.
+fn keep(
+    closing: &mut BTreeMap<i64, Vec<Closing>>,
+    (group, player): (KeyGroup, &Arc<str>),
+    begun: Vec<(OccurrenceKey, Option<Timestamp>)>,
+    definitions: &Definitions,
+) {
+    for (key, end) in begun {
+        if let Some(until) = definitions.history(key.slot).kept_until(end) {
+            let what = Closing { group, player: player.clone(), what: Closed::Occurrence(key) };
+            closing.entry(closing_hour(until)).or_default().push(what);
+        }
+    }
+}
 
 /// The hour of a time.
 pub(super) fn hour_of(time: Timestamp) -> i64 {

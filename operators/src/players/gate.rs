@@ -1,4 +1,4 @@
-//! Gates of missions: events count while the player is opted in, or in segments (DOMAIN §4).
+//! Gates of missions: events count while the player is opted in, or in segments, or after completions of others (DOMAIN §4).
 //!
 //! What an event contributes is kept whether the gate is open for it or not, since the opt-in that covers it may still
 //! come: once for all gated missions of a class, until no window can be moved any more. Progress begins with the
@@ -11,10 +11,11 @@ use datasets::{Coordinates, Event, EventName, TextField, Timestamp, TopicId};
 
 use super::Player;
 use super::close::closing_hour;
-use super::occurrences::OccurrenceKey;
+use super::occurrences::{OccurrenceKey, Occurrences};
 use super::timeline::{Mark, Marks, Subject, Timeline};
 use super::touch::Touch;
 use super::tracks::{OccurrenceSequence, Tracks};
+use super::unlocks::unlocked_after;
 use crate::definitions::{Bounds, ClassId, Definitions, Generation, MissionHistory, MissionSlot};
 use crate::ledger::Order;
 use crate::progress::{Progress, Sequence};
@@ -40,6 +41,8 @@ pub(super) enum Passage<'a> {
         history: &'a MissionHistory,
         /// Of the window, if it recurs.
         end: Option<Timestamp>,
+        /// Missions that are required were completed then; absent: one of them was not.
+        unlocked_after: Option<Timestamp>,
     },
 }
 
@@ -57,6 +60,8 @@ impl<'a> Passage<'a> {
             return Passage::Free;
         }
         let marks = |subject| timeline.and_then(|timeline| timeline.marks(subject));
+        let is_known = |ingest_time| history.is_in_time(ingest_time, end);
+        let unlocks = timeline.map(|timeline| &timeline.unlocks);
         Passage::Gated {
             opt_in: gate.opt_in.map(|_| marks(Subject::OptIn(slot))),
             segments: gate.segments.as_ref().map(|segments| &segments.names[..]),
@@ -64,15 +69,19 @@ impl<'a> Passage<'a> {
             timeline,
             history,
             end,
+            unlocked_after: unlocked_after(&history.version(version).mission, unlocks, definitions, is_known),
         }
     }
 
     /// What happens at `time` counts. Answers since when the player has been opted in, or since ever if it never
     /// was before or need not be.
     pub(super) fn since(&self, time: Timestamp) -> Option<Timestamp> {
-        let Passage::Gated { opt_in, segments, all, timeline, history, end } = self else {
+        let Passage::Gated { opt_in, segments, all, timeline, history, end, unlocked_after } = self else {
             return Some(Timestamp::MIN);
         };
+        if unlocked_after.is_none_or(|after| time <= after) {
+            return None;
+        }
         let is_known = |ingest_time| history.is_in_time(ingest_time, *end);
         let is_in = |name: &Arc<str>| {
             let marks = timeline.and_then(|timeline| timeline.marks(Subject::Segment(name)));
@@ -128,7 +137,10 @@ impl Touch<'_> {
         }
         for slot in slots {
             self.late |= self.is_late_for(slot, order.0);
-            self.pass_again(slot, order.0);
+            let Touch { occurrences, tracks, timeline, ingest_time, moved, begun, .. } = self;
+            let (timeline, ingest_time) = (timeline.as_deref(), *ingest_time);
+            let mut reopening = Reopening { occurrences, tracks, timeline, definitions, ingest_time };
+            reopening.pass_again(slot, order.0, moved, begun);
         }
     }
 
@@ -139,28 +151,46 @@ impl Touch<'_> {
         let window = gated.and_then(|version| history.window_at(version, time));
         window.is_some_and(|(_, end)| !history.is_in_time(self.ingest_time, end))
     }
+}
 
-    /// Asks the gates of a mission again about all that lies at `from` or later.
-    fn pass_again(&mut self, slot: MissionSlot, from: Timestamp) {
+/// A player behind gates that have just opened or closed.
+pub(super) struct Reopening<'a> {
+    pub(super) occurrences: &'a mut Occurrences,
+    pub(super) tracks: &'a Tracks,
+    pub(super) timeline: Option<&'a Timeline>,
+    pub(super) definitions: &'a Definitions,
+    /// Of what opened or closed them.
+    pub(super) ingest_time: Timestamp,
+}
+
+impl Reopening<'_> {
+    /// Asks the gates of a mission again about all that lies at `from` or later. Adds the occurrences that have something to
+    /// announce to `moved`, and those of which something is kept from now on, with the end of a recurring window, to `begun`.
+    pub(super) fn pass_again(
+        &mut self,
+        slot: MissionSlot,
+        from: Timestamp,
+        moved: &mut Vec<OccurrenceKey>,
+        begun: &mut Vec<(OccurrenceKey, Option<Timestamp>)>,
+    ) {
         let history = self.definitions.history(slot);
         for (window, end, version) in windows_from(self.tracks, history, from) {
             let key = OccurrenceKey::new(slot, window, self.definitions);
             if !history.is_in_time(self.ingest_time, end) {
                 continue;
             }
-            let timeline = self.timeline.as_deref();
-            let sequence = OccurrenceSequence { tracks: self.tracks, timeline, definitions: self.definitions, key };
+            let Reopening { tracks, timeline, definitions, .. } = *self;
+            let sequence = OccurrenceSequence { tracks, timeline, definitions, key };
             if self.occurrences.get(key).is_none() && sequence.after(None).is_empty() {
                 continue;
             }
-            let begun = &mut self.begun;
             let progress = self.occurrences.get_or_begin(key, &mut 0, || {
                 begun.push((key, end));
                 Progress::new(end, version)
             });
             progress.fold_again((from, FIRST), history, &sequence);
             if !progress.is_settled(history) {
-                self.moved.push(key);
+                moved.push(key);
             }
         }
     }

@@ -8,17 +8,17 @@ use super::tests::{assert_same, completed};
 use super::*;
 use crate::definitions::DefinitionRecord;
 use crate::testing::{
-    Arrival, GateOracle, Input, LedgerOracle, Rng, Run, at, batch, cut, gated_definitions, interleave,
+    Arrival, GATED, GateOracle, Input, LedgerOracle, Rng, Run, Spec, at, batch, cut, gated_definitions, interleave,
     random_script_with_controls, record, rules,
 };
 
-const EVENTS: usize = 140;
+pub(super) const EVENTS: usize = 140;
 
 /// Runs `arrivals` and compares with the recomputation after each.
-fn compare(arrivals: &[Arrival], lateness_days: i64, name: &str) -> Run {
-    let mut run = Run::new(gated_definitions(lateness_days));
+pub(super) fn compare(specs: &'static [Spec], arrivals: &[Arrival], lateness_days: i64, name: &str) -> Run {
+    let mut run = Run::new(gated_definitions(specs, lateness_days));
     let mut ledger = LedgerOracle::new(rules().ledger);
-    let missions = GateOracle { lateness_days };
+    let missions = GateOracle { specs, lateness_days };
     for (epoch, arrival) in arrivals.iter().enumerate() {
         run.step(arrival);
         ledger.epoch(&arrival.inputs, arrival.now);
@@ -36,8 +36,8 @@ fn agrees_with_recomputation_after_every_epoch() {
     let (mut completed, mut revoked) = (0, 0);
     for seed in 0..120 {
         let mut rng = Rng(20_000 + seed);
-        let script = random_script_with_controls(&mut rng, EVENTS);
-        let run = compare(&cut(&mut rng, &script, 12), 60, &format!("seed {seed}"));
+        let script = random_script_with_controls(&mut rng, EVENTS, &GATED);
+        let run = compare(&GATED, &cut(&mut rng, &script, 12), 60, &format!("seed {seed}"));
         completed += run.counters.completed;
         revoked += run.messages.iter().filter(|message| is_revoked_by_control(&run, message)).count();
     }
@@ -54,15 +54,15 @@ fn is_revoked_by_control(run: &Run, message: &datasets::rows::CompletionRow) -> 
 fn agrees_with_recomputation_when_events_come_too_late() {
     for seed in 0..100 {
         let mut rng = Rng(21_000 + seed);
-        let script = random_script_with_controls(&mut rng, EVENTS);
-        let run = compare(&cut(&mut rng, &script, 1), 1, &format!("seed {seed}"));
+        let script = random_script_with_controls(&mut rng, EVENTS, &GATED);
+        let run = compare(&GATED, &cut(&mut rng, &script, 1), 1, &format!("seed {seed}"));
         assert!(run.counters.late > 0, "seed {seed} has nothing late");
     }
 }
 
 #[test]
 fn any_cutting_and_any_order_of_arrival_give_the_same_facts() {
-    assert_any_order_gives_the_same_facts(22_000, &gated_definitions(60));
+    assert_any_order_gives_the_same_facts(22_000, &GATED, &gated_definitions(&GATED, 60));
 }
 
 /// What repeats or counts different values, behind gates: nobody else recomputes both, but each fold is compared with
@@ -93,7 +93,7 @@ fn gates_of_what_repeats_and_of_different_values_do_not_depend_on_the_order() {
         mission("j-controls", "once", r#"{"opt_in":true,"segments":["gold"]}"#, &bets(&values("amount"), "2")),
     ];
     let definitions = missions.into_iter().zip(0..).map(|((id, text), offset)| record(&id, Some(text), -240, offset));
-    let told = assert_any_order_gives_the_same_facts(23_000, &definitions.collect::<Vec<_>>());
+    let told = assert_any_order_gives_the_same_facts(23_000, &GATED, &definitions.collect::<Vec<_>>());
     let of = |mission: &str| told.iter().filter(|(id, _)| id == mission).count();
     assert!(["a-opt-in", "b-reset", "c-any", "h-vip", "j-controls"].map(of).iter().all(|count| *count > 4), "{told:?}");
     let again: std::collections::BTreeSet<_> =
@@ -101,12 +101,16 @@ fn gates_of_what_repeats_and_of_different_values_do_not_depend_on_the_order() {
     assert!(again.len() >= 2, "{again:?}");
 }
 
-/// Answers the missions and occurrences that were told in straight order.
-fn assert_any_order_gives_the_same_facts(seeds: u64, definitions: &[DefinitionRecord]) -> Vec<(String, u32)> {
+/// Answers the missions and occurrences that were told in straight order. Scripts have control events for `specs`.
+pub(super) fn assert_any_order_gives_the_same_facts(
+    seeds: u64,
+    specs: &[Spec],
+    definitions: &[DefinitionRecord],
+) -> Vec<(String, u32)> {
     let mut told = Vec::new();
     for seed in 0..60 {
         let mut rng = Rng(seeds + seed);
-        let script = random_script_with_controls(&mut rng, EVENTS);
+        let script = random_script_with_controls(&mut rng, EVENTS, specs);
         let mut facts = |arrivals: &[Arrival], is_straight: bool| {
             let mut rules = rules();
             rules.ledger.ledger_retention *= 10;
@@ -148,7 +152,7 @@ impl Players {
 }
 
 /// Closes an epoch of these inputs at an hour.
-fn close(run: &mut Run, hours: i64, mut inputs: Vec<Input>) {
+pub(super) fn close(run: &mut Run, hours: i64, mut inputs: Vec<Input>) {
     for (input, offset) in inputs.iter_mut().zip(hours * 100..) {
         (input.at.offset, input.ingest_time) = (offset, at(hours));
     }

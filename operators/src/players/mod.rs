@@ -13,6 +13,7 @@ mod emission;
 mod facts;
 mod fetch;
 mod gate;
+mod groups;
 mod occurrences;
 mod operator;
 mod purse;
@@ -25,6 +26,7 @@ mod tally;
 mod timeline;
 mod touch;
 mod tracks;
+mod unlocks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -187,6 +189,10 @@ impl Players {
 #[cfg(test)]
 mod gate_tests;
 #[cfg(test)]
+mod group_tests;
+#[cfg(test)]
 mod restriction_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unlock_tests;

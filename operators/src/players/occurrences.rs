@@ -92,6 +92,11 @@ impl Occurrences {
         self.keys[of.clone()].iter().copied().zip(&mut self.progress[of])
     }
 
+    /// Progress in those of one mission, in order.
+    pub(super) fn progress_of(&self, slot: MissionSlot, definitions: &Definitions) -> impl Iterator<Item = &Progress> {
+        self.progress[self.of(slot, definitions)].iter()
+    }
+
     /// There is one of this mission.
     pub(super) fn has(&self, slot: MissionSlot, definitions: &Definitions) -> bool {
         !self.of(slot, definitions).is_empty()
@@ -118,6 +123,7 @@ impl Player {
         // A tally is of occurrences that are there.
         self.settle(definitions);
         self.tracks.iter_mut().for_each(Track::close);
+        self.settle_completion(key);
         self.occurrences.remove(key);
         if let Some(restrictions) = &mut self.restrictions {
             restrictions.forget(key);

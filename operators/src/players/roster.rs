@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Player;
 use super::restrictions::Restrictions;
 use super::timeline::Timeline;
+use super::unlocks::Unlocks;
 use crate::points::Points;
 use crate::slab::Slab;
 
@@ -34,14 +35,24 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// The player's timeline.
+    /// The player's timeline, where a control event was heard.
     pub(super) fn timeline(&self) -> Option<&Timeline> {
-        self.player.timeline.as_deref()
+        self.player.timeline.as_deref().filter(|timeline| timeline.has_marks())
+    }
+
+    /// What completions unlock for the player.
+    pub(super) fn unlocks(&self) -> Option<&Unlocks> {
+        self.player.timeline.as_deref().map(|timeline| &timeline.unlocks).filter(|unlocks| !unlocks.is_empty())
     }
 
     /// What was written beside the player.
     pub(super) fn set_timeline(&mut self, timeline: Box<Timeline>) {
         self.player.timeline = Some(timeline);
+    }
+
+    /// The same.
+    pub(super) fn set_unlocks(&mut self, unlocks: Unlocks) {
+        self.player.timeline.get_or_insert_default().unlocks = unlocks;
     }
 
     /// The player's restrictions.
@@ -53,9 +64,7 @@ impl Member {
     pub(super) fn set_restrictions(&mut self, restrictions: Box<Restrictions>) {
         self.player.restrictions = Some(restrictions);
     }
-}
 
-impl Member {
     /// The player's points.
     pub(super) fn points(&self) -> Option<&Points> {
         self.player.points.as_deref()

@@ -12,6 +12,7 @@ use super::emission::AT_ONCE;
 use super::restrictions::Restrictions;
 use super::roster::Member;
 use super::timeline::Timeline;
+use super::unlocks::Unlocks;
 use super::{Closed, Closing, Group, NEVER, Players};
 use crate::ledger::{ColdRules, LedgerRules, LedgerSection, Markets, WrittenLedger};
 use crate::points::Points;
@@ -35,7 +36,7 @@ struct GroupSection {
 }
 
 /// What members have that few have, by their places among them. Behind [`GroupSection`] come lists of it, in the order of
-/// the formats that added them: timelines (3), restrictions and points (4). The last ones are left out where they are empty, so a
+/// the formats that added them: timelines (3); restrictions, points, unlocks (4). The last ones are left out where they are empty, so a
 /// section that needs nothing of a format is one of the format before.
 type Beside<T> = Vec<(usize, T)>;
 
@@ -91,6 +92,9 @@ impl Group {
             for (member, points) in beside::<Box<Points>>(&mut rest) {
                 section.members[member].set_points(points);
             }
+            for (member, unlocks) in beside::<Unlocks>(&mut rest) {
+                section.members[member].set_unlocks(unlocks);
+            }
             swept = section.swept;
             section.members.into_iter().for_each(|member| group.players.restore(member));
             overdue = group.ledger.read(section.ledger, markets);
@@ -126,6 +130,7 @@ impl Players {
             written(members, Member::timeline),
             written(members, Member::restrictions),
             written(members, Member::points),
+            written(members, Member::unlocks),
         ];
         let needed = lists.iter().rposition(|(_, is_empty)| !is_empty).map_or(0, |last| last + 1);
         lists[..needed].iter().for_each(|(list, _)| bytes.extend_from_slice(list));

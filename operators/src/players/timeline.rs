@@ -1,4 +1,4 @@
-//! What a player's control events say of its missions and segments, by event time.
+//! What a player's control events say of its missions and segments, by event time; and what completions unlock.
 //!
 //! A player is opted in to a mission, or in a segment, over `[enters, leaves)`. Marks may come in any order, so
 //! all are kept that can still decide about an event: what the marks of a set say depends on the set alone.
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use datasets::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::unlocks::Unlocks;
 use crate::definitions::MissionSlot;
 use crate::ledger::Order;
 
@@ -16,6 +17,9 @@ use crate::ledger::Order;
 pub(super) struct Timeline {
     opt_ins: Vec<(MissionSlot, Marks)>,
     segments: Vec<(Arc<str>, Marks)>,
+    /// A section of the state says them behind all timelines.
+    #[serde(skip)]
+    pub(super) unlocks: Unlocks,
 }
 
 /// What a mark is about.
@@ -48,6 +52,11 @@ pub(super) struct Marks {
 }
 
 impl Timeline {
+    /// A control event was heard.
+    pub(super) fn has_marks(&self) -> bool {
+        !self.opt_ins.is_empty() || !self.segments.is_empty()
+    }
+
     /// Adds a mark, and forgets those of its subject that decide about nothing: nobody asks about times before the
     /// `horizon`, and every window that is asked about ends behind it.
     pub(super) fn insert(&mut self, subject: Subject<'_>, mark: Mark, horizon: Timestamp) {

@@ -5,6 +5,7 @@ use datasets::{Event, Money, Timestamp};
 use super::Player;
 use super::facts::{self, Value};
 use super::gate::Passage;
+use super::groups::exclude;
 use super::occurrences::{OccurrenceKey, Occurrences};
 use super::restrictions::{Restrictions, restricts};
 use super::timeline::Timeline;
@@ -142,6 +143,9 @@ impl<'a> Touch<'a> {
     fn enter(&mut self, event: &Event<'_>, order: Order, live: bool) {
         let mut candidates = std::mem::take(&mut self.scratch.candidates);
         self.definitions.candidates(event, &mut candidates);
+        if self.definitions.has_groups() {
+            exclude(&mut candidates, event, order.0, self.definitions);
+        }
         for class in &candidates {
             self.contribute(*class, event, order, live);
         }

@@ -276,6 +276,11 @@ impl Laps {
         live.for_each(|announced| limits.count(announced.completed_at));
     }
 
+    /// The least `completed_at` of the completions that stand.
+    pub(super) fn in_force_since(&self) -> Option<Timestamp> {
+        self.announced.iter().filter(|announced| announced.live).map(|announced| announced.completed_at).min()
+    }
+
     /// What was told last, with all corrections since, by occurrence.
     #[cfg(test)]
     pub(super) fn announced(&self) -> &[Announced] {

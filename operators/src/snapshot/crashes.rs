@@ -8,9 +8,9 @@ use crate::activity::Reporting;
 use crate::definitions::DefinitionRecord;
 use crate::ledger::{ColdRules, LedgerRules, cold_answers};
 use crate::testing::{
-    Archived, Arrival, Cluster, EpochInput, Out, Rng, Setting, at, cut, definitions, first_definitions,
-    gated_definitions, groups, interleave, random_script, random_script_with_controls, random_script_with_restrictions,
-    record, restricted_definitions, rules, second_definitions,
+    Archived, Arrival, Cluster, EpochInput, GATED, GROUPED, Out, Rng, Setting, Spec, UNLOCKING, at, cut, definitions,
+    first_definitions, gated_definitions, groups, interleave, random_script, random_script_with_controls,
+    random_script_with_restrictions, record, restricted_definitions, rules, second_definitions,
 };
 
 /// `arrivals` as epochs, with each definition before the first event of its time.
@@ -99,14 +99,28 @@ fn compare(rng: &mut Rng, log: &[EpochInput], setting: &Setting, name: &str) -> 
 
 #[test]
 fn a_crash_changes_nothing_of_gates() {
+    assert_a_crash_changes_nothing_of(&GATED, 9_000);
+}
+
+#[test]
+fn a_crash_changes_nothing_of_what_is_unlocked() {
+    assert_a_crash_changes_nothing_of(&UNLOCKING, 11_000);
+}
+
+#[test]
+fn a_crash_changes_nothing_of_groups() {
+    assert_a_crash_changes_nothing_of(&GROUPED, 12_000);
+}
+
+fn assert_a_crash_changes_nothing_of(specs: &[Spec], seeds: u64) {
     let mut lives = 0;
     for seed in 0..100 {
-        let mut rng = Rng(9_000 + seed);
-        let script = random_script_with_controls(&mut rng, 140);
+        let mut rng = Rng(seeds + seed);
+        let script = random_script_with_controls(&mut rng, 140, specs);
         let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
         let longest = rng.pick(&[1, 4, 12]);
         let lateness_days = rng.pick(&[1, 60]);
-        let log = epochs(cut(&mut rng, &script, longest), gated_definitions(lateness_days));
+        let log = epochs(cut(&mut rng, &script, longest), gated_definitions(specs, lateness_days));
         lives += compare(&mut rng, &log, &Setting::new(Reporting::EveryEpoch), &format!("seed {seed}"));
     }
     assert!(lives > 200, "only {lives} lives went on from what was written");

@@ -1,6 +1,8 @@
-//! Missions behind gates, recomputed from facts (DOMAIN §4, opt-in and segments).
+//! Missions behind gates, recomputed from facts (DOMAIN §4, opt-in, segments and `requires`).
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use datasets::{Money, Timestamp};
 
@@ -10,49 +12,52 @@ use super::{Fact, Input, LedgerOracle, Occurrence, Rng, Standing, record};
 use crate::definitions::DefinitionRecord;
 
 #[derive(Clone, Copy)]
-enum Again {
+pub(super) enum Again {
     Resume,
     Reset,
 }
 
 #[derive(Clone, Copy)]
-struct Gate {
-    opt_in: Option<Again>,
-    segments: &'static [&'static str],
-    all: bool,
+pub(super) struct Gate {
+    pub(super) opt_in: Option<Again>,
+    pub(super) segments: &'static [&'static str],
+    pub(super) all: bool,
+    pub(super) requires: &'static [&'static str],
+    /// With the priority.
+    pub(super) group: Option<(&'static str, i64)>,
 }
 
 #[derive(Clone, Copy)]
-enum Measure {
+pub(super) enum Measure {
     Count,
     Sum,
     /// Of amounts above 3.
     Run,
 }
 
-struct Stage {
-    on: &'static [&'static str],
-    measure: Measure,
-    target: i64,
+pub(super) struct Stage {
+    pub(super) on: &'static [&'static str],
+    pub(super) measure: Measure,
+    pub(super) target: i64,
 }
 
-struct Spec {
-    id: &'static str,
+pub(crate) struct Spec {
+    pub(super) id: &'static str,
     /// Days; 0 is the only window.
-    window: i64,
+    pub(super) window: i64,
     /// From these hours on.
-    gates: &'static [(i64, Gate)],
-    stages: &'static [Stage],
+    pub(super) gates: &'static [(i64, Gate)],
+    pub(super) stages: &'static [Stage],
 }
 
 const END: i64 = 24 * 25;
-const OPEN: Gate = Gate { opt_in: None, segments: &[], all: false };
+pub(super) const OPEN: Gate = Gate { opt_in: None, segments: &[], all: false, requires: &[], group: None };
 const OPT_IN: Gate = Gate { opt_in: Some(Again::Resume), ..OPEN };
 const RESET: Gate = Gate { opt_in: Some(Again::Reset), ..OPEN };
 const VIP: Gate = Gate { segments: &["vip"], ..OPEN };
-const BETS: Stage = Stage { on: &["bet_placed"], measure: Measure::Count, target: 2 };
+pub(super) const BETS: Stage = Stage { on: &["bet_placed"], measure: Measure::Count, target: 2 };
 
-const SPECS: [Spec; 10] = [
+pub(crate) const GATED: [Spec; 10] = [
     Spec { id: "a-opt-in", window: 1, gates: &[(-240, OPT_IN)], stages: &[BETS] },
     Spec {
         id: "b-reset",
@@ -105,12 +110,12 @@ const SPECS: [Spec; 10] = [
 ];
 
 /// The same missions as their definitions, in the order in which they take effect.
-pub(crate) fn gated_definitions(lateness_days: i64) -> Vec<DefinitionRecord> {
-    let versions = SPECS.iter().flat_map(|spec| spec.gates.iter().map(move |gate| (spec, gate)));
+pub(crate) fn gated_definitions(specs: &[Spec], lateness_days: i64) -> Vec<DefinitionRecord> {
+    let versions = specs.iter().flat_map(|spec| spec.gates.iter().map(move |gate| (spec, gate)));
     let records = versions.zip(0..).map(|((spec, (hours, gate)), offset)| {
         let text = format!(
             r#"{{"mission_id":"{}","version":{},"status":"active","start":"{}","end":"{}","lateness":"P{lateness_days}D",
-                "window":{{"every":"{}"}},"eligibility":{},"stages":[{}]}}"#,
+                "window":{{"every":"{}"}},{},"stages":[{}]}}"#,
             spec.id,
             offset + 1,
             at(-240),
@@ -135,7 +140,12 @@ impl Gate {
         };
         let names = format!("{:?}", self.segments);
         let segments = if self.all { format!(r#"{{"all":{names}}}"#) } else { names };
-        format!(r#"{{"opt_in":{opt_in},"segments":{segments}}}"#)
+        let (group, priority) =
+            self.group.map_or(("null".to_owned(), 0), |(group, priority)| (format!("{group:?}"), priority));
+        format!(
+            r#""eligibility":{{"opt_in":{opt_in},"segments":{segments},"requires":{:?}}},"exclusive_group":{group},"priority":{priority}"#,
+            self.requires
+        )
     }
 }
 
@@ -155,18 +165,22 @@ impl Stage {
 }
 
 /// A script like [`random_script`](super::random_script), a third of it control events.
-pub(crate) fn random_script_with_controls(rng: &mut Rng, len: usize) -> Vec<Input> {
+pub(crate) fn random_script_with_controls(rng: &mut Rng, len: usize, specs: &[Spec]) -> Vec<Input> {
     random_script_of(rng, len, |rng, script, hours| {
-        if rng.one_in(3) { random_control(rng, hours) } else { random_input(rng, script, hours) }
+        if rng.one_in(3) { random_control(rng, hours, specs) } else { random_input(rng, script, hours) }
     })
 }
 
-fn random_control(rng: &mut Rng, hours: i64) -> Input {
+fn random_control(rng: &mut Rng, hours: i64, specs: &[Spec]) -> Input {
     let occurred = hours - rng.pick(&[0, 0, 1, 2, 6, 24, 60, 200]);
     let (name, about) = match rng.below(5) {
-        0..2 => (rng.pick(&["opted_in", "opted_out"]), SPECS[rng.index(SPECS.len())].id),
+        0..2 => (rng.pick(&["opted_in", "opted_out"]), specs[rng.index(specs.len())].id),
         // Most often those that are asked for.
-        2 => (rng.pick(&["opted_in", "opted_out"]), rng.pick(&["a-opt-in", "b-reset", "f-quest"])),
+        2 => {
+            let asks = |spec: &&Spec| spec.gates[0].1.opt_in.is_some();
+            let asking: Vec<&Spec> = specs.iter().filter(asks).take(3).chain(&specs[..1]).collect();
+            (rng.pick(&["opted_in", "opted_out"]), asking[rng.index(asking.len())].id)
+        }
         _ => (rng.pick(&["segment_entered", "segment_left"]), rng.pick(&["vip", "vip", "gold", "x"])),
     };
     let id = format!("c{}", rng.below(200));
@@ -175,6 +189,7 @@ fn random_control(rng: &mut Rng, hours: i64) -> Input {
 
 /// Folds facts to standings, each time from the beginning.
 pub(crate) struct GateOracle {
+    pub specs: &'static [Spec],
     pub lateness_days: i64,
 }
 
@@ -182,18 +197,11 @@ impl GateOracle {
     /// Every occurrence that has progress or was completed.
     pub(crate) fn standings(&self, ledger: &LedgerOracle, read: &[Input]) -> BTreeMap<Occurrence, Standing> {
         let mut standings = BTreeMap::new();
-        for spec in &SPECS {
-            let mut windows: Vec<(Timestamp, Timestamp)> =
-                read.iter().filter_map(|input| spec.window(input.event_time)).collect();
-            windows.sort();
-            windows.dedup();
-            for window in windows {
-                let until = window.1.plus_micros(self.lateness_days * DAY);
-                let mut facts = ledger.facts(&|input| input.ingest_time <= until);
-                facts.sort_by_key(|fact| (fact.time, fact.input.at));
+        let facts = Facts { ledger, read, known: RefCell::default(), unlocked: RefCell::default() };
+        for spec in self.specs {
+            for window in spec.windows(read) {
                 for player in PLAYERS {
-                    let facts: Vec<&Fact> = facts.iter().filter(|fact| fact.input.player == player).collect();
-                    let standing = spec.fold(&facts, window);
+                    let standing = self.standing(spec, player, window, Timestamp::MAX, &facts);
                     if standing != Standing::default() {
                         standings.insert((player.to_owned(), spec.id.to_owned(), window.0), standing);
                     }
@@ -202,9 +210,98 @@ impl GateOracle {
         }
         standings
     }
+
+    /// By what was ingested in time for the window, and until then.
+    fn standing(
+        &self,
+        spec: &Spec,
+        player: &'static str,
+        window: (Timestamp, Timestamp),
+        until: Timestamp,
+        facts: &Facts<'_>,
+    ) -> Standing {
+        let until = window.1.plus_micros(self.lateness_days * DAY).min(until);
+        let known = facts.until(until);
+        let known: Vec<&Fact> = known.get(player).into_iter().flatten().collect();
+        let known: Vec<&Fact> = known.into_iter().filter(|fact| !self.goes_elsewhere(spec, fact)).collect();
+        spec.fold(&known, window, |id| self.completed_since(id, player, until, facts))
+    }
+
+    /// It qualifies for another mission of the group as well, which goes before.
+    fn goes_elsewhere(&self, spec: &Spec, fact: &Fact) -> bool {
+        let Some((group, priority)) = spec.qualifies(fact) else { return false };
+        let others = self.specs.iter().filter_map(|other| Some((other.qualifies(fact)?, other.id)));
+        others
+            .filter(|((of, _), _)| *of == group)
+            .any(|((_, other), id)| other > priority || other == priority && id < spec.id)
+    }
+
+    /// Since when a completion of a mission has been in force by what was ingested until then.
+    fn completed_since(
+        &self,
+        id: &'static str,
+        player: &'static str,
+        until: Timestamp,
+        facts: &Facts<'_>,
+    ) -> Option<Timestamp> {
+        let asked = (id, player, until.min(facts.newest()));
+        if let Some(known) = facts.unlocked.borrow().get(&asked) {
+            return *known;
+        }
+        let spec = self.specs.iter().find(|spec| spec.id == id);
+        let windows =
+            spec.into_iter().flat_map(|spec| spec.windows(facts.read).into_iter().map(move |window| (spec, window)));
+        let completed =
+            windows.flat_map(|(spec, window)| self.standing(spec, player, window, until, facts).completed_at);
+        let since = completed.min();
+        facts.unlocked.borrow_mut().insert(asked, since);
+        since
+    }
+}
+
+type ByPlayer = BTreeMap<&'static str, Vec<Fact>>;
+/// A mission, a player, and the last ingest time.
+type Asked = (&'static str, &'static str, Timestamp);
+
+/// What is asked for again and again.
+struct Facts<'a> {
+    ledger: &'a LedgerOracle,
+    read: &'a [Input],
+    /// By the last ingest time, then player; in order.
+    known: RefCell<BTreeMap<Timestamp, Rc<ByPlayer>>>,
+    unlocked: RefCell<BTreeMap<Asked, Option<Timestamp>>>,
+}
+
+impl Facts<'_> {
+    fn newest(&self) -> Timestamp {
+        self.read.iter().map(|input| input.ingest_time).max().unwrap_or(Timestamp::MIN)
+    }
+
+    /// By what was ingested until then.
+    fn until(&self, until: Timestamp) -> Rc<ByPlayer> {
+        let until = until.min(self.newest());
+        let known = || {
+            let mut facts = self.ledger.facts(&|input| input.ingest_time <= until);
+            facts.sort_by_key(|fact| (fact.time, fact.input.at));
+            let mut players = ByPlayer::new();
+            facts.into_iter().for_each(|fact| players.entry(fact.input.player).or_default().push(fact));
+            players.into()
+        };
+        self.known.borrow_mut().entry(until).or_insert_with(known).clone()
+    }
 }
 
 impl Spec {
+    /// The mission's.
+    pub(crate) fn id(&self) -> &'static str {
+        self.id
+    }
+
+    /// Those that anything may belong to.
+    fn windows(&self, read: &[Input]) -> BTreeSet<(Timestamp, Timestamp)> {
+        read.iter().filter_map(|input| self.window(input.event_time)).collect()
+    }
+
     fn window(&self, time: Timestamp) -> Option<(Timestamp, Timestamp)> {
         if time < at(-240) || time > at(END) {
             return None;
@@ -218,11 +315,30 @@ impl Spec {
         Some((at(number * length), at((number + 1) * length)))
     }
 
-    fn fold(&self, facts: &[&Fact], window: (Timestamp, Timestamp)) -> Standing {
+    /// The group that the version of its time is in, if a fact qualifies for any stage.
+    fn qualifies(&self, fact: &Fact) -> Option<(&'static str, i64)> {
+        let (_, gate) = self.gates.iter().rfind(|(hours, _)| at(*hours) <= fact.time)?;
+        let accepts = |stage: &Stage| {
+            let breaks = matches!(stage.measure, Measure::Run) && fact.input.amount <= Some(Money::from_units(3));
+            stage.looks_at(&fact.input) && !breaks
+        };
+        self.window(fact.time)?;
+        gate.group.filter(|_| self.stages.iter().any(accepts))
+    }
+
+    fn fold(
+        &self,
+        facts: &[&Fact],
+        window: (Timestamp, Timestamp),
+        completed_since: impl Fn(&'static str) -> Option<Timestamp>,
+    ) -> Standing {
         let (mut stage, mut after, mut total, mut run) = (0, Timestamp::MIN, Money::ZERO, 0);
         let (mut completed_at, mut term) = (None, None);
         for fact in facts.iter().filter(|fact| self.window(fact.time) == Some(window)) {
-            let gate = self.gates.iter().rfind(|(hours, _)| at(*hours) <= fact.time).expect("they begin early").1;
+            let Some((_, gate)) = self.gates.iter().rfind(|(hours, _)| at(*hours) <= fact.time) else { continue };
+            if !gate.requires.iter().all(|id| completed_since(id).is_some_and(|since| since < fact.time)) {
+                continue;
+            }
             let of_stages = self.stages.iter().any(|stage| stage.looks_at(&fact.input));
             let Some(passed) = gate.terms(self.id, facts, fact.time).filter(|_| of_stages) else { continue };
             // All versions that ask for an opt-in say the same of a further one.

@@ -204,6 +204,8 @@ impl Explainer {
             // What was deferred can leave by the clock alone.
             if !batch.is_empty() || !definitions.is_empty() || !changes.completions.is_empty() {
                 story.take(&batch, definitions, &changes, players.accounts(&player, &mission));
+                story.prefer(&batch, &players);
+                story.required = players.required(&player, &mission);
             }
             story.until = input.now;
             epochs = input.epoch + 1;

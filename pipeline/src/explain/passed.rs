@@ -1,10 +1,11 @@
 //! Events that did not count, and why.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use datasets::mission::Gate;
 use datasets::rows::DispositionKind;
-use datasets::{Coordinates, Event};
+use datasets::{Coordinates, Event, Timestamp};
 use serde::Serialize;
 
 use super::EventLine;
@@ -20,12 +21,16 @@ pub struct Passed {
     pub why: String,
 }
 
+/// What is said of an event that would count.
+pub(super) const ELSEWHERE: &str = "it counts in another window, or for nothing";
+
 /// Why `event` does not count for a mission with these `versions`; `None` if no stage looks at events of its kind.
 pub(super) fn reason(
     event: &Event<'_>,
     versions: &Versions,
     dispositions: &BTreeMap<Coordinates, DispositionKind>,
     reversed_by: Option<&str>,
+    required: &BTreeMap<Arc<str>, Timestamp>,
 ) -> Option<String> {
     let (newest, ..) = versions.newest()?;
     let mission = versions.at(event.event_time);
@@ -51,7 +56,10 @@ pub(super) fn reason(
             let looking = || (1..).zip(&mission.stages).filter(|(_, stage)| looks(stage));
             match (looking().any(|(_, stage)| stage.accepts(event)), reversed_by) {
                 (true, Some(by)) => format!("taken back by {by}"),
-                (true, None) => not_in(&mission.gate).to_owned(),
+                (true, None) => {
+                    let locked = locked(&mission.gate, event.event_time, required);
+                    locked.unwrap_or_else(|| not_in(&mission.gate).to_owned())
+                }
                 (false, _) => {
                     let stages: Vec<String> = looking().map(|(number, _): (usize, _)| number.to_string()).collect();
                     format!("it does not qualify for stage {}", stages.join(", "))
@@ -61,10 +69,23 @@ pub(super) fn reason(
     })
 }
 
+/// Which missions are missing that the mission requires.
+fn locked(gate: &Gate, time: Timestamp, required: &BTreeMap<Arc<str>, Timestamp>) -> Option<String> {
+    let missing = gate.requires.iter().filter_map(|id| match required.get(id) {
+        None => Some(format!("{id} is required, and not completed")),
+        Some(since) if time <= *since => {
+            Some(format!("{id} is required, and completed at {since}: only what is later counts"))
+        }
+        Some(_) => None,
+    });
+    let missing: Vec<String> = missing.collect();
+    (!missing.is_empty()).then(|| missing.join("; "))
+}
+
 /// What is left for an event that qualifies and that nobody took back.
 fn not_in(gate: &Gate) -> &'static str {
     match (gate.opt_in.is_some(), gate.segments.is_some()) {
-        (false, false) => "it counts in another window, or for nothing",
+        (false, false) => ELSEWHERE,
         (true, false) => "the player was not opted in then",
         (false, true) => "the player was not in the segments then",
         (true, true) => "the player was not opted in then, or not in the segments",

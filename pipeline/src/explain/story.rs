@@ -8,10 +8,10 @@ use datasets::rows::{AuditRow, CompletionRow, DispositionKind, Place};
 use datasets::{Coordinates, Epoch, Event, EventBatch, EventName, Money, TextField, Timestamp, Topics};
 use operators::changes::Changes;
 use operators::definitions::DefinitionRecord;
-use operators::players::Account;
+use operators::players::{Account, Players};
 use operators::progress::{Counted, Step};
 
-use super::passed::reason;
+use super::passed::{self, reason};
 use super::versions::Versions;
 use super::{Contributed, EventLine, Explanation, JudgedBy, Passed, Question, Stage, Standing};
 
@@ -31,6 +31,10 @@ pub(super) struct Story {
     audit: Vec<AuditRow>,
     /// By the start of the window.
     windows: BTreeMap<Timestamp, Seen>,
+    /// Events that count for other missions of an exclusive group.
+    preferred: BTreeMap<Coordinates, String>,
+    /// Since when completions of missions that this one requires have been in force.
+    pub required: BTreeMap<Arc<str>, Timestamp>,
     /// The recorded clock.
     pub until: Timestamp,
 }
@@ -56,6 +60,8 @@ impl Story {
             messages: Vec::new(),
             audit: Vec::new(),
             windows: BTreeMap::new(),
+            preferred: BTreeMap::new(),
+            required: BTreeMap::new(),
             until: Timestamp::MIN,
         }
     }
@@ -88,6 +94,15 @@ impl Story {
         }
     }
 
+    /// Takes which events of an epoch count for another mission of the group.
+    pub fn prefer(&mut self, batch: &EventBatch, players: &Players) {
+        let preferred = batch.iter().filter_map(|event| {
+            let other = players.preferred(&event, &self.mission)?;
+            Some((event.at, other.to_owned()))
+        });
+        self.preferred.extend(preferred);
+    }
+
     fn see(&mut self, account: Account) {
         // The only window of a mission keeps its progress when an edit moves its start.
         let key = if account.mission.window == Window::Once { Timestamp::MIN } else { account.window_start };
@@ -105,7 +120,7 @@ impl Story {
                 let otherwise = if account.mission.gate.is_open() {
                     "a change of the transaction"
                 } else {
-                    "a change of the transaction, of the opt-in or of segments"
+                    "a change of the transaction, of the opt-in, of segments or of what is required"
                 };
                 gone.insert(place(&counted), (counted, by.unwrap_or(otherwise).to_owned()));
             }
@@ -244,7 +259,10 @@ impl Story {
             if counted.contains(&(&line.place, line.index)) {
                 return None;
             }
-            let why = reason(event, &self.versions, &self.dispositions, self.taken_back_by(event))?;
+            let mut why = reason(event, &self.versions, &self.dispositions, self.taken_back_by(event), &self.required)?;
+            if let Some(other) = self.preferred.get(&event.at).filter(|_| why == passed::ELSEWHERE) {
+                why = format!("it counts for {other}, which goes before in the exclusive group");
+            }
             Some(Passed { event: line, why })
         });
         passed.collect()

@@ -38,7 +38,19 @@ pub fn read_definitions(path: &Path, defaults: &MissionDefaults) -> Result<Vec<D
             Err(wrong) => errors.extend(wrong.iter().map(|error| format!("{place}: {mission_id}: {error}"))),
         }
     }
+    errors.extend(check_cycles(&definitions, |_| None).err().map(|error| format!("{}: {error}", path.display())));
     if errors.is_empty() { Ok(definitions) } else { Err(errors) }
+}
+
+/// Finds the first definition by which missions would require each other, together with those that are `known` otherwise.
+fn check_cycles(definitions: &[Definition], known: impl Fn(&str) -> Option<Mission>) -> Result<(), String> {
+    let of_file = |id: &str| definitions.iter().find(|one| one.mission_id == id).map(|one| one.mission.clone());
+    let requires = |id: &str| of_file(id).or_else(|| known(id)).map(|mission| mission.gate.requires.clone());
+    let errors = definitions.iter().filter_map(|one| {
+        let error = one.mission.cycle(|id| requires(id).unwrap_or_default())?;
+        Some(format!("{}: {error}", one.mission_id))
+    });
+    errors.take(1).try_for_each(Err)
 }
 
 /// A definition's text and where it is.

@@ -77,11 +77,16 @@ pub fn list(config: &Config, kafka: &KafkaConfig) -> Result<Vec<Current>, String
 /// Puts definitions on the topic, but for those that are there already, and waits until the brokers have them.
 ///
 /// # Errors
-/// Brokers or a topic that cannot be reached, and what was not acknowledged.
+/// Brokers or a topic that cannot be reached, what was not acknowledged; and definitions that would close a cycle with those on
+/// the topic: then none is sent.
 pub fn apply(config: &Config, kafka: &KafkaConfig, definitions: &[Definition]) -> Result<Vec<Applied>, String> {
-    let known = list(config, kafka)?;
-    let known =
-        |id: &str| known.iter().find(|current| current.mission_id == id).and_then(|known| known.text.as_deref());
+    let all = list(config, kafka)?;
+    let defaults = crate::plan::mission_defaults(config);
+    let on_topic =
+        all.iter().filter_map(|known| Mission::parse(&known.mission_id, known.text.as_deref()?, &defaults).ok());
+    let on_topic: BTreeMap<_, _> = on_topic.map(|mission| (mission.mission_id.clone(), mission)).collect();
+    super::check_cycles(definitions, |id| on_topic.get(id).cloned())?;
+    let known = |id: &str| all.iter().find(|current| current.mission_id == id).and_then(|known| known.text.as_deref());
     let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
     let is_there = |one: &Definition| known(&one.mission_id).is_some_and(|text| parse(text) == parse(&one.text));
     let to_send: Vec<&Definition> = definitions.iter().filter(|one| !is_there(one)).collect();
