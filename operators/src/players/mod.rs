@@ -157,4 +157,6 @@ impl Players {
 #[cfg(test)]
 mod gate_tests;
 #[cfg(test)]
+mod settlement_tests;
+#[cfg(test)]
 mod tests;

@@ -31,9 +31,32 @@ struct GroupSection {
     ledger: LedgerSection,
 }
 
-/// What format 3 says behind [`GroupSection`]: the timelines of members, by their places among them. Where nobody has
-/// one there is nothing, as in older formats.
-type Timelines<T> = Vec<(usize, T)>;
+/// What members have that few have, by their places among them. Behind [`GroupSection`] come lists of it, in the order of
+/// the formats that added them: timelines (3); behind these the slips of bets (4). The last ones are left out where they are
+/// empty, so a section that needs nothing of a format is one of the format before.
+type Beside<T> = Vec<(usize, T)>;
+
+/// Reads the next list, if there is one.
+fn beside<T: for<'a> Deserialize<'a>>(rest: &mut &[u8]) -> Beside<T> {
+    next(rest)
+}
+
+/// Reads what comes next, if there is anything.
+fn next<T: Default + for<'a> Deserialize<'a>>(rest: &mut &[u8]) -> T {
+    if rest.is_empty() {
+        return T::default();
+    }
+    let (next, behind) = postcard::take_from_bytes(rest).expect(snapshot::READABLE);
+    *rest = behind;
+    next
+}
+
+/// A list of what members have, as it is written, and whether nobody has any.
+fn written<'a, T: Serialize + 'a>(members: &[&'a Member], of: impl Fn(&'a Member) -> Option<&'a T>) -> (Vec<u8>, bool) {
+    let list = members.iter().enumerate().filter_map(|(place, member)| Some((place, of(member)?)));
+    let list: Beside<&T> = list.collect();
+    (postcard::to_allocvec(&list).expect(WRITABLE), list.is_empty())
+}
 
 /// Key groups that were read from a checkpoint, as they were after their epochs. Until its epoch has passed again, a
 /// group is asleep: events pass it by, since it knows them.
@@ -60,13 +83,11 @@ impl Group {
         let mut group = Group::default();
         let (mut swept, mut overdue) = (NEVER, Vec::new());
         for bytes in &kept.sections {
-            let (mut section, rest) = postcard::take_from_bytes::<GroupSection>(bytes).expect(snapshot::READABLE);
-            if !rest.is_empty() {
-                let timelines: Timelines<Box<Timeline>> = postcard::from_bytes(rest).expect(snapshot::READABLE);
-                for (member, timeline) in timelines {
-                    section.members[member].set_timeline(timeline);
-                }
+            let (mut section, mut rest) = postcard::take_from_bytes::<GroupSection>(bytes).expect(snapshot::READABLE);
+            for (member, timeline) in beside::<Box<Timeline>>(&mut rest) {
+                section.members[member].set_timeline(timeline);
             }
+            group.ledger.read_slips(next(&mut rest));
             swept = section.swept;
             section.members.into_iter().for_each(|member| group.players.restore(member));
             overdue = group.ledger.read(section.ledger, markets);
@@ -88,20 +109,20 @@ impl Players {
         let swept = self.swept;
         let Group { players, ledger, round } = &mut self.groups[group.index()];
         let cold = ledger.freeze(group, cold, &self.rules.ledger);
-        let [plain, full] = ledger.chunks();
+        let [plain, full, slips] = ledger.chunks();
         let changed = players.members.changed() + ledger.changed();
-        let ([members, plain, full], begins_cycle) = round.next([players.members.chunks(), plain, full], changed);
-        let written = WrittenGroup {
+        let ([members, plain, full, slips], begins_cycle) =
+            round.next([players.members.chunks(), plain, full, slips], changed);
+        let group_section = WrittenGroup {
             swept,
             members: players.members.take_changed(members).collect(),
-            ledger: ledger.write([plain, full], begins_cycle, swept),
+            ledger: ledger.write([plain, full, slips], begins_cycle, swept),
         };
-        let timelines = written.members.iter().map(|member| member.timeline()).enumerate();
-        let timelines: Timelines<&Timeline> = timelines.filter_map(|(member, known)| Some((member, known?))).collect();
-        let mut bytes = postcard::to_allocvec(&written).expect(WRITABLE);
-        if !timelines.is_empty() {
-            bytes = postcard::to_extend(&timelines, bytes).expect(WRITABLE);
-        }
+        let mut bytes = postcard::to_allocvec(&group_section).expect(WRITABLE);
+        let members = &group_section.members;
+        let lists = [written(members, Member::timeline), group_section.ledger.slips()];
+        let needed = lists.iter().rposition(|(_, is_empty)| !is_empty).map_or(0, |last| last + 1);
+        lists[..needed].iter().for_each(|(list, _)| bytes.extend_from_slice(list));
         Some(Section { part: Part { keeper: Keeper::Players, group }, epoch, begins_cycle, bytes, cold })
     }
 

@@ -11,6 +11,7 @@ mod missions;
 mod repeats;
 mod run;
 mod script;
+mod settlements;
 mod values;
 
 pub(crate) use activity::{sums, sums_of_postings, value_rows};
@@ -20,3 +21,4 @@ pub(crate) use ledger::{Fact, LedgerOracle};
 pub(crate) use missions::{MissionOracle, Occurrence, Standing, definitions, first_definitions, second_definitions};
 pub(crate) use run::Run;
 pub(crate) use script::{Arrival, Input, Rng, at, batch, cut, interleave, random_script, record, rules};
+pub(crate) use settlements::random_script_with_settlements;
