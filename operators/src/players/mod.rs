@@ -193,6 +193,8 @@ mod group_tests;
 #[cfg(test)]
 mod restriction_tests;
 #[cfg(test)]
+mod settlement_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod unlock_tests;

@@ -16,9 +16,9 @@ pub(crate) struct Fact {
 
 /// Remembers what was accepted; everything else is found anew for each question.
 pub(crate) struct LedgerOracle {
-    rules: LedgerRules,
+    pub(super) rules: LedgerRules,
     /// Each transaction with its versions in the order in which they were accepted.
-    transactions: Vec<Vec<Input>>,
+    pub(super) transactions: Vec<Vec<Input>>,
     /// Reversals that were refused.
     refused: BTreeSet<Coordinates>,
     /// Reversals that wait no more.
