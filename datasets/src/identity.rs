@@ -14,13 +14,16 @@ impl Identity {
     /// Of `event` itself.
     pub(crate) fn of(event: &Event<'_>) -> Self {
         let family = event.name.family();
-        let name = if family == Family::Other { event.event_name() } else { "" };
+        let name = match family {
+            Family::Other => event.event_name(),
+            family => own_name(family),
+        };
         Self::new(event.source, family, name, event.player_id(), event.transaction_id())
     }
 
     /// Of the transaction `id` of the same player and source in a named family.
     pub fn named(event: &Event<'_>, family: Family, id: &str) -> Self {
-        Self::new(event.source, family, "", event.player_id(), id)
+        Self::new(event.source, family, own_name(family), event.player_id(), id)
     }
 
     /// What a reversal names: `id` of the same player and source, in whatever family. Asked for every event, so it is made
@@ -80,6 +83,12 @@ impl Identity {
     }
 }
 
+/// The name that tells a family apart which shares its tag with the families of other event names. It was one of those
+/// before it had a name here, and its transactions stay the same.
+fn own_name(family: Family) -> &'static str {
+    if family == Family::PointsSpent { "points_spent" } else { "" }
+}
+
 /// A byte of the state format: never renumber.
 fn family_tag(family: Family) -> u8 {
     match family {
@@ -91,6 +100,6 @@ fn family_tag(family: Family) -> u8 {
         Family::Bonus => 5,
         Family::Adjustment => 6,
         Family::Reversal => 7,
-        Family::Other => 8,
+        Family::Other | Family::PointsSpent => 8,
     }
 }

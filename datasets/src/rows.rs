@@ -70,6 +70,19 @@ pub struct RewardRow {
     pub value: String,
 }
 
+impl RewardRow {
+    /// The `type` of a reward that the points ledger books.
+    pub const POINTS: &str = "points";
+
+    /// The points that the player earns; `None` for a reward of another type.
+    pub fn points(&self) -> Option<Money> {
+        if self.kind != Self::POINTS {
+            return None;
+        }
+        self.value.parse().ok().filter(|points| *points > Money::ZERO)
+    }
+}
+
 /// One message of the topic `completions` (DOMAIN §6).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CompletionRow {
@@ -109,6 +122,57 @@ pub struct CompletionRow {
     pub reward: Option<RewardRow>,
     /// Channels on which CRM may tell the player.
     pub channels: Vec<String>,
+}
+
+/// What moved a player's points (DOMAIN §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PointsReason {
+    /// A completion whose reward is points.
+    Earn,
+    /// A `points_spent` event.
+    Spend,
+    /// Their time was over. Above 0: a correction, they were spent in time or are not there to expire.
+    Expire,
+    /// What was earned or spent is taken back.
+    Revoke,
+}
+
+/// The `type` of a line of the points ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PointsKind {
+    /// The only one.
+    #[default]
+    PointsChanged,
+}
+
+/// A line of a player's points ledger: a message of the topic `completions` and a row of the table `points`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PointsRow {
+    /// Always the same.
+    #[serde(rename = "type")]
+    pub kind: PointsKind,
+    /// The player; the message's key.
+    pub player_id: String,
+    /// Counts the player's lines, from 1.
+    pub line: u64,
+    /// What is added; below 0, taken.
+    pub delta: Money,
+    /// The sum of all lines up to this one.
+    pub balance: Money,
+    /// Why.
+    pub reason: PointsReason,
+    /// The completion's id, or the transaction of the `points_spent` event.
+    pub reference: String,
+    /// Event time of what moved the points; of an expiry, when it was due.
+    pub changed_at: Timestamp,
+    /// When earned points expire; null on other lines, and where points do not expire.
+    pub expires_at: Option<Timestamp>,
+    /// The pipeline's clock when it left.
+    pub emitted_at: Timestamp,
+    /// What caused it; null if the clock did.
+    pub trigger: Option<Trigger>,
 }
 
 /// The key of a row of daily gaming activity (DOMAIN §5).
@@ -309,6 +373,9 @@ pub struct EpochOutputs {
     pub bindings: Vec<Binding>,
     /// Completions and revocations in the order in which their causes apply.
     pub completions: Vec<CompletionRow>,
+    /// Lines of points ledgers by player, then number.
+    #[serde(default)]
+    pub points: Vec<PointsRow>,
     /// Rows of activity by key.
     pub activity: Vec<ActivityRow>,
     /// Dead letters by coordinates.
@@ -324,6 +391,9 @@ pub struct EpochOutputs {
 impl EpochOutputs {
     /// There is something that a consumer waits for.
     pub fn has_messages(&self) -> bool {
-        !(self.completions.is_empty() && self.activity.is_empty() && self.dead_letters.is_empty())
+        !(self.completions.is_empty()
+            && self.points.is_empty()
+            && self.activity.is_empty()
+            && self.dead_letters.is_empty())
     }
 }

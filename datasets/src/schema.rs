@@ -17,7 +17,7 @@ mod outputs;
 
 pub use columns::{Builder, Column, Layout};
 pub use events::{EventNames, EventPage, events};
-pub use outputs::{activity, completions, dead_letters, dispositions, epochs, mission_definitions};
+pub use outputs::{activity, completions, dead_letters, dispositions, epochs, mission_definitions, points};
 
 /// Version of all tables' schemas; part of every object's name.
 pub const SCHEMA_VERSION: u16 = 1;

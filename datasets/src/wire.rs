@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::rows::{
     ActivityKey, ActivityRow, CompletionKind, CompletionRow, DeadLetterRow, DefinitionRow, DispositionKind,
-    DispositionRow, Place, RewardRow, Trigger, TriggerKind,
+    DispositionRow, Place, PointsKind, PointsReason, PointsRow, RewardRow, Trigger, TriggerKind,
 };
 use crate::{Money, Reason, Timestamp};
 
@@ -117,6 +117,34 @@ by_fields! { CompletionRow as "CompletionRow" through CompletionFields {
     reward: Option<RewardRow>,
     channels: Vec<String>,
 } }
+
+by_fields! { PointsRow as "PointsRow" through PointsFields {
+    kind: PointsKind,
+    player_id: String,
+    line: u64,
+    delta: Money,
+    balance: Money,
+    reason: PointsReason,
+    reference: String,
+    changed_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    emitted_at: Timestamp,
+    #[serde(with = "optional_trigger")] trigger: Option<Trigger>,
+} }
+
+/// A trigger that may be absent.
+mod optional_trigger {
+    use super::{Deserialize, Deserializer, ReadRow, Serialize, Serializer, Trigger, Writing};
+
+    pub fn serialize<S: Serializer>(trigger: &Option<Trigger>, serializer: S) -> Result<S::Ok, S::Error> {
+        trigger.as_ref().map(Writing).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Trigger>, D::Error> {
+        let trigger: Option<ReadRow<Trigger>> = Option::deserialize(deserializer)?;
+        Ok(trigger.map(|ReadRow(trigger)| trigger))
+    }
+}
 
 by_fields! { ActivityRow as "ActivityRow" through ActivityFields {
     key: ActivityKey,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datasets::hash::KeyGroup;
-use datasets::rows::{CompletionRow, Counters, DeadLetterRow, DefinitionRow, DispositionRow};
+use datasets::rows::{CompletionRow, Counters, DeadLetterRow, DefinitionRow, DispositionRow, PointsRow};
 use datasets::{Coordinates, Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +54,9 @@ pub struct Changes {
     /// Completions and revocations.
     #[serde(with = "datasets::wire")]
     pub completions: Vec<(Position, CompletionRow)>,
+    /// Lines of points ledgers: a player and a line's number order them.
+    #[serde(with = "datasets::wire")]
+    pub points: Vec<PointsRow>,
     /// Updates of the collection of postings.
     pub postings: Vec<(Posting, isize)>,
     /// Dead letters of identity and reversal.

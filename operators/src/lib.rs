@@ -3,6 +3,7 @@
 //! Every operator is a thin timely shell around a plain struct that is tested without timely.
 //!
 //! - [`players`]: identity, reversal and missions, by player.
+//! - [`points`]: what a player earned and spent, and what of it has expired.
 //! - [`activity`]: daily gaming activity with GGR, as restated revisions.
 //! - [`decode`]: from records to events, on the worker that read them.
 //! - [`rollup`]: GGR by date and game type.
@@ -19,6 +20,7 @@ pub mod definitions;
 pub mod ledger;
 pub mod outputs;
 pub mod players;
+pub mod points;
 pub mod progress;
 pub mod rollup;
 mod slab;

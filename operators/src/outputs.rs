@@ -72,6 +72,7 @@ impl Gathering {
             Part::Changes(changes) => {
                 self.outputs.counters.add(&changes.counters);
                 append(&mut self.completions, changes.completions);
+                append(&mut self.outputs.points, changes.points);
                 append(&mut self.dead_letters, changes.dead_letters);
                 append(&mut self.dispositions, changes.dispositions);
                 append(&mut self.definitions, changes.definitions);
@@ -86,6 +87,7 @@ impl Gathering {
         outputs.bindings.sort();
         outputs.activity = sorted_activity(outputs.activity);
         outputs.completions = in_order(self.completions);
+        outputs.points.sort_by(|a, b| (&a.player_id, a.line).cmp(&(&b.player_id, b.line)));
         outputs.dead_letters = in_order(self.dead_letters);
         outputs.dispositions = in_order(self.dispositions);
         outputs.definitions = in_order(self.definitions);

@@ -15,7 +15,8 @@ use crate::ledger::ColdRules;
 
 /// Changes with every change of what sections hold. Older ones are read; a newer one cannot be.
 /// Format 3 adds a form of contributions with long values, laps of missions that repeat, and timelines of players.
-pub const FORMAT: u32 = 3;
+/// Format 4 adds points of players.
+pub const FORMAT: u32 = 4;
 
 /// Takes one worker's sections, and says when they are due. An operator does not read a clock, and need not:
 /// state is the same whenever it is written.

@@ -9,8 +9,9 @@ use operators::activity::{ActivityRules, Base, Basis, Deduction, Reporting};
 use operators::decode::{DecodeRules, TopicRole};
 use operators::ledger::LedgerRules;
 use operators::players::Rules;
+use operators::points::PointsRules;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Duration};
 use crate::dataflow::{Begin, Plan};
 use crate::epochs::ClockSource;
 use crate::replay::line::CLOCK;
@@ -111,6 +112,11 @@ fn players_rules(config: &Config) -> Rules {
             counted_status: config.identity.counted_status.clone(),
         },
         activity_zone: config.activity.zone.time_zone().clone(),
+        points: PointsRules {
+            expiry: config.points.expiry.map(Duration::micros),
+            // As long as its transactions are known, a completion can be taken back.
+            kept: config.ledger.retention.micros().saturating_mul(2),
+        },
         missions: mission_defaults(config),
     }
 }

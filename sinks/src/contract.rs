@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datasets::rows::{
     ActivityKey, ActivityRow, CompletionKind, CompletionRow, Counters, DeadLetterRow, DefinitionRow, DispositionKind,
-    DispositionRow, EpochOutputs, Place, RewardRow, Trigger, TriggerKind,
+    DispositionRow, EpochOutputs, Place, PointsKind, PointsReason, PointsRow, RewardRow, Trigger, TriggerKind,
 };
 use datasets::time::Date;
 use datasets::{Epoch, Money, Reason, Timestamp};
@@ -32,6 +32,8 @@ pub trait Harness {
 pub struct Seen {
     /// By [`completion`].
     pub completions: Vec<String>,
+    /// By [`points`].
+    pub points: Vec<String>,
     /// By [`activity`].
     pub activity: Vec<String>,
     /// By [`dead_letter`].
@@ -43,6 +45,7 @@ impl Seen {
         let mut seen = Seen::default();
         for out in epochs {
             seen.completions.extend(out.completions.iter().map(completion));
+            seen.points.extend(out.points.iter().map(points));
             seen.activity.extend(out.activity.iter().map(activity));
             seen.dead_letters.extend(out.dead_letters.iter().map(dead_letter));
         }
@@ -53,6 +56,11 @@ impl Seen {
 /// Identity of a completion.
 pub fn completion(row: &CompletionRow) -> String {
     format!("{} {}", row.completion_id, row.revision)
+}
+
+/// Identity of a line of a points ledger.
+pub fn points(row: &PointsRow) -> String {
+    format!("{} {}", row.player_id, row.line)
 }
 
 /// Identity of a revision of a row of activity.
@@ -179,6 +187,7 @@ fn outputs(epoch: Epoch) -> EpochOutputs {
         newest: now,
         bindings: Vec::new(),
         completions: (0..rows).map(|row| completion_row(place(row), now)).collect(),
+        points: (0..rows).map(|row| points_row(place(row), now)).collect(),
         activity: (0..rows).map(|row| activity_row(epoch, row, now)).collect(),
         dead_letters: (0..rows / 2).map(|row| dead_letter_row(place(row), now)).collect(),
         dispositions: (0..rows).map(|row| disposition_row(place(row), now)).collect(),
@@ -208,6 +217,23 @@ fn completion_row(place: Place, now: Timestamp) -> CompletionRow {
         target: Money::from_units(100),
         reward: (!is_revoked).then(|| RewardRow { kind: "points".to_owned(), value: "500".to_owned() }),
         channels: if is_revoked { Vec::new() } else { vec!["push".to_owned(), "email".to_owned()] },
+    }
+}
+
+fn points_row(place: Place, now: Timestamp) -> PointsRow {
+    let (line, is_earned) = (place.offset.unsigned_abs() + 1, place.offset % 2 == 0);
+    PointsRow {
+        kind: PointsKind::PointsChanged,
+        player_id: format!("p{}", place.offset % 3),
+        line,
+        delta: if is_earned { Money::from_units(500) } else { -Money::from_units(500) },
+        balance: Money::from_raw(50_000_000_001),
+        reason: if is_earned { PointsReason::Earn } else { PointsReason::Expire },
+        reference: format!("c-{}", place.offset),
+        changed_at: now.plus_micros(-4_001),
+        expires_at: is_earned.then(|| now.plus_micros(1)),
+        emitted_at: now,
+        trigger: is_earned.then_some(Trigger { kind: TriggerKind::DefinitionChange, transaction_id: None, place }),
     }
 }
 

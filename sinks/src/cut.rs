@@ -15,6 +15,7 @@ pub enum Table {
     DeadLetters,
     MissionDefinitions,
     Epochs,
+    Points,
 }
 
 /// All rows of `lane` of `table` in epochs `first..=last`. One object for each date among them.

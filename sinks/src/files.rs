@@ -17,12 +17,13 @@ use crate::{EpochWriter, SinkError};
 /// Written at the end of a replay: its absence tells that a replay did not get there.
 const SUMMARY: &str = "summary.json";
 /// Outputs that have no rows yet. Their files exist, so that readers need not ask.
-const EMPTY: [&str; 3] = ["tiers.jsonl", "points.jsonl", "audit.jsonl"];
+const EMPTY: [&str; 2] = ["tiers.jsonl", "audit.jsonl"];
 
 /// Writes the outputs of a replay to a folder.
 pub struct FilesWriter {
     folder: PathBuf,
     completions: Lines,
+    points: Lines,
     activity: Lines,
     dead_letters: Lines,
     counters: Counters,
@@ -46,6 +47,7 @@ impl FilesWriter {
         }
         Ok(FilesWriter {
             completions: Lines::create(folder.join("completions.jsonl"))?,
+            points: Lines::create(folder.join("points.jsonl"))?,
             activity: Lines::create(folder.join("activity.jsonl"))?,
             dead_letters: Lines::create(folder.join("dead_letters.jsonl"))?,
             counters: Counters::default(),
@@ -60,6 +62,7 @@ impl FilesWriter {
     /// [`SinkError::Indeterminate`] if a file cannot be written.
     pub fn finish(mut self) -> Result<Counters, SinkError> {
         self.completions.flush()?;
+        self.points.flush()?;
         self.activity.flush()?;
         self.dead_letters.flush()?;
         let path = self.folder.join(SUMMARY);
@@ -82,6 +85,7 @@ impl EpochWriter for FilesWriter {
                 continue;
             }
             self.completions.write(&outputs.completions)?;
+            self.points.write(&outputs.points)?;
             self.activity.write(&outputs.activity)?;
             self.dead_letters.write(&outputs.dead_letters)?;
             self.counters.add(&outputs.counters);
@@ -150,6 +154,9 @@ mod tests {
             let mut seen = Seen::default();
             for line in rows("completions.jsonl").lines() {
                 seen.completions.push(contract::completion(&serde_json::from_str(line).unwrap()));
+            }
+            for line in rows("points.jsonl").lines() {
+                seen.points.push(contract::points(&serde_json::from_str(line).unwrap()));
             }
             for line in rows("activity.jsonl").lines() {
                 seen.activity.push(contract::activity(&serde_json::from_str(line).unwrap()));

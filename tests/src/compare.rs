@@ -1,6 +1,7 @@
 //! Everything that the pipeline put out, against the recomputation: to the cent and to the record.
 
 mod history;
+mod points;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +31,9 @@ pub fn everything(scenario: &Scenario, oracle: &Oracle<'_>) -> String {
     let topic = |of: &str| read_all(&scenario.stack.brokers, &scenario.topic(of));
     tally(scenario, oracle);
     let epochs = Epochs::read(scenario);
-    let completions = completions(scenario, oracle, &epochs, topic("completions"));
+    let (points, completions_only) = points::split(topic("completions"));
+    let completions = completions(scenario, oracle, &epochs, completions_only);
+    points::check(scenario, &completions, &points);
     let activity = activity(oracle, topic("activity"));
     let dead_letters = dead_letters(scenario, oracle, topic("dead-letters"));
 

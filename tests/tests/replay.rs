@@ -127,7 +127,7 @@ import json, sys
 from collections import defaultdict
 import duckdb, pyarrow.dataset
 root = sys.argv[1]
-tables = ["events", "dispositions", "activity", "completions", "dead_letters", "mission_definitions", "epochs"]
+tables = ["events", "dispositions", "activity", "completions", "points", "dead_letters", "mission_definitions", "epochs"]
 path = lambda table: f"{root}/{table}/**/*.parquet"
 sums = duckdb.sql(f"""
     SELECT game_type, sum(ggr) FROM (
@@ -184,6 +184,7 @@ fn duckdb_and_pyarrow_read_the_lake() {
         let rows = |table: &str| found["rows"][table].as_u64().and_then(|rows| usize::try_from(rows).ok());
         assert_eq!(rows("events"), Some(decoded), "{reader}");
         assert_eq!(rows("completions"), Some(lines(&out.join("completions.jsonl")).len()), "{reader}");
+        assert_eq!(rows("points"), Some(lines(&out.join("points.jsonl")).len()), "{reader}");
         assert_eq!(rows("dead_letters"), Some(lines(&out.join("dead_letters.jsonl")).len()), "{reader}");
         assert_eq!(rows("mission_definitions"), Some(play.missions.len()), "{reader}");
     }

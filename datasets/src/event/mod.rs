@@ -40,11 +40,12 @@ pub enum EventName {
     SegmentLeft,
     Rate,
     Custom,
+    PointsSpent,
 }
 
 impl EventName {
     /// Every known name with its text.
-    pub const KNOWN: [(&'static str, EventName); 20] = [
+    pub const KNOWN: [(&'static str, EventName); 21] = [
         ("bet_placed", EventName::BetPlaced),
         ("bet_settled", EventName::BetSettled),
         ("win", EventName::Win),
@@ -65,6 +66,7 @@ impl EventName {
         ("segment_entered", EventName::SegmentEntered),
         ("segment_left", EventName::SegmentLeft),
         ("rate", EventName::Rate),
+        ("points_spent", EventName::PointsSpent),
     ];
 
     /// The known name of `text`, else [`EventName::Custom`].
@@ -83,6 +85,7 @@ impl EventName {
             EventName::BonusGranted => Family::Bonus,
             EventName::Adjustment => Family::Adjustment,
             EventName::Reversal => Family::Reversal,
+            EventName::PointsSpent => Family::PointsSpent,
             _ => Family::Other,
         }
     }
@@ -94,8 +97,7 @@ impl EventName {
 }
 
 /// The part of a transaction's identity that keeps a bet, its settlement and a deposit with one
-/// id apart (DOMAIN §2, "Identity"). The order is the order in which a reversal without
-/// `reference_family` looks for its transaction.
+/// id apart (DOMAIN §2, "Identity").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the variants are the families of DOMAIN §2")]
 pub enum Family {
@@ -109,11 +111,13 @@ pub enum Family {
     Reversal,
     /// Each other event name is a family of its own: the event's name tells them apart.
     Other,
+    PointsSpent,
 }
 
 impl Family {
-    /// The families that a reversal can name, in the order in which it looks.
-    pub const REVERSIBLE: [(&'static str, Family); 8] = [
+    /// The families that a reversal can name, in the order in which one without `reference_family` looks for its
+    /// transaction.
+    pub const REVERSIBLE: [(&'static str, Family); 9] = [
         ("bet", Family::Bet),
         ("win", Family::Win),
         ("settlement", Family::Settlement),
@@ -122,6 +126,7 @@ impl Family {
         ("bonus", Family::Bonus),
         ("adjustment", Family::Adjustment),
         ("reversal", Family::Reversal),
+        ("points_spent", Family::PointsSpent),
     ];
 
     /// The family with this name, as written in `reference_family` and in configuration.

@@ -234,11 +234,16 @@ fn kinds(place: &Place<'_>, errors: &mut Errors) -> Option<Vec<EventKind>> {
 fn reward(place: &Place<'_>, errors: &mut Errors) -> Option<(RewardRow, Vec<String>)> {
     let mut members = place.members(errors)?;
     let kind = members.require("type", errors).and_then(|place| place.text(errors));
-    let value = members.require("value", errors).and_then(|place| place.number_or_text(errors));
+    let place = members.require("value", errors);
+    let value = place.as_ref().and_then(|place| place.number_or_text(errors));
     let channels = members.take("channels").and_then(|place| place.texts(errors));
     members.finish(errors);
     let channels = channels.unwrap_or_default().into_iter().map(str::to_owned).collect();
-    Some((RewardRow { kind: kind?.to_owned(), value: value?.to_owned() }, channels))
+    let row = RewardRow { kind: kind?.to_owned(), value: value?.to_owned() };
+    if let Some(place) = place.filter(|_| row.kind == RewardRow::POINTS && row.points().is_none()) {
+        errors.add(&place.path, format!("'{}' is no number of points: write a decimal above 0", row.value));
+    }
+    Some((row, channels))
 }
 
 /// An ISO 8601 duration of fixed length; a day has 24 hours.

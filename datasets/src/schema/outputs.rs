@@ -3,7 +3,7 @@
 use super::events::utc_day;
 use super::{Column, Layout};
 use crate::Epoch;
-use crate::rows::{CompletionKind, DispositionKind, EpochOutputs, RewardRow, TriggerKind};
+use crate::rows::{CompletionKind, DispositionKind, EpochOutputs, PointsReason, RewardRow, Trigger, TriggerKind};
 
 type Col = Column<EpochOutputs>;
 
@@ -64,6 +64,33 @@ pub fn completions() -> Layout<EpochOutputs> {
     ];
     let day = |out: &EpochOutputs, row: usize| utc_day(out.completions[row].emitted_at);
     Layout::new("completions", "emitted_dt", |out| out.completions.len(), day, columns)
+}
+
+/// Layout of `points`: lines of points ledgers, partitioned by the UTC day of emission.
+pub fn points() -> Layout<EpochOutputs> {
+    fn trigger(out: &EpochOutputs, row: usize) -> Option<&Trigger> {
+        out.points[row].trigger.as_ref()
+    }
+    let columns = vec![
+        Col::text("type", |_, _| Some("points_changed")),
+        Col::text("player_id", |out, row| Some(&out.points[row].player_id)),
+        Col::int("line", |out, row| Some(signed(out.points[row].line))).required(),
+        Col::money("delta", |out, row| Some(out.points[row].delta)).required(),
+        Col::money("balance", |out, row| Some(out.points[row].balance)).required(),
+        Col::text("reason", |out, row| Some(points_reason(out.points[row].reason))),
+        Col::text("reference", |out, row| Some(&out.points[row].reference)),
+        Col::time("changed_at", |out, row| Some(out.points[row].changed_at)).required(),
+        Col::time("expires_at", |out, row| out.points[row].expires_at),
+        Col::time("emitted_at", |out, row| Some(out.points[row].emitted_at)).required(),
+        Col::text("trigger_kind", |out, row| trigger(out, row).map(|trigger| trigger_kind(trigger.kind))),
+        Col::text("trigger_transaction_id", |out, row| trigger(out, row)?.transaction_id.as_deref()),
+        Col::text("trigger_topic", |out, row| Some(&trigger(out, row)?.place.topic)),
+        Col::int("trigger_partition", |out, row| Some(trigger(out, row)?.place.partition.into())),
+        Col::int("trigger_offset", |out, row| Some(trigger(out, row)?.place.offset)),
+        epoch(),
+    ];
+    let day = |out: &EpochOutputs, row: usize| utc_day(out.points[row].emitted_at);
+    Layout::new("points", "emitted_dt", |out| out.points.len(), day, columns)
 }
 
 /// Layout of `dead_letters`, partitioned by the UTC day of ingestion.
@@ -149,6 +176,15 @@ fn completion_kind(kind: CompletionKind) -> &'static str {
     match kind {
         CompletionKind::MissionCompleted => "mission_completed",
         CompletionKind::MissionRevoked => "mission_revoked",
+    }
+}
+
+fn points_reason(reason: PointsReason) -> &'static str {
+    match reason {
+        PointsReason::Earn => "earn",
+        PointsReason::Spend => "spend",
+        PointsReason::Expire => "expire",
+        PointsReason::Revoke => "revoke",
     }
 }
 

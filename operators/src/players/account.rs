@@ -42,7 +42,7 @@ impl Players {
         let Some(place) = players.find(hash, player_id) else { return Vec::new() };
         let (_, player) = players.get_mut(place);
         player.settle(&self.definitions);
-        let Player { occurrences, tracks, timeline } = player;
+        let Player { occurrences, tracks, timeline, .. } = player;
         let history = self.definitions.history(slot);
         let accounts = occurrences.of_mission(slot, &self.definitions).map(|(key, progress)| {
             let timeline = timeline.as_deref();

@@ -7,6 +7,7 @@ use datasets::rows::{DefinitionRow, DispositionKind, Place};
 use datasets::{Event, EventBatch, EventName, Family, Identity, Reason, TextField, Timestamp};
 
 use super::occurrences::OccurrenceKey;
+use super::purse::Spending;
 use super::repeats::{self, Told};
 use super::report::Message;
 use super::snapshot::Restored;
@@ -48,6 +49,7 @@ impl Players {
             block.iter_mut().for_each(|player| self.settle(player, (now, oldest_to_come), &mut changes));
         }
         self.fire(now, &mut changes);
+        self.book_points(now, &mut changes);
         self.sweep(oldest_to_come);
         changes
     }
@@ -126,6 +128,8 @@ impl Players {
         let players = &mut self.groups[event.key_group().index()].players;
         let place = players.enter(event.player_hash, event.player_id());
         let (id, player) = players.get_mut(place);
+        let spent = effects.iter().filter_map(|effect| Spending::of(effect, event));
+        self.spendings.extend(spent.map(|spending| spending.of_player(id, self.reporter.trigger(event))));
         let ingest = (event.ingest_time, oldest_to_come);
         let mut touch = Touch::new(player, &self.definitions, &mut self.scratch, ingest);
         for effect in effects {
@@ -270,7 +274,7 @@ impl Players {
         for (id, player) in players {
             player.settle(&self.definitions);
             if history.is_gated() {
-                let Player { occurrences, tracks, timeline } = &mut *player;
+                let Player { occurrences, tracks, timeline, .. } = &mut *player;
                 let timeline = timeline.as_deref();
                 for (key, progress) in occurrences.of_mission(slot, &self.definitions) {
                     let sequence = OccurrenceSequence { tracks, timeline, definitions: &self.definitions, key };

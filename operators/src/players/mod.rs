@@ -14,6 +14,7 @@ mod fetch;
 mod gate;
 mod occurrences;
 mod operator;
+mod purse;
 mod repeats;
 mod report;
 mod roster;
@@ -34,8 +35,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::definitions::{ClassId, Definitions};
 use crate::ledger::{Effect, Ledger, LedgerRules, Markets};
+use crate::points::PointsRules;
 use crate::snapshot::Round;
 use occurrences::{OccurrenceKey, Occurrences};
+use purse::{BookedSpending, Expiry, Purse};
 use report::Reporter;
 use roster::Roster;
 use snapshot::Restored;
@@ -61,6 +64,8 @@ pub struct Rules {
     pub activity_zone: TimeZone,
     /// Defaults of mission definitions.
     pub missions: MissionDefaults,
+    /// When points expire.
+    pub points: PointsRules,
 }
 
 /// One player's state.
@@ -71,6 +76,9 @@ struct Player {
     /// Absent where there is none. A section of the state says it of those who have one.
     #[serde(skip)]
     timeline: Option<Box<Timeline>>,
+    /// Absent where there never were points. As the timeline, said apart.
+    #[serde(skip)]
+    points: Purse,
 }
 
 /// The state of one key group.
@@ -110,6 +118,10 @@ pub struct Players {
     days: facts::Days,
     /// When reversals stop waiting.
     deadlines: BTreeSet<(Timestamp, KeyGroup)>,
+    /// When whose points expire.
+    expiries: BTreeSet<Expiry>,
+    /// What an epoch does to points beside its completions, until it closes.
+    spendings: Vec<BookedSpending>,
     /// Progress by the hour in which it can be dropped.
     closing: BTreeMap<i64, Vec<Closing>>,
     /// The hour up to which state has been swept.
@@ -133,6 +145,8 @@ impl Players {
             markets: Markets::default(),
             days: facts::Days::new(rules.activity_zone.clone()),
             deadlines: BTreeSet::new(),
+            expiries: BTreeSet::new(),
+            spendings: Vec::new(),
             closing: BTreeMap::new(),
             swept: NEVER,
             speaks,
@@ -144,7 +158,9 @@ impl Players {
 
     /// The earliest clock reading at which a timer fires that puts something out.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.deadlines.first().map(|(deadline, _)| deadline.plus_micros(1))
+        let orphan = self.deadlines.first().map(|(deadline, _)| deadline.plus_micros(1));
+        let expiry = self.expiries.first().map(|(due, ..)| *due);
+        orphan.into_iter().chain(expiry).min()
     }
 
     /// A key group's state.

@@ -28,7 +28,7 @@ pub(super) fn announce(
 ) -> Vec<Told> {
     let Some(slot) = moved.first().map(|key| key.slot) else { return Vec::new() };
     let history = definitions.history(slot);
-    let Player { occurrences, tracks, timeline } = player;
+    let Player { occurrences, tracks, timeline, .. } = player;
     let timeline = timeline.as_deref();
     let repeats = history.repeats();
     let mut told = Vec::new();

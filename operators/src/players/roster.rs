@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Player;
 use super::timeline::Timeline;
+use crate::points::Points;
 use crate::slab::Slab;
 
 /// Every player that was heard of, at a place that stays.
@@ -40,6 +41,18 @@ impl Member {
     /// What was written beside the player.
     pub(super) fn set_timeline(&mut self, timeline: Box<Timeline>) {
         self.player.timeline = Some(timeline);
+    }
+}
+
+impl Member {
+    /// The player's points.
+    pub(super) fn points(&self) -> Option<&Points> {
+        self.player.points.as_deref()
+    }
+
+    /// What was written beside the player.
+    pub(super) fn set_points(&mut self, points: Box<Points>) {
+        self.player.points = Some(points);
     }
 }
 

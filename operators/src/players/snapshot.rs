@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use datasets::Epoch;
-use datasets::hash::KeyGroup;
+use datasets::hash::{KeyGroup, player_hash};
 use datasets::state::{Keeper, Kept, Part, Section};
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,7 @@ use super::roster::Member;
 use super::timeline::Timeline;
 use super::{Closed, Closing, Group, NEVER, Players};
 use crate::ledger::{ColdRules, LedgerRules, LedgerSection, Markets, WrittenLedger};
+use crate::points::Points;
 use crate::snapshot;
 
 /// What a section says of a key group. The fields of [`GroupSection`], borrowed.
@@ -31,9 +32,27 @@ struct GroupSection {
     ledger: LedgerSection,
 }
 
-/// What format 3 says behind [`GroupSection`]: the timelines of members, by their places among them. Where nobody has
-/// one there is nothing, as in older formats.
-type Timelines<T> = Vec<(usize, T)>;
+/// What members have that few have, by their places among them. Behind [`GroupSection`] come lists of it, in the order of
+/// the formats that added them: timelines (3), points (4). The last ones are left out where they are empty, so a
+/// section that needs nothing of a format is one of the format before.
+type Beside<T> = Vec<(usize, T)>;
+
+/// Reads the next list, if there is one.
+fn beside<T: for<'a> Deserialize<'a>>(rest: &mut &[u8]) -> Beside<T> {
+    if rest.is_empty() {
+        return Vec::new();
+    }
+    let (list, behind) = postcard::take_from_bytes(rest).expect(snapshot::READABLE);
+    *rest = behind;
+    list
+}
+
+/// A list of what members have, as it is written, and whether nobody has any.
+fn written<'a, T: Serialize + 'a>(members: &[&'a Member], of: impl Fn(&'a Member) -> Option<&'a T>) -> (Vec<u8>, bool) {
+    let list = members.iter().enumerate().filter_map(|(place, member)| Some((place, of(member)?)));
+    let list: Beside<&T> = list.collect();
+    (postcard::to_allocvec(&list).expect(WRITABLE), list.is_empty())
+}
 
 /// Key groups that were read from a checkpoint, as they were after their epochs. Until its epoch has passed again, a
 /// group is asleep: events pass it by, since it knows them.
@@ -60,12 +79,12 @@ impl Group {
         let mut group = Group::default();
         let (mut swept, mut overdue) = (NEVER, Vec::new());
         for bytes in &kept.sections {
-            let (mut section, rest) = postcard::take_from_bytes::<GroupSection>(bytes).expect(snapshot::READABLE);
-            if !rest.is_empty() {
-                let timelines: Timelines<Box<Timeline>> = postcard::from_bytes(rest).expect(snapshot::READABLE);
-                for (member, timeline) in timelines {
-                    section.members[member].set_timeline(timeline);
-                }
+            let (mut section, mut rest) = postcard::take_from_bytes::<GroupSection>(bytes).expect(snapshot::READABLE);
+            for (member, timeline) in beside::<Box<Timeline>>(&mut rest) {
+                section.members[member].set_timeline(timeline);
+            }
+            for (member, points) in beside::<Box<Points>>(&mut rest) {
+                section.members[member].set_points(points);
             }
             swept = section.swept;
             section.members.into_iter().for_each(|member| group.players.restore(member));
@@ -91,17 +110,16 @@ impl Players {
         let [plain, full] = ledger.chunks();
         let changed = players.members.changed() + ledger.changed();
         let ([members, plain, full], begins_cycle) = round.next([players.members.chunks(), plain, full], changed);
-        let written = WrittenGroup {
+        let group_section = WrittenGroup {
             swept,
             members: players.members.take_changed(members).collect(),
             ledger: ledger.write([plain, full], begins_cycle, swept),
         };
-        let timelines = written.members.iter().map(|member| member.timeline()).enumerate();
-        let timelines: Timelines<&Timeline> = timelines.filter_map(|(member, known)| Some((member, known?))).collect();
-        let mut bytes = postcard::to_allocvec(&written).expect(WRITABLE);
-        if !timelines.is_empty() {
-            bytes = postcard::to_extend(&timelines, bytes).expect(WRITABLE);
-        }
+        let mut bytes = postcard::to_allocvec(&group_section).expect(WRITABLE);
+        let members = &group_section.members;
+        let lists = [written(members, Member::timeline), written(members, Member::points)];
+        let needed = lists.iter().rposition(|(_, is_empty)| !is_empty).map_or(0, |last| last + 1);
+        lists[..needed].iter().for_each(|(list, _)| bytes.extend_from_slice(list));
         Some(Section { part: Part { keeper: Keeper::Players, group }, epoch, begins_cycle, bytes, cold })
     }
 
@@ -125,6 +143,10 @@ impl Players {
         for (number, group) in awake {
             self.deadlines.extend(group.ledger.deadlines().map(|deadline| (deadline, number)));
             for (id, player) in group.players.iter() {
+                if let Some(due) = player.points.as_ref().and_then(|points| points.next_expiry()) {
+                    let place = group.players.find(player_hash(id), id).expect("it is one of them");
+                    self.expiries.insert((due, number, place));
+                }
                 for key in player.occurrences.keys().chain(player.tracks.overridden()) {
                     let history = self.definitions.history(key.slot);
                     if let Some(until) = player.kept_until(key, history) {

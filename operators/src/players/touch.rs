@@ -96,7 +96,7 @@ impl<'a> Touch<'a> {
         scratch: &'a mut Scratch,
         (ingest_time, oldest_to_come): (Timestamp, Timestamp),
     ) -> Self {
-        let Player { occurrences, tracks, timeline } = player;
+        let Player { occurrences, tracks, timeline, .. } = player;
         Touch {
             occurrences,
             tracks,
@@ -228,7 +228,7 @@ impl<'a> Touch<'a> {
     #[cfg(test)]
     fn assert_folded(&self) {
         let (occurrences, tracks) = (self.occurrences.clone(), self.tracks.clone());
-        let mut player = Player { occurrences, tracks, timeline: self.timeline.clone() };
+        let mut player = Player { occurrences, tracks, timeline: self.timeline.clone(), points: None };
         player.settle(self.definitions);
         let timeline = player.timeline.as_deref();
         for (key, progress) in player.occurrences.iter() {

@@ -169,9 +169,14 @@ type Written = Vec<(usize, u64, bool, Vec<u8>)>;
 /// name, can be read; and of those missions the same is written now. What is written otherwise needs another format's
 /// number, and a way from this one.
 fn assert_readable(name: &str, file: &[u8], missions: Vec<DefinitionRecord>) {
+    // Those releases had no points, so nobody earns any.
+    let missions = missions.into_iter().map(|record| {
+        let text = record.text.map(|text| text.replace(r#""type":"points""#, r#""type":"other""#));
+        DefinitionRecord { text, ..record }
+    });
     let mut rng = Rng(1);
     let script = random_script(&mut rng, 140);
-    let log = epochs(cut(&mut rng, &script, 4), missions);
+    let log = epochs(cut(&mut rng, &script, 4), missions.collect());
     let reporting = Reporting::EveryEpoch;
     let half = log.len() / 2;
     let setting = Setting::new(reporting);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datasets::hash::{KeyGroup, player_hash};
-use datasets::rows::{ActivityRow, CompletionRow, DeadLetterRow, DispositionRow};
+use datasets::rows::{ActivityRow, CompletionRow, DeadLetterRow, DispositionRow, PointsRow};
 use datasets::state::{Keeper, Kept, Section};
 use datasets::{Epoch, Timestamp, Topics};
 
@@ -28,6 +28,7 @@ pub(crate) struct EpochInput {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Out {
     completions: Vec<CompletionRow>,
+    points: Vec<PointsRow>,
     dead_letters: Vec<DeadLetterRow>,
     dispositions: Vec<DispositionRow>,
     rows: Vec<ActivityRow>,
@@ -37,6 +38,7 @@ impl Out {
     /// Fails with the first rows that differ, kind by kind.
     pub(crate) fn assert_is(&self, expected: &Out, what: &str) {
         assert_same(&self.completions, &expected.completions, what);
+        assert_same(&self.points, &expected.points, what);
         assert_same(&self.dead_letters, &expected.dead_letters, what);
         assert_same(&self.dispositions, &expected.dispositions, what);
         assert_same(&self.rows, &expected.rows, what);
@@ -185,10 +187,12 @@ impl Cluster {
             worker.activity.update(&postings);
             out.rows.extend(worker.activity.report(&clock).rows);
             completions.extend(changes.completions);
+            out.points.extend(changes.points);
             out.dead_letters.extend(changes.dead_letters.into_iter().map(|(_, row)| row));
             out.dispositions.extend(changes.dispositions.into_iter().map(|(_, row)| row));
         }
         completions.sort_by(|(a, _), (b, _)| a.cmp(b));
+        out.points.sort_by(|a, b| (&a.player_id, a.line).cmp(&(&b.player_id, b.line)));
         out.completions = completions.into_iter().map(|(_, row)| row).collect();
         out.dead_letters.sort_by(|a, b| (&a.place, a.index).cmp(&(&b.place, b.index)));
         out.dispositions.sort();

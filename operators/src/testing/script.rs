@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 use crate::definitions::DefinitionRecord;
 use crate::ledger::LedgerRules;
 use crate::players::Rules;
+use crate::points::PointsRules;
 
 pub(crate) const HOUR: i64 = 3_600_000_000;
 pub(crate) const DAY: i64 = 24 * HOUR;
@@ -146,6 +147,7 @@ pub(crate) fn rules() -> Rules {
             counted_status: vec!["approved".to_owned(), "settled".to_owned()],
         },
         activity_zone: TimeZone::UTC,
+        points: PointsRules { expiry: Some(5 * DAY), kept: 36 * DAY },
         missions: MissionDefaults::utc("EUR", Currencies::default()),
     }
 }

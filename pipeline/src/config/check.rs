@@ -58,7 +58,6 @@ impl Checker<'_, '_> {
 
     fn unsupported(&mut self, config: &Config) {
         let instead = "is not supported in this version: remove it";
-        self.require(config.points.is_none(), "points", format!("a points ledger {instead}"));
         self.require(config.tier.is_none(), "tier", format!("a loyalty tier {instead}"));
         let message = "\"settlement\" is not supported in this version: use \"transaction\"";
         self.require(config.activity.attribution == Attribution::Transaction, "activity.attribution", message);
@@ -179,6 +178,7 @@ impl Checker<'_, '_> {
         self.require(retention >= least, "identity.retention", message);
         self.positive("identity.orphan_wait", Some(config.identity.orphan_wait));
         self.positive("ledger.retention", Some(config.ledger.retention));
+        self.positive("points.expiry", config.points.expiry);
     }
 
     fn positive(&mut self, key: &str, duration: Option<Duration>) {

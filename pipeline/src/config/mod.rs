@@ -20,7 +20,7 @@ pub use errors::{ConfigError, ConfigErrors, Place};
 pub use settings::{
     ActivityConfig, Attribution, Basis, CheckpointConfig, Clamp, Config, DeadLettersConfig, DefaultsConfig,
     IdentityConfig, KafkaConfig, LakeConfig, LedgerConfig, LimitsConfig, MissingOffsets, MissionsConfig, NgrBase,
-    NgrConfig, PipelineConfig, S3Config, SourceConfig, TopicsConfig,
+    NgrConfig, PipelineConfig, PointsConfig, S3Config, SourceConfig, TopicsConfig,
 };
 pub use values::{Duration, Percent, Properties, Secret, Zone};
 

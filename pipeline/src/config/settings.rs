@@ -37,8 +37,8 @@ pub struct Config {
     pub dead_letters: DeadLettersConfig,
     /// Bounds on what is in flight.
     pub limits: LimitsConfig,
-    /// Read only to be refused: points are not supported in this version.
-    pub(super) points: Option<IgnoredAny>,
+    /// Points that players earn and spend.
+    pub points: PointsConfig,
     /// Read only to be refused: tiers are not supported in this version.
     pub(super) tier: Option<IgnoredAny>,
 }
@@ -374,6 +374,14 @@ pub struct CheckpointConfig {
     /// A folder on a disk of this machine: transactions that nobody asked for in two days lie there, and not in memory.
     /// A start fetches what is missing from the checkpoint. Not in a cluster. Absent: all are in memory.
     pub cold_folder: Option<PathBuf>,
+}
+
+/// `[points]`
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PointsConfig {
+    /// How long after the completion that earned them points can be spent. Absent: for ever.
+    pub expiry: Option<Duration>,
 }
 
 /// `[dead_letters]`

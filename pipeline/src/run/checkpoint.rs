@@ -24,7 +24,7 @@ use sinks::lake::LakeHandle;
 
 use super::peers::Peers;
 use crate::cluster::{self, Message, Team};
-use crate::config::Config;
+use crate::config::{Config, PointsConfig};
 use crate::dataflow::Begin;
 
 /// What a worker writes behind one epoch, about, so that none waits long for it: a few milliseconds.
@@ -62,10 +62,14 @@ pub fn checkpoint_config(config: &Config, run_id: &str) -> Option<CheckpointConf
 /// Tells the rules that the state follows from. Under others the log is followed from its beginning, as if they had
 /// always been in force.
 fn rules(config: &Config) -> String {
-    let Config { sources, missions, defaults, ledger, identity, activity, lake, .. } = config;
+    let Config { sources, missions, defaults, ledger, identity, activity, points, lake, .. } = config;
     // A checkpoint knows how far a lake is written: of another one, or of none, it knows nothing.
     let lake = lake.as_ref().map(|lake| &lake.url);
-    let text = format!("{:?}", (sources, missions, defaults, ledger, identity, activity, lake));
+    let mut text = format!("{:?}", (sources, missions, defaults, ledger, identity, activity, lake));
+    // Where it says nothing, checkpoints of releases that did not have it are of the same rules.
+    if *points != PointsConfig::default() {
+        text += &format!("{points:?}");
+    }
     format!("{:032x}", fingerprint(text.as_bytes()))
 }
 

@@ -76,6 +76,7 @@ pub(super) fn tables(lake: &Arc<LakeReader>, settled: Settled) -> Result<Vec<Tab
         check(Table::Dispositions, schema::dispositions(), disposition, every)?,
         check(Table::MissionDefinitions, schema::mission_definitions(), &["topic", "partition", "offset"], every)?,
         check(Table::DeadLetters, schema::dead_letters(), letter, follows_decoding)?,
+        check(Table::Points, schema::points(), &["player_id", "line"], every)?,
     ])
 }
 

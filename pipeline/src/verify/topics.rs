@@ -54,10 +54,11 @@ impl TopicCheck {
     /// Takes the next epoch.
     pub fn take(&mut self, outputs: &EpochOutputs) {
         let epoch = outputs.epoch;
-        for row in &outputs.completions {
-            let (player, json) = (row.player_id.clone(), json(row));
-            let value: Value = serde_json::from_slice(&json).expect("just written");
-            self.completions.1.insert(completion_key(&value), Expected { epoch, player, json, found: 0 });
+        let completions = outputs.completions.iter().map(|row| (&row.player_id, json(row)));
+        let points = outputs.points.iter().map(|row| (&row.player_id, json(row)));
+        for (player, json) in completions.chain(points) {
+            let (player, value): (_, Value) = (player.clone(), serde_json::from_slice(&json).expect("just written"));
+            self.completions.1.insert(message_key(&value), Expected { epoch, player, json, found: 0 });
         }
         for row in &outputs.activity {
             let expected = Expected { epoch, player: String::new(), json: json(row), found: 0 };
@@ -126,7 +127,7 @@ struct Completions {
 impl Completions {
     fn take(&mut self, message: Message) {
         let Completions { expected, until, comparison } = self;
-        let key = completion_key(&message.value);
+        let key = message_key(&message.value);
         let Some(expected) = expected.get_mut(&key) else {
             return judge_unknown(key, message.time("emitted_at"), *until, comparison);
         };
@@ -199,8 +200,12 @@ fn judge_unknown(key: String, at: Option<Timestamp>, until: Timestamp, compariso
     }
 }
 
-fn completion_key(row: &Value) -> String {
+/// What no two messages of the topic `completions` have in common.
+fn message_key(row: &Value) -> String {
     let text = |name: &str| row[name].as_str().unwrap_or_default();
+    if text("type") == "points_changed" {
+        return format!("player_id {}, line {}, type {}", text("player_id"), row["line"], text("type"));
+    }
     format!("completion_id {}, revision {}, type {}", text("completion_id"), row["revision"], text("type"))
 }
 
@@ -284,7 +289,7 @@ mod tests {
     }
 
     fn judge(recomputed: &[Value], emitted: &[Value], oldest: Option<Timestamp>) -> Comparison {
-        let known = (0..).zip(recomputed).map(|(epoch, value)| (completion_key(value), expected(epoch, value)));
+        let known = (0..).zip(recomputed).map(|(epoch, value)| (message_key(value), expected(epoch, value)));
         let comparison = Comparison::new("topic completions");
         let mut completions = Completions { expected: known.collect(), until: until(), comparison };
         emitted.iter().for_each(|value| completions.take(message("p", value)));

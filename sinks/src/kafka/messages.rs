@@ -5,7 +5,7 @@ use datasets::rows::{ActivityKey, DeadLetterRow};
 /// Where outputs go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputTopics {
-    /// Completions and revocations, by player.
+    /// Completions, revocations and lines of points ledgers, by player.
     pub completions: String,
     /// Rows of daily activity, compacted by row.
     pub activity: String,

@@ -81,6 +81,7 @@ impl Lanes {
             outputs: vec![
                 output(Table::Dispositions, schema::dispositions())?,
                 output(Table::Completions, schema::completions())?,
+                output(Table::Points, schema::points())?,
                 output(Table::DeadLetters, schema::dead_letters())?,
                 output(Table::MissionDefinitions, schema::mission_definitions())?,
                 output(Table::Epochs, schema::epochs())?,

@@ -6,11 +6,12 @@ use crate::cut::{Cut, Table};
 
 impl Table {
     /// Every table; `epochs` is last because without a log its objects mark what is complete.
-    pub const ALL: [Table; 7] = [
+    pub const ALL: [Table; 8] = [
         Table::Events,
         Table::Dispositions,
         Table::Activity,
         Table::Completions,
+        Table::Points,
         Table::DeadLetters,
         Table::MissionDefinitions,
         Table::Epochs,
@@ -23,6 +24,7 @@ impl Table {
             Table::Dispositions => "dispositions",
             Table::Activity => "activity",
             Table::Completions => "completions",
+            Table::Points => "points",
             Table::DeadLetters => "dead_letters",
             Table::MissionDefinitions => "mission_definitions",
             Table::Epochs => "epochs",

@@ -8,7 +8,7 @@ use datasets::cold::{ColdBytes, ColdRun};
 use datasets::hash::{KeyGroup, fingerprint, player_hash};
 use datasets::rows::{
     ActivityKey, ActivityRow, Binding, CompletionKind, CompletionRow, DeadLetterRow, DefinitionRow, EpochOutputs,
-    Place, Trigger, TriggerKind,
+    Place, PointsKind, PointsReason, PointsRow, Trigger, TriggerKind,
 };
 use datasets::state::{Keeper, Kept, Part, Section};
 use datasets::time::Date;
@@ -246,6 +246,19 @@ impl Player {
                 reward: None,
                 channels: Vec::new(),
             });
+            outputs.points.push(PointsRow {
+                kind: PointsKind::PointsChanged,
+                player_id: PLAYERS[record.player].to_owned(),
+                line: count / 3,
+                delta: if is_revoked { -Money::ONE } else { Money::ONE },
+                balance: if is_revoked { Money::ZERO } else { Money::ONE },
+                reason: if is_revoked { PointsReason::Revoke } else { PointsReason::Earn },
+                reference: format!("{mixed:x}"),
+                changed_at: record.ingest_time,
+                expires_at: None,
+                emitted_at: input.now,
+                trigger: None,
+            });
         }
     }
 
@@ -360,11 +373,13 @@ pub fn merge(parts: Vec<EpochOutputs>) -> EpochOutputs {
     let mut whole = parts.next().expect("a worker");
     for part in parts {
         whole.completions.extend(part.completions);
+        whole.points.extend(part.points);
         whole.activity.extend(part.activity);
         whole.dead_letters.extend(part.dead_letters);
         whole.definitions.extend(part.definitions);
     }
     whole.completions.sort_by(|a, b| a.trigger.place.cmp(&b.trigger.place));
+    whole.points.sort_by(|a, b| (&a.player_id, a.line).cmp(&(&b.player_id, b.line)));
     whole.activity.sort_by(|a, b| a.key.cmp(&b.key));
     whole.dead_letters.sort_by(|a, b| a.place.cmp(&b.place));
     whole.definitions.sort_by(|a, b| a.place.cmp(&b.place));

@@ -8,11 +8,11 @@ use crate::lake::Row;
 use crate::oracle::number::{show_instant, show_units};
 use crate::scenario::Scenario;
 
-fn time(row: Row<'_>, name: &str) -> Value {
+pub(super) fn time(row: Row<'_>, name: &str) -> Value {
     row.instant(name).map(show_instant).into()
 }
 
-fn money(row: Row<'_>, name: &str) -> Value {
+pub(super) fn money(row: Row<'_>, name: &str) -> Value {
     row.units(name).map(show_units).into()
 }
 
@@ -136,7 +136,7 @@ pub fn definitions(scenario: &Scenario) {
     equal("mission_definitions", &scenario.play.missions.iter().cloned().collect(), &found);
 }
 
-fn equal<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
+pub(super) fn equal<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
     table: &str,
     expected: &BTreeMap<K, V>,
     found: &BTreeMap<K, V>,

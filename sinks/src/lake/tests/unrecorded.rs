@@ -82,6 +82,7 @@ fn seen(store: &Arc<dyn ObjectStore>) -> Seen {
     };
     Seen {
         completions: rows("completions", &["completion_id", "revision"]),
+        points: rows("points", &["player_id", "line"]),
         activity: rows("activity", &["date", "customer_id", "game_type", "currency", "revision"]),
         dead_letters: rows("dead_letters", &["topic", "partition", "offset", "record_index"]),
     }
