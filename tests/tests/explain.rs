@@ -209,7 +209,7 @@ fn what_cannot_be_explained_is_an_error() {
         assert_eq!((found, out.as_str()), (code, ""), "{error}");
         assert!(error.contains(said), "{said:?} is not in {error}");
     };
-    failed(&["5e1f"], 1, "table completions has no completion \"5e1f\"");
+    failed(&["5e1f"], 1, "tables completions and audit have no completion \"5e1f\"");
     failed(&["--player", "nobody", "--mission", "slots-100"], 1, "no event of player \"nobody\"");
     failed(&["--player", "p1", "--mission", "none"], 1, "no definition of mission \"none\"");
     failed(&["--player", "p1", "--mission", "slots-100", "--at", "2020-01-01T00:00:00Z"], 1, "has no window then");
