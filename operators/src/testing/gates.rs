@@ -177,9 +177,13 @@ fn random_control(rng: &mut Rng, hours: i64, specs: &[Spec]) -> Input {
         0..2 => (rng.pick(&["opted_in", "opted_out"]), specs[rng.index(specs.len())].id),
         // Most often those that are asked for.
         2 => {
-            let asks = |spec: &&Spec| spec.gates[0].1.opt_in.is_some();
-            let asking: Vec<&Spec> = specs.iter().filter(asks).take(3).chain(&specs[..1]).collect();
-            (rng.pick(&["opted_in", "opted_out"]), asking[rng.index(asking.len())].id)
+            let asks = |spec: &&Spec| spec.gates[0].1.opt_in.is_some() && spec.gates[0].1.segments.is_empty();
+            let mut asking: Vec<&Spec> = specs.iter().filter(asks).take(3).collect();
+            if asking.is_empty() {
+                asking.push(&specs[0]);
+            }
+            let name = rng.pick(&["opted_in", "opted_out"]);
+            (name, asking[rng.index(asking.len())].id)
         }
         _ => (rng.pick(&["segment_entered", "segment_left"]), rng.pick(&["vip", "vip", "gold", "x"])),
     };
