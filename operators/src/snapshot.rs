@@ -15,7 +15,7 @@ use crate::ledger::ColdRules;
 
 /// Changes with every change of what sections hold. Older ones are read; a newer one cannot be.
 /// Format 3 adds a form of contributions with long values, laps of missions that repeat, and timelines of players.
-/// Format 4 adds restrictions, points and unlocks of players, and slips of bets whose stakes are booked with their settlements.
+/// Format 4 adds restrictions, points and unlocks of players.
 pub const FORMAT: u32 = 4;
 
 /// Takes one worker's sections, and says when they are due. An operator does not read a clock, and need not:
@@ -138,10 +138,6 @@ impl Round {
             if end == sizes[self.table] {
                 *self = Round { table: self.table + 1, chunk: 0 };
             }
-        }
-        // What has no chunks does not make the cycle longer.
-        while self.table < TABLES && sizes[self.table] == 0 {
-            self.table += 1;
         }
         if self.table == TABLES {
             *self = Round::default();

@@ -14,10 +14,10 @@ use smallvec::SmallVec;
 use super::reversal::{Changed, Reference, Waiting};
 use super::transaction::Transaction;
 use super::transactions::Plain;
-use super::{FastMap, Ledger, LedgerRules, Markets, Slip};
+use super::{FastMap, Ledger, LedgerRules, Markets};
 
-/// Chunks of plain and of other transactions, and of slips.
-type Chunks<T> = [T; 3];
+/// Chunks of plain and of other transactions.
+type Chunks<T> = [T; 2];
 
 /// What a section says of a ledger. The fields of [`LedgerSection`], borrowed.
 #[derive(Serialize)]
@@ -29,17 +29,6 @@ pub(crate) struct WrittenLedger<'a> {
     waiting: &'a BTreeMap<(Timestamp, Identity), Waiting>,
     set_aside: &'a FastMap<Identity, Vec<Identity>>,
     overdue: Vec<Identity>,
-    /// Written apart, behind what older formats say.
-    #[serde(skip)]
-    slips: Vec<&'a (Identity, Slip)>,
-}
-
-impl WrittenLedger<'_> {
-    /// The slips as they are written, and whether there are none.
-    pub(crate) fn slips(&self) -> (Vec<u8>, bool) {
-        let bytes = postcard::to_allocvec(&self.slips).expect("state has only types that postcard writes");
-        (bytes, self.slips.is_empty())
-    }
 }
 
 /// What a section says of a ledger, as it is read again.
@@ -57,25 +46,25 @@ pub(crate) struct LedgerSection {
 }
 
 impl Ledger {
-    /// How many chunks of transactions and slips have changed since they were written.
+    /// How many chunks of transactions have changed since they were written.
     pub(crate) fn changed(&self) -> usize {
-        self.transactions.plain.changed() + self.transactions.full.changed() + self.stakes.slips.changed()
+        self.transactions.plain.changed() + self.transactions.full.changed()
     }
 
-    /// How many chunks of transactions and slips there are.
+    /// How many chunks of transactions there are.
     pub(crate) fn chunks(&self) -> Chunks<usize> {
-        [self.transactions.plain.chunks(), self.transactions.full.chunks(), self.stakes.slips.chunks()]
+        [self.transactions.plain.chunks(), self.transactions.full.chunks()]
     }
 
     /// What has changed since the last time, and the chunks `round`; all references where a cycle begins.
     /// The ledger has been swept up to the hour `swept`.
     pub(crate) fn write(
         &mut self,
-        [plain, full, slips]: Chunks<Range<usize>>,
+        [plain, full]: Chunks<Range<usize>>,
         begins_cycle: bool,
         swept: i64,
     ) -> WrittenLedger<'_> {
-        let Ledger { transactions, reversals, stakes, set_aside, expiry, .. } = self;
+        let Ledger { transactions, reversals, set_aside, expiry, .. } = self;
         let by_reference = &reversals.by_reference;
         let (are_all_references, references) = match std::mem::take(&mut reversals.changed) {
             Changed::Some(mut changed) if !begins_cycle => {
@@ -95,7 +84,6 @@ impl Ledger {
             waiting: &reversals.waiting,
             set_aside,
             overdue: expiry.range(..swept).flat_map(|(_, keys)| keys).copied().collect(),
-            slips: stakes.slips.take_changed(slips).collect(),
         }
     }
 
@@ -122,11 +110,6 @@ impl Ledger {
         overdue
     }
 
-    /// Takes the slips of a section.
-    pub(crate) fn read_slips(&mut self, slips: Vec<(Identity, Slip)>) {
-        slips.into_iter().for_each(|(bet, slip)| self.stakes.restore(bet, slip));
-    }
-
     /// After the last section: what was not written, as of the hour up to which had been forgotten, but for what was
     /// `overdue`; and what went `cold`.
     pub(crate) fn complete(
@@ -136,7 +119,6 @@ impl Ledger {
         rules: &LedgerRules,
     ) {
         self.swept = swept;
-        self.stakes.complete(&self.set_aside);
         self.restore_cold(cold, rules);
         let spared: FastMap<Identity, ()> = overdue.iter().map(|key| (*key, ())).collect();
         let mut late = Vec::new();

@@ -77,10 +77,10 @@ impl Plain {
         Some(Booking { is_bet: self.is_bet, amount: money(self.amount), bonus: money(self.bonus), market })
     }
 
-    /// What being applied asserts of `key`.
-    pub(super) fn effect(&self, key: Identity, at: Coordinates) -> Effect {
+    /// What being applied asserts.
+    pub(super) fn effect(&self, at: Coordinates) -> Effect {
         let kind = EffectKind::Enter { live: true, event: None };
-        Effect { key, time: self.event_time, at, booking: self.booking(), kind }
+        Effect { time: self.event_time, at, booking: self.booking(), kind }
     }
 
     fn into_full(self) -> Transaction {
@@ -150,33 +150,6 @@ impl Transactions {
         match self.find(key)? {
             Place::Plain(place) => self.plain.get(place).map(|(_, plain)| plain.ingest_time),
             Place::Full(place) => self.full.get(place).map(|(_, transaction)| transaction.ingest_time),
-        }
-    }
-
-    /// An event of `key` has been applied.
-    pub(super) fn is_applied(&self, key: Identity) -> bool {
-        self.find(key).is_some_and(|place| match place {
-            Place::Plain(place) => self.plain.get(place).is_some_and(|(_, plain)| plain.is_applied),
-            Place::Full(place) => self.full.get(place).is_some_and(|(_, full)| full.applied().next().is_some()),
-        })
-    }
-
-    /// What `key` asserts now.
-    pub(super) fn asserted(&self, key: Identity) -> Option<Assertion> {
-        match self.find(key)? {
-            Place::Plain(place) => {
-                let (_, plain) = self.plain.get(place).filter(|(_, plain)| plain.is_applied)?;
-                Some(Assertion { time: plain.event_time, at: plain.at.unpack() })
-            }
-            Place::Full(place) => self.full.get(place)?.1.asserted,
-        }
-    }
-
-    /// What the version of `key` that came from `at` books.
-    pub(super) fn booking(&self, key: Identity, at: Coordinates) -> Option<Booking> {
-        match self.find(key)? {
-            Place::Plain(place) => self.plain.get(place)?.1.booking(),
-            Place::Full(place) => self.full.get(place)?.1.version(at)?.booking.clone(),
         }
     }
 

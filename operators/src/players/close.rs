@@ -140,11 +140,9 @@ impl Players {
             touch.apply(effect, event);
             if let Some(booking) = &effect.booking {
                 let diff = match effect.kind {
-                    EffectKind::Enter { live: true, .. }
-                    | EffectKind::Toggle { live: true }
-                    | EffectKind::Stake { live: true } => 1,
+                    EffectKind::Enter { live: true, .. } | EffectKind::Toggle { live: true } => 1,
                     EffectKind::Enter { live: false, .. } => continue,
-                    EffectKind::Toggle { live: false } | EffectKind::Leave | EffectKind::Stake { live: false } => -1,
+                    EffectKind::Toggle { live: false } | EffectKind::Leave => -1,
                 };
                 let posting = facts::posting(booking, event, id, self.days.date(effect.time));
                 changes.postings.push((posting, diff));

@@ -193,8 +193,6 @@ mod group_tests;
 #[cfg(test)]
 mod restriction_tests;
 #[cfg(test)]
-mod settlement_tests;
-#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod unlock_tests;

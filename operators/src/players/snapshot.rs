@@ -36,23 +36,18 @@ struct GroupSection {
 }
 
 /// What members have that few have, by their places among them. Behind [`GroupSection`] come lists of it, in the order of
-/// the formats that added them: timelines (3); restrictions, points, unlocks, and behind these the slips of bets (4). The
-/// last ones are left out where they are empty, so a section that needs nothing of a format is one of the format before.
+/// the formats that added them: timelines (3); restrictions, points, unlocks (4). The last ones are left out where they are empty, so a
+/// section that needs nothing of a format is one of the format before.
 type Beside<T> = Vec<(usize, T)>;
 
 /// Reads the next list, if there is one.
 fn beside<T: for<'a> Deserialize<'a>>(rest: &mut &[u8]) -> Beside<T> {
-    next(rest)
-}
-
-/// Reads what comes next, if there is anything.
-fn next<T: Default + for<'a> Deserialize<'a>>(rest: &mut &[u8]) -> T {
     if rest.is_empty() {
-        return T::default();
+        return Vec::new();
     }
-    let (next, behind) = postcard::take_from_bytes(rest).expect(snapshot::READABLE);
+    let (list, behind) = postcard::take_from_bytes(rest).expect(snapshot::READABLE);
     *rest = behind;
-    next
+    list
 }
 
 /// A list of what members have, as it is written, and whether nobody has any.
@@ -100,7 +95,6 @@ impl Group {
             for (member, unlocks) in beside::<Unlocks>(&mut rest) {
                 section.members[member].set_unlocks(unlocks);
             }
-            group.ledger.read_slips(next(&mut rest));
             swept = section.swept;
             section.members.into_iter().for_each(|member| group.players.restore(member));
             overdue = group.ledger.read(section.ledger, markets);
@@ -122,14 +116,13 @@ impl Players {
         let swept = self.swept;
         let Group { players, ledger, round } = &mut self.groups[group.index()];
         let cold = ledger.freeze(group, cold, &self.rules.ledger);
-        let [plain, full, slips] = ledger.chunks();
+        let [plain, full] = ledger.chunks();
         let changed = players.members.changed() + ledger.changed();
-        let ([members, plain, full, slips], begins_cycle) =
-            round.next([players.members.chunks(), plain, full, slips], changed);
+        let ([members, plain, full], begins_cycle) = round.next([players.members.chunks(), plain, full], changed);
         let group_section = WrittenGroup {
             swept,
             members: players.members.take_changed(members).collect(),
-            ledger: ledger.write([plain, full, slips], begins_cycle, swept),
+            ledger: ledger.write([plain, full], begins_cycle, swept),
         };
         let mut bytes = postcard::to_allocvec(&group_section).expect(WRITABLE);
         let members = &group_section.members;
@@ -138,7 +131,6 @@ impl Players {
             written(members, Member::restrictions),
             written(members, Member::points),
             written(members, Member::unlocks),
-            group_section.ledger.slips(),
         ];
         let needed = lists.iter().rposition(|(_, is_empty)| !is_empty).map_or(0, |last| last + 1);
         lists[..needed].iter().for_each(|(list, _)| bytes.extend_from_slice(list));

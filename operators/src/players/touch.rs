@@ -136,7 +136,6 @@ impl<'a> Touch<'a> {
             EffectKind::Enter { live, event: Some(stored) } => self.enter(&stored.get(0), order, *live),
             EffectKind::Toggle { live } => self.correct(order, *live),
             EffectKind::Leave => self.correct(order, false),
-            EffectKind::Stake { .. } => {}
         }
     }
 

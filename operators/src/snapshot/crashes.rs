@@ -6,12 +6,11 @@ use datasets::state::{Part, Section};
 
 use crate::activity::Reporting;
 use crate::definitions::DefinitionRecord;
-use crate::ledger::{Attribution, ColdRules, LedgerRules, cold_answers};
+use crate::ledger::{ColdRules, LedgerRules, cold_answers};
 use crate::testing::{
     Archived, Arrival, Cluster, EpochInput, GATED, GROUPED, Out, Rng, Setting, Spec, UNLOCKING, at, cut, definitions,
     first_definitions, gated_definitions, groups, interleave, random_script, random_script_with_controls,
-    random_script_with_restrictions, random_script_with_settlements, record, restricted_definitions, rules,
-    second_definitions,
+    random_script_with_restrictions, record, restricted_definitions, rules, second_definitions,
 };
 
 /// `arrivals` as epochs, with each definition before the first event of its time.
@@ -167,24 +166,6 @@ fn short(rng: &mut Rng) -> LedgerRules {
         ledger_retention: rng.pick(&[day, 5 * day]),
         ..rules().ledger
     }
-}
-
-#[test]
-fn a_crash_changes_nothing_of_stakes_that_are_settled() {
-    let mut lives = 0;
-    for seed in 0..200 {
-        let mut rng = Rng(40_000 + seed);
-        let script = random_script_with_settlements(&mut rng, 140);
-        let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
-        let longest = rng.pick(&[1, 4, 12]);
-        let log = epochs(cut(&mut rng, &script, longest), Vec::new());
-        let ledger = if rng.one_in(3) { rules().ledger } else { short(&mut rng) };
-        let ledger = LedgerRules { attribution: Attribution::Settlement, ..ledger };
-        let cold = rng.one_in(2).then(|| ColdRules { after_hours: rng.pick(&[-1_000_000, 5, 48]), every_hours: 7 });
-        let setting = Setting { reporting: Reporting::EveryEpoch, ledger, cold };
-        lives += compare(&mut rng, &log, &setting, &format!("seed {seed} with {cold:?}"));
-    }
-    assert!(lives > 400, "only {lives} lives went on from what was written");
 }
 
 #[test]

@@ -16,9 +16,9 @@ pub(crate) struct Fact {
 
 /// Remembers what was accepted; everything else is found anew for each question.
 pub(crate) struct LedgerOracle {
-    pub(super) rules: LedgerRules,
+    rules: LedgerRules,
     /// Each transaction with its versions in the order in which they were accepted.
-    pub(super) transactions: Vec<Vec<Input>>,
+    transactions: Vec<Vec<Input>>,
     /// Reversals that were refused.
     refused: BTreeSet<Coordinates>,
     /// Reversals that wait no more.

@@ -13,7 +13,6 @@ mod repeats;
 mod restrictions;
 mod run;
 mod script;
-mod settlements;
 mod unlocks;
 mod values;
 
@@ -26,5 +25,4 @@ pub(crate) use missions::{MissionOracle, Occurrence, Standing, definitions, firs
 pub(crate) use restrictions::{RestrictionOracle, random_script_with_restrictions, restricted_definitions, restricts};
 pub(crate) use run::Run;
 pub(crate) use script::{Arrival, Input, Rng, at, batch, cut, interleave, random_script, record, rules};
-pub(crate) use settlements::random_script_with_settlements;
 pub(crate) use unlocks::UNLOCKING;

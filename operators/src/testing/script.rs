@@ -9,7 +9,7 @@ use datasets::{Coordinates, EventBatch, EventName, EventRow, Family, Money, Sour
 use jiff::tz::TimeZone;
 
 use crate::definitions::DefinitionRecord;
-use crate::ledger::{Attribution, LedgerRules};
+use crate::ledger::LedgerRules;
 use crate::players::Rules;
 use crate::points::PointsRules;
 
@@ -154,7 +154,6 @@ pub(crate) fn rules() -> Rules {
             orphan_wait: 2 * DAY,
             lifecycle: vec![Family::Deposit, Family::Withdrawal],
             counted_status: vec!["approved".to_owned(), "settled".to_owned()],
-            attribution: Attribution::Transaction,
         },
         activity_zone: TimeZone::UTC,
         points: PointsRules { expiry: Some(5 * DAY), kept: 36 * DAY },
