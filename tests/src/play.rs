@@ -4,10 +4,11 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use datasets::Timestamp;
 use datasets::generator::{
     Generated, Generator, GeneratorConfig, JsonLines, RecordSink as _, Tally, TopicNames, missions,
 };
+use datasets::{Reason, Timestamp};
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use crate::oracle::number::show_instant;
@@ -229,7 +230,8 @@ impl Play {
             lines.send(topics.missions, record).expect("a file takes all lines");
         }
         for Sent { partition, ingest, key, value, .. } in self.sent.iter().cloned() {
-            let record = Generated { partition, key, timestamp: Timestamp::from_micros(ingest), value, defect: None };
+            let defect = serde_json::from_slice::<IgnoredAny>(&value).is_err().then_some(Reason::NotJson);
+            let record = Generated { partition, key, timestamp: Timestamp::from_micros(ingest), value, defect };
             lines.send(topics.events, record).expect("a file takes all lines");
         }
         lines.finish().expect("a file takes all lines").flush().expect("a file takes all lines");
