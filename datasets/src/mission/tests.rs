@@ -132,7 +132,7 @@ fn every_error_is_named_at_once() {
             "/lateness: years and months differ in length: use weeks, days or hours",
             "/priority: 1.5 is no whole number of 64 bits",
             "/color: is not a known field; known are mission_id, version, name, status, start, end, window, \
-             eligibility, stages, repeat, reward, on_reversal, on_suppression, lateness, priority, exclusive_group, \
+             eligibility, stages, repeat, reward, on_reversal, on_suppression, lateness, exclusive_group, priority, \
              count_from",
         ]
     );

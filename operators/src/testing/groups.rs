@@ -52,6 +52,7 @@ pub(crate) const GROUPED: [Spec; 10] = [
         id: "j-behind",
         window: 7,
         gates: &[(-240, second(-3))],
-        stages: &[Stage { on: &["bet_placed", "win", "deposit"], measure: Measure::Count, target: 3 }],
+        // Left to it are deposits, which are rare.
+        stages: &[Stage { on: &["bet_placed", "win", "deposit"], ..ONE }],
     },
 ];
