@@ -72,11 +72,11 @@ pub(super) fn tables(lake: &Arc<LakeReader>, settled: Settled) -> Result<Vec<Tab
     let letter: &[&str] = &["topic", "partition", "offset", "record_index", "reason"];
     Ok(vec![
         check(Table::Completions, schema::completions(), &["completion_id", "revision", "type"], every)?,
-        check(Table::Audit, schema::audit(), &["completion_id", "revision", "type"], every)?,
         check(Table::Activity, schema::activity(), activity, every)?,
         check(Table::Dispositions, schema::dispositions(), disposition, every)?,
         check(Table::MissionDefinitions, schema::mission_definitions(), &["topic", "partition", "offset"], every)?,
         check(Table::DeadLetters, schema::dead_letters(), letter, follows_decoding)?,
+        check(Table::Audit, schema::audit(), &["completion_id", "revision", "type"], every)?,
         check(Table::Points, schema::points(), &["player_id", "line"], every)?,
     ])
 }
