@@ -5,6 +5,7 @@
 //! - [`mapping`]: from a payload of any shape to canonical events, or a [`Reason`] for refusing it.
 //! - [`mission`]: mission definitions, checked and compiled; [`condition`]: their `where` in CEL.
 //! - [`rows`]: everything that leaves, as JSON; [`schema`]: the same as Arrow schemas.
+//! - [`rates`]: rates of exchange, and which one converts.
 //! - [`wire`]: rows between processes.
 //! - [`state`]: what operators keep, in the pieces that checkpoints are made of.
 //! - [`cold`]: what they keep of it outside memory.
@@ -23,6 +24,7 @@ pub mod mapping;
 pub mod mission;
 mod money;
 mod origin;
+pub mod rates;
 mod reason;
 pub mod rows;
 pub mod schema;

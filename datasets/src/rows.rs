@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::rates::RateChanges;
 use crate::time::Date;
 use crate::{Coordinates, Money, Reason, Timestamp, Topics};
 
@@ -470,6 +471,9 @@ pub struct EpochOutputs {
     pub definitions: Vec<DefinitionRow>,
     /// What this epoch adds to the counters.
     pub counters: Counters,
+    /// What it changed of the rates that are known, for checkpoints. Whoever reads an epoch again hears of it again.
+    #[serde(skip)]
+    pub rates: RateChanges,
 }
 
 impl EpochOutputs {

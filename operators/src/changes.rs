@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use datasets::hash::KeyGroup;
+use datasets::rates::RateChanges;
 use datasets::rows::{AuditRow, CompletionRow, Counters, DeadLetterRow, DefinitionRow, DispositionRow, PointsRow};
 use datasets::{Coordinates, Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::activity::RowKey;
 
-/// A position in the epoch: definitions first, then events in order of event time, then what was deferred and may leave.
-/// The player and a count break ties, so the order is total and no worker's share matters.
+/// A position in the epoch: definitions first, then what rates make count, then events in order of event time, then what was
+/// deferred and may leave. The player and a count break ties, so the order is total and no worker's share matters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Position {
-    /// Definitions, events, what was deferred.
+    /// Definitions, rates, events, what was deferred.
     pub phase: Phase,
     /// Event time, or the definition's.
     pub time: Timestamp,
@@ -30,6 +31,8 @@ pub struct Position {
 #[expect(missing_docs, reason = "named by what they are")]
 pub enum Phase {
     Definitions,
+    /// Amounts that had waited for a rate.
+    Rates,
     Events,
     Releases,
 }
@@ -72,6 +75,8 @@ pub struct Changes {
     /// Definition records, from the worker that speaks for all.
     #[serde(with = "datasets::wire")]
     pub definitions: Vec<(Coordinates, DefinitionRow)>,
+    /// Rates that were taken and forgotten, from the worker that speaks for all.
+    pub rates: RateChanges,
     /// Additions to the counters.
     pub counters: Counters,
 }

@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD as STANDARD;
 use datasets::hash::KeyGroup;
 use datasets::mapping::{DecodeSink, Mapper, Record, Refusal};
+use datasets::rates::RateRecord;
 use datasets::rows::{Counters, DeadLetterRow, Place};
 use datasets::{BatchPool, Coordinates, Epoch, EventBatch, Timestamp, TopicId, Topics};
 use serde::{Deserialize, Serialize};
@@ -77,6 +78,8 @@ pub struct Decoded<'s> {
     pub events: StreamVec<'s, Epoch, Arc<EventBatch>>,
     /// Definition records, to be broadcast.
     pub definitions: StreamVec<'s, Epoch, DefinitionRecord>,
+    /// Rates of exchange, to be broadcast.
+    pub rates: StreamVec<'s, Epoch, RateRecord>,
     /// Everything else that is known of what was read.
     pub read: StreamVec<'s, Epoch, Read>,
 }
@@ -87,9 +90,11 @@ pub fn decode<'s>(records: StreamVec<'s, Epoch, Rc<dyn Chunk>>, rules: DecodeRul
     let mut records = builder.new_input(records, Pipeline);
     let (events_output, events) = builder.new_output::<Vec<Arc<EventBatch>>>();
     let (definitions_output, definitions) = builder.new_output::<Vec<DefinitionRecord>>();
+    let (rates_output, rates) = builder.new_output::<Vec<RateRecord>>();
     let (read_output, read) = builder.new_output::<Vec<Read>>();
     let mut events_output = OutputBuilder::from(events_output);
     let mut definitions_output = OutputBuilder::from(definitions_output);
+    let mut rates_output = OutputBuilder::from(rates_output);
     let mut read_output = OutputBuilder::from(read_output);
     let mut decoder = Decoder::new(rules);
 
@@ -97,19 +102,27 @@ pub fn decode<'s>(records: StreamVec<'s, Epoch, Rc<dyn Chunk>>, rules: DecodeRul
         move |_frontiers| {
             let mut events_output = events_output.activate();
             let mut definitions_output = definitions_output.activate();
+            let mut rates_output = rates_output.activate();
             let mut read_output = read_output.activate();
             records.for_each(|capability, chunks| {
                 for chunk in chunks.drain(..) {
                     decoder.decode(chunk.as_ref());
                     let (events, definitions, read) = decoder.take();
+                    rates_output.session(&capability.retain(2)).give_iterator(rates_of(&events).into_iter());
                     events_output.session(&capability.retain(0)).give_iterator(events.into_iter());
                     definitions_output.session(&capability.retain(1)).give_iterator(definitions.into_iter());
-                    read_output.session(&capability.retain(2)).give(read);
+                    read_output.session(&capability.retain(3)).give(read);
                 }
             });
         }
     });
-    Decoded { events, definitions, read }
+    Decoded { events, definitions, rates, read }
+}
+
+/// The rates among events.
+pub fn rates_of(batches: &[Arc<EventBatch>]) -> Vec<RateRecord> {
+    let events = batches.iter().flat_map(|batch| batch.iter());
+    events.filter_map(|event| RateRecord::of(&event)).collect()
 }
 
 /// The pure core: records in, batches by lane and owner out.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use datasets::rates::RateChanges;
 use datasets::rows::{ActivityRow, Binding, EpochOutputs};
 use datasets::time::Date;
 use datasets::{Coordinates, Epoch};
@@ -72,6 +73,10 @@ impl Gathering {
             }
             Part::Changes(changes) => {
                 self.outputs.counters.add(&changes.counters);
+                // One worker speaks for all.
+                if changes.rates != RateChanges::default() {
+                    self.outputs.rates = changes.rates;
+                }
                 append(&mut self.completions, changes.completions);
                 append(&mut self.audit, changes.audit);
                 append(&mut self.outputs.points, changes.points);

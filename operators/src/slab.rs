@@ -4,7 +4,9 @@
 //! and the memory of what is removed is used again.
 
 /// Values of a chunk.
-const CHUNK: usize = 32;
+pub(crate) const CHUNK: usize = 32;
+/// The same, for places.
+const PLACES: u32 = 32;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -14,6 +16,8 @@ pub(crate) struct Slab<T> {
     vacant: Vec<u32>,
     /// Chunks with values that may have changed.
     changed: Vec<u32>,
+    /// How many values may have changed.
+    changes: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -25,7 +29,7 @@ struct Chunk<T> {
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Slab { chunks: Vec::new(), vacant: Vec::new(), changed: Vec::new() }
+        Slab { chunks: Vec::new(), vacant: Vec::new(), changed: Vec::new(), changes: 0 }
     }
 }
 
@@ -55,18 +59,20 @@ impl<T> Slab<T> {
         if *changed == 0 {
             self.changed.push(u32::try_from(chunk).expect("fewer chunks than values"));
         }
+        self.changes += usize::from(*changed & 1 << index == 0);
         *changed |= 1 << index;
     }
 
     /// No value counts as changed.
     pub(crate) fn settle(&mut self) {
         self.changed.clear();
+        self.changes = 0;
         self.chunks.iter_mut().for_each(|chunk| chunk.changed = 0);
     }
 
-    /// How many chunks have values that may have changed since they were last taken.
+    /// How many values may have changed since they were last taken.
     pub(crate) fn changed(&self) -> usize {
-        self.changed.len()
+        self.changes
     }
 
     /// How many chunks there are.
@@ -82,6 +88,7 @@ impl<T> Slab<T> {
             }
             self.chunks[chunk].changed = u32::MAX;
         }
+        self.changes = 0;
         let mut taken = Vec::new();
         for chunk in self.changed.drain(..) {
             let chunk = usize::try_from(chunk).expect("usize holds a u32");
@@ -107,10 +114,10 @@ impl<T> Slab<T> {
         self.chunks[chunk].values[index].as_mut()
     }
 
-    /// The values that are `wanted`, which count as changed.
-    pub(crate) fn iter_mut_where(&mut self, wanted: impl Fn(&T) -> bool) -> impl Iterator<Item = &mut T> {
+    /// The values that are `wanted`, with their places. They count as changed.
+    pub(crate) fn iter_mut_where(&mut self, wanted: impl Fn(&T) -> bool) -> impl Iterator<Item = (u32, &mut T)> {
         let is_wanted = move |value: &Option<T>| value.as_ref().is_some_and(&wanted);
-        let changed = &mut self.changed;
+        let (changed, changes) = (&mut self.changed, &mut self.changes);
         (0..).zip(&mut self.chunks).flat_map(move |(number, Chunk { values, changed: marks })| {
             let mut found = 0;
             for (index, value) in values.iter().enumerate() {
@@ -119,15 +126,22 @@ impl<T> Slab<T> {
             if *marks == 0 && found != 0 {
                 changed.push(number);
             }
+            *changes += usize::try_from((found & !*marks).count_ones()).expect("32 at most");
             *marks |= found;
-            let found = values.iter_mut().enumerate().filter(move |(index, _)| found & 1 << index != 0);
-            found.filter_map(|(_, value)| value.as_mut())
+            let found = (number * PLACES..).zip(values).filter(move |(place, _)| found & 1 << (place % PLACES) != 0);
+            found.filter_map(|(place, value)| Some((place, value.as_mut()?)))
         })
     }
 
     /// All values.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.chunks.iter().flat_map(|chunk| &chunk.values).flatten()
+    }
+
+    /// All values with their places.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (u32, &T)> {
+        let places = (0..).step_by(CHUNK).zip(&self.chunks).flat_map(|(first, chunk)| (first..).zip(&chunk.values));
+        places.filter_map(|(place, value)| Some((place, value.as_ref()?)))
     }
 
     /// Takes out the value at `place`, which another one may get.

@@ -7,16 +7,20 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datasets::hash::KeyGroup;
+use datasets::rates::RateBook;
 use datasets::state::{Keeper, Kept, Section};
 use datasets::{Epoch, Timestamp};
+use serde::Deserialize;
 
 use crate::definitions::DefinitionRecord;
 use crate::ledger::ColdRules;
+use crate::slab::CHUNK;
 
 /// Changes with every change of what sections hold. Older ones are read; a newer one cannot be.
 /// Format 3 adds a form of contributions with long values, laps of missions that repeat, and timelines of players.
 /// Format 4 adds restrictions, points and unlocks of players.
-pub const FORMAT: u32 = 4;
+/// Format 5 adds amounts that wait for a rate, and slips of bets whose stakes are booked with their settlements.
+pub const FORMAT: u32 = 5;
 
 /// Takes one worker's sections, and says when they are due. An operator does not read a clock, and need not:
 /// state is the same whenever it is written.
@@ -52,6 +56,8 @@ pub struct Restored {
     pub wall: Option<Timestamp>,
     /// The least of the clock and the highest ingest time.
     pub oldest_to_come: Option<Timestamp>,
+    /// Rates of exchange.
+    pub rates: RateBook,
     /// The worker's parts.
     pub parts: Vec<(Keeper, KeyGroup, Kept)>,
     /// How many more threads than the worker's own read them.
@@ -89,6 +95,19 @@ impl Restored {
 /// Why [`Restored::parts`] can always be read.
 pub(crate) const READABLE: &str = "whoever reads a checkpoint looks at its format and checksums";
 
+/// Reads the next value of a section off its front. A struct is written as its fields, one behind the other.
+pub(crate) fn next<'a, T: Deserialize<'a>>(rest: &mut &'a [u8]) -> T {
+    let (value, behind) = postcard::take_from_bytes(rest).expect(READABLE);
+    *rest = behind;
+    value
+}
+
+/// Reads the values of a list, which need not all be in memory at once. Nothing is left of the list when the iterator has ended.
+pub(crate) fn list<'a, T: Deserialize<'a>>(rest: &mut &'a [u8]) -> impl ExactSizeIterator<Item = T> {
+    let len: usize = next(rest);
+    (0..len).map(|_| next(rest))
+}
+
 impl State {
     /// Writes the groups that are due after `epoch`.
     pub(crate) fn write(
@@ -110,6 +129,9 @@ impl State {
 
 /// At least one in so many chunks is written each time, changed or not: so long does a cycle last at most.
 const SLOWEST: usize = 64;
+/// For each value that has changed so many others are written. A start reads two cycles at most, so all state twice, and what changed
+/// meanwhile: with `n` others for each, a cycle has `1 / n` of the state in changes. More of them make a start read less, and a round write more.
+const OTHERS: usize = 4;
 
 /// How far writing has come in the chunks of a part's tables, one table behind the other.
 #[derive(Clone, Copy, Debug, Default)]
@@ -119,8 +141,8 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    /// The chunks that are written next, of tables of `sizes`, when so many have `changed`: as many again, so
-    /// that what is written follows what changes. Answers whether a cycle begins.
+    /// The chunks that are written next, of tables of `sizes` in chunks, when so many values have `changed`: what is written follows
+    /// what changes. Answers whether a cycle begins.
     pub(crate) fn next<const TABLES: usize>(
         &mut self,
         sizes: [usize; TABLES],
@@ -128,7 +150,7 @@ impl Round {
     ) -> ([Range<usize>; TABLES], bool) {
         let begins_cycle = self.table == 0 && self.chunk == 0;
         let total: usize = sizes.iter().sum();
-        let mut left = changed.max(total.div_ceil(SLOWEST)).max(1);
+        let mut left = (changed * OTHERS).div_ceil(CHUNK).max(total.div_ceil(SLOWEST)).max(1);
         let mut ranges = [const { 0..0 }; TABLES];
         while left > 0 && self.table < TABLES {
             let end = sizes[self.table].min(self.chunk + left);
@@ -138,6 +160,10 @@ impl Round {
             if end == sizes[self.table] {
                 *self = Round { table: self.table + 1, chunk: 0 };
             }
+        }
+        // What has no chunks does not make the cycle longer.
+        while self.table < TABLES && sizes[self.table] == 0 {
+            self.table += 1;
         }
         if self.table == TABLES {
             *self = Round::default();
@@ -188,7 +214,7 @@ mod tests {
         let mut round = Round::default();
         let mut written = [vec![], vec![], vec![]];
         for turn in 0.. {
-            let (ranges, begins_cycle) = round.next([7, 0, 3], 4);
+            let (ranges, begins_cycle) = round.next([7, 0, 3], 32);
             assert_eq!(begins_cycle, turn == 0 || turn == 3);
             if turn == 3 {
                 break;

@@ -103,11 +103,11 @@ pub fn build(scope: Scope<'_, Epoch>, plan: Plan, edges: Edges) -> Wakers {
     let clock = clock(scope.concatenate([records.reports, newest]), plan.clock, plan.begin);
 
     // Views.
-    let definitions = decoded.definitions.broadcast();
+    let of_all = (decoded.definitions.broadcast(), decoded.rates.broadcast());
     let rules = (plan.players, topics);
     let (deadlines, state) = (edges.deadlines, edges.state);
     let (postings, changes) =
-        players(decoded.events.clone(), definitions, clock.clone(), rules, deadlines.clone(), state.clone());
+        players(decoded.events.clone(), of_all, clock.clone(), rules, deadlines.clone(), state.clone());
     let activity = daily_activity(postings, clock.clone(), plan.activity, plan.reporting, deadlines, state);
     let takings = takings_by_game_type(activity.takings);
 

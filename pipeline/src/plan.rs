@@ -7,7 +7,7 @@ use datasets::schema::EventNames;
 use datasets::{Family, SourceId, TopicId, Topics};
 use operators::activity::{ActivityRules, Base, Basis, Deduction, Reporting};
 use operators::decode::{DecodeRules, TopicRole};
-use operators::ledger::LedgerRules;
+use operators::ledger::{Attribution, LedgerRules};
 use operators::players::Rules;
 use operators::points::PointsRules;
 
@@ -110,6 +110,10 @@ fn players_rules(config: &Config) -> Rules {
             orphan_wait: config.identity.orphan_wait.micros(),
             lifecycle: config.identity.lifecycle.iter().filter_map(|name| Family::named(name)).collect(),
             counted_status: config.identity.counted_status.clone(),
+            attribution: match config.activity.attribution {
+                config::Attribution::Transaction => Attribution::Transaction,
+                config::Attribution::Settlement => Attribution::Settlement,
+            },
         },
         activity_zone: config.activity.zone.time_zone().clone(),
         points: PointsRules {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use datasets::rates::RateChanges;
 use datasets::rows::{
     ActivityKey, ActivityRow, AuditKind, AuditRow, CompletionKind, CompletionRow, Counters, DeadLetterRow,
     DefinitionRow, DispositionKind, DispositionRow, EpochOutputs, Place, PointsKind, PointsReason, PointsRow,
@@ -203,6 +204,7 @@ fn outputs(epoch: Epoch) -> EpochOutputs {
         dispositions: (0..rows).map(|row| disposition_row(place(row), now)).collect(),
         definitions: (0..rows / 3).map(|row| definition_row(place(row), now)).collect(),
         counters: Counters { read: rows.into(), accepted: rows.into(), ..Counters::default() },
+        rates: RateChanges::default(),
     }
 }
 

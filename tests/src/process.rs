@@ -21,6 +21,14 @@ pub fn binary() -> PathBuf {
     path
 }
 
+/// Writes a configuration to `folder` that names a source, and neither Kafka nor a lake.
+pub fn without_servers(folder: &Path) -> PathBuf {
+    let config = folder.join("pipeline.toml");
+    let text = "[pipeline]\nname = \"acme\"\n[[source]]\nname = \"pam\"\ntopics = [\"events\"]\n";
+    std::fs::write(&config, text).unwrap();
+    config
+}
+
 /// Variables of the environment.
 pub type Variables<'a> = &'a [(&'a str, &'a str)];
 

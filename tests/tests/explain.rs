@@ -50,8 +50,12 @@ fn records() -> Vec<Value> {
 
 /// Replays [`records`], so many an epoch, and answers the path of the configuration.
 fn replayed(folder: &Path, epoch_records: usize) -> String {
+    replayed_of(folder, &records(), epoch_records)
+}
+
+fn replayed_of(folder: &Path, records: &[Value], epoch_records: usize) -> String {
     let (input, path) = (folder.join("events.jsonl"), folder.join("pipeline.toml"));
-    let text: String = records().iter().map(|record| format!("{record}\n")).collect();
+    let text: String = records.iter().map(|record| format!("{record}\n")).collect();
     std::fs::write(&input, text).unwrap();
     let lake = folder.join("lake");
     let text = format!(
@@ -123,6 +127,43 @@ fn a_completion_is_told_with_its_events_and_corrections() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\nis not in\n{text}");
     }
+}
+
+#[test]
+fn a_rate_is_told_with_what_it_converts() {
+    let bet = |id: &str, time: &str, amount: &str, currency: &str| {
+        json!({"event_name": "bet_placed", "player_id": "p1", "transaction_id": id, "timestamp": time, "amount": amount,
+            "currency": currency, "game_type": "slots"})
+    };
+    let mut own = bet("t2", "2026-06-02T12:00:00Z", "20.00", "USD");
+    own["exchange_rate"] = json!("0.9");
+    let rate = json!({"event_name": "rate", "event_id": "x1", "timestamp": "2026-06-02T11:00:00Z", "base": "USD",
+        "quote": "EUR", "exchange_rate": "0.8"});
+    let events = [
+        bet("t1", "2026-06-02T10:00:00Z", "100.00", "USD"),
+        rate,
+        own,
+        bet("t3", "2026-06-02T13:00:00Z", "30.00", "SEK"),
+        bet("t4", "2026-06-02T14:00:00Z", "1.00", "EUR"),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let records: Vec<Value> = records().into_iter().take(1).chain(events).collect();
+    let config = replayed_of(folder.path(), &records, 1);
+    let of = ["--player", "p1", "--mission", "slots-100", "--config", &config];
+    let answer = asked(&of);
+    let told = answer["events"].as_array().unwrap().iter().map(|one| {
+        ["transaction_id", "exchange_rate", "contribution", "progress"].map(|name| one[name].as_str().unwrap_or("-"))
+    });
+    let expected = [["t1", "0.80", "80.00", "80.00"], ["t2", "0.90", "18.00", "98.00"], ["t4", "-", "1.00", "99.00"]];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+    let passed = answer["passed"].as_array().unwrap().iter();
+    let passed = passed.map(|one| (one["transaction_id"].as_str(), one["why"].as_str()));
+    assert_eq!(passed.collect::<Vec<_>>(), [(Some("t3"), Some("it waits for a rate"))]);
+    let (code, text, _) = questline([&["explain"], &of[..]].concat());
+    let line = "  2026-06-02T10:00:00Z  events/0@1  bet_placed t1 100.00 USD  x 0.80: 80.00 makes 80.00";
+    assert!(code == 0 && text.lines().any(|found| found == line), "{line}\nis not in\n{text}");
+    let (code, _, error) = questline(["explain", "--player", "p9", "--mission", "slots-100", "--config", &config]);
+    assert!(code != 0 && error.contains("the lake has no event of player"), "{error}");
 }
 
 /// What one epoch both counts and takes back was never seen to count.

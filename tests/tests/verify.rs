@@ -15,7 +15,7 @@ use pipeline::verify::{Proof, Verdict};
 use questline_tests::kafka::{Producer, read_all};
 use questline_tests::lake::epochs;
 use questline_tests::play::{Play, recent};
-use questline_tests::process::questline;
+use questline_tests::process::{questline, without_servers};
 use questline_tests::scenario::Scenario;
 use questline_tests::stack::{Stack, wait_for};
 use questline_tests::{cases, explained};
@@ -350,9 +350,7 @@ fn the_lake_altered(scenario: &Scenario) {
 #[test]
 fn usage_is_told_with_exit_2() {
     let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("pipeline.toml");
-    std::fs::write(&config, "[pipeline]\nname = \"acme\"\n[[source]]\nname = \"pam\"\ntopics = [\"events\"]\n")
-        .unwrap();
+    let config = without_servers(folder.path());
     let (code, _, said) = questline(["verify", "--config", config.to_str().unwrap()]);
     assert_eq!(code, 2, "{said}");
     assert!(said.contains("lake: is missing"), "{said}");

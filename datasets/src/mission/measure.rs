@@ -133,6 +133,14 @@ impl Measure {
         matches!(self, Measure::Count | Measure::Sum { .. })
     }
 
+    /// The currency that it is in; absent where it measures no money.
+    pub fn currency(&self) -> Option<&str> {
+        match self {
+            Measure::Sum { currency, .. } | Measure::Max { currency, .. } => currency.as_deref(),
+            Measure::Count | Measure::Run | Measure::Streak(_) | Measure::Distinct(_) => None,
+        }
+    }
+
     /// What progress is the number of; absent: it is no number of anything.
     pub fn counts(&self) -> Option<&'static str> {
         match self {

@@ -8,8 +8,7 @@ use super::json::{Errors, Json, Members, Place};
 use super::parse_measure::{check_streaks, measure, target};
 use super::repeat::{check_carry, repeat};
 use super::{
-    Definition, DefinitionError, EventKind, Gate, Measure, MissionDefaults, OnReversal, OnSuppression, Stage, Status,
-    Window,
+    Definition, DefinitionError, EventKind, Gate, MissionDefaults, OnReversal, OnSuppression, Stage, Status, Window,
 };
 use crate::condition::{Condition, canonical_event_name};
 use crate::rows::RewardRow;
@@ -76,9 +75,6 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
     if let (Some(stages), Some(repeat)) = (&stages, &repeat) {
         check_carry(repeat, stages, errors);
     }
-    if let (Some(stages), true) = (&stages, gate.resets()) {
-        check_reset(stages, repeat.is_some(), errors);
-    }
     if mission_id.as_ref().is_some_and(|id| gate.requires.contains(id)) {
         errors.add(super::requires::PATH, "a mission cannot require itself");
     }
@@ -107,18 +103,6 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
         exclusive_group,
         priority: priority.unwrap_or(0),
     })
-}
-
-/// Reports what cannot start anew yet.
-fn check_reset(stages: &[Stage], repeats: bool, errors: &mut Errors) {
-    let distinct = stages.iter().any(|stage| matches!(stage.measure, Measure::Distinct(_)));
-    let with = [(repeats, "`repeat`"), (distinct, "the measure distinct")];
-    for (_, what) in with.into_iter().filter(|(is_there, _)| *is_there) {
-        errors.add(
-            "/eligibility/opt_in/again",
-            format!("\"reset\" together with {what} is not supported in this version"),
-        );
-    }
 }
 
 fn mission_id(members: &mut Members<'_>, key: &str, errors: &mut Errors) -> Option<Arc<str>> {

@@ -9,7 +9,7 @@ use datasets::time::Date;
 use serde::{Deserialize, Serialize};
 
 use super::snapshot::Shared;
-use crate::ledger::Market;
+use crate::ledger::{Market, MarketName};
 use crate::rollup::GameDay;
 
 /// The row that a posting belongs to. The same as an [`ActivityKey`], found without reading its texts.
@@ -22,18 +22,30 @@ pub struct RowKey {
     customer_id: Arc<str>,
 }
 
+/// A [`RowKey`] as it was written, before it shares its texts.
+#[derive(Deserialize)]
+pub(super) struct ReadKey<'a> {
+    hash: u64,
+    date: Date,
+    #[serde(borrow)]
+    market: MarketName<'a>,
+    customer_id: &'a str,
+}
+
+impl ReadKey<'_> {
+    /// The key, with texts that others have too.
+    pub(super) fn sharing(self, shared: &mut Shared) -> RowKey {
+        let ReadKey { hash, date, market, customer_id } = self;
+        RowKey { hash, date, market: shared.market(market), customer_id: shared.customer(customer_id) }
+    }
+}
+
 impl RowKey {
     /// The row of `event`'s player, whose id is `customer_id`, on a day.
     pub fn new(event: &Event<'_>, customer_id: &Arc<str>, date: Date, market: &Arc<Market>) -> Self {
         let day = u64::from(date.days().cast_unsigned());
         let hash = event.player_hash ^ market.hash() ^ day.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         RowKey { hash, date, market: market.clone(), customer_id: customer_id.clone() }
-    }
-
-    /// The same key, with texts that others have too.
-    pub(super) fn sharing(self, shared: &mut Shared) -> Self {
-        let RowKey { hash, date, market, customer_id } = self;
-        RowKey { hash, date, market: shared.market(market), customer_id: shared.customer(customer_id) }
     }
 
     /// The key as it leaves.

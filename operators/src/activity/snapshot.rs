@@ -8,12 +8,11 @@ use datasets::hash::KeyGroup;
 use datasets::state::{Keeper, Kept, Part, Section};
 use hashbrown::HashSet;
 
+use super::key::ReadKey;
 use super::{DailyActivity, Row, RowKey, Rows};
-use crate::ledger::Market;
+use crate::ledger::{Market, MarketName, Markets};
+use crate::slab::CHUNK;
 use crate::snapshot;
-
-/// Rows that go round together.
-const CHUNK: usize = 32;
 
 /// Key groups that were read from a checkpoint and have not been reached yet, with the epochs that they know.
 #[derive(Default)]
@@ -26,7 +25,7 @@ impl DailyActivity {
             return None;
         }
         let Rows { rows, changed, round, .. } = &mut self.groups[group.index()];
-        let ([chunks], begins_cycle) = round.next([rows.len().div_ceil(CHUNK)], changed.len().div_ceil(CHUNK));
+        let ([chunks], begins_cycle) = round.next([rows.len().div_ceil(CHUNK)], changed.len());
         for place in chunks.start * CHUNK..rows.len().min(chunks.end * CHUNK) {
             rows[place].mark(place, changed);
         }
@@ -59,8 +58,14 @@ impl Rows {
         // A customer's rows are all in one group.
         shared.customers.clear();
         for bytes in &kept.sections {
-            let rows: Vec<(RowKey, Row)> = postcard::from_bytes(bytes).expect(snapshot::READABLE);
-            restored.rows.extend(rows.into_iter().map(|(key, row)| (key.sharing(shared), row)));
+            let mut rest = &bytes[..];
+            let rows = snapshot::list::<(ReadKey<'_>, Row)>(&mut rest);
+            if restored.rows.is_empty() {
+                restored.rows.reserve_exact(rows.len());
+            }
+            for (key, row) in rows {
+                restored.rows.insert(key.sharing(shared), row);
+            }
         }
         let touched = restored.rows.values().enumerate().filter(|(_, row)| row.is_touched);
         restored.touched = touched.map(|(place, _)| place).collect();
@@ -71,16 +76,16 @@ impl Rows {
 /// Texts that rows have in common, while they are read again.
 #[derive(Default)]
 pub(super) struct Shared {
-    markets: BTreeMap<Arc<Market>, Arc<Market>>,
+    markets: Markets,
     customers: HashSet<Arc<str>, foldhash::fast::FixedState>,
 }
 
 impl Shared {
-    pub(super) fn market(&mut self, market: Arc<Market>) -> Arc<Market> {
-        self.markets.entry(market.clone()).or_insert(market).clone()
+    pub(super) fn market(&mut self, market: MarketName<'_>) -> Arc<Market> {
+        self.markets.share(market)
     }
 
-    pub(super) fn customer(&mut self, id: Arc<str>) -> Arc<str> {
-        self.customers.get_or_insert(id).clone()
+    pub(super) fn customer(&mut self, id: &str) -> Arc<str> {
+        self.customers.get_or_insert_with(id, |id| id.into()).clone()
     }
 }

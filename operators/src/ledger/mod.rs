@@ -8,6 +8,7 @@
 mod cold;
 mod reversal;
 mod snapshot;
+mod stakes;
 mod standing;
 mod transaction;
 mod transactions;
@@ -22,7 +23,10 @@ pub use cold::ColdRules;
 #[cfg(test)]
 pub(crate) use cold::answers as cold_answers;
 pub use reversal::{Reversal, Waiting};
-pub(crate) use snapshot::{LedgerSection, WrittenLedger};
+pub(crate) use snapshot::WrittenLedger;
+pub use stakes::Attribution;
+pub(crate) use stakes::Slip;
+pub(crate) use transaction::MarketName;
 use transaction::{Assertion, LifeCycle, Moving, Target, Transaction, Version, books};
 pub use transaction::{Booking, Market, Order};
 use transactions::{Plain, Transactions};
@@ -40,6 +44,8 @@ pub struct LedgerRules {
     pub lifecycle: Vec<Family>,
     /// Statuses whose money counts.
     pub counted_status: Vec<String>,
+    /// The day that a stake belongs to.
+    pub attribution: Attribution,
 }
 
 /// What identity says of an event.
@@ -56,11 +62,13 @@ pub enum Admission {
 /// A change of what is asserted.
 #[derive(Clone, Debug)]
 pub struct Effect {
+    /// The transaction.
+    pub key: Identity,
     /// When the fact counts.
     pub time: Timestamp,
     /// Coordinates of the deciding version.
     pub at: Coordinates,
-    /// What daily activity books, with the sign of `kind`.
+    /// What daily activity books, with the sign of `kind`; nothing of a bet whose stake is booked with its settlement.
     pub booking: Option<Booking>,
     /// The change.
     pub kind: EffectKind,
@@ -84,6 +92,11 @@ pub enum EffectKind {
     },
     /// The fact is replaced.
     Leave,
+    /// The stake of a bet is booked with its settlement, or no longer. Missions do not look at it.
+    Stake {
+        /// It is booked now.
+        live: bool,
+    },
 }
 
 type FastMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
@@ -93,6 +106,7 @@ type FastMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
 pub struct Ledger {
     transactions: Transactions,
     reversals: reversal::References,
+    stakes: stakes::Stakes,
     /// Earlier transactions of a key, oldest first, by the keys under which they are kept now.
     set_aside: FastMap<Identity, Vec<Identity>>,
     /// Keys by the hour in which they can be forgotten, so that forgetting costs what is forgotten.
@@ -152,6 +166,9 @@ impl Ledger {
         let Some(first) = old.versions.first() else { return };
         let aside = key.aside(first.order.1);
         self.retarget(&old, key, Some(aside));
+        if rules.attribution == Attribution::Settlement {
+            self.stakes.rename(key, aside, family == Family::Bet);
+        }
         if family == Family::Reversal {
             self.reversals.rename(key, aside);
             let target = old.target.and_then(|target| self.transactions.get_mut(target.key));
@@ -185,15 +202,18 @@ impl Ledger {
     /// Applies an admitted event that is no reversal, in [`Order`] within an epoch. Answers how many
     /// reversals had waited for it.
     pub fn apply(&mut self, event: &Event<'_>, key: Identity, rules: &LedgerRules, effects: &mut Vec<Effect>) -> u64 {
+        let from = effects.len();
         if !self.is_referenced(event)
             && let Some(plain) = self.transactions.apply_plain(key, event.at)
         {
-            effects.push(plain.effect(event.at));
+            effects.push(plain.effect(key, event.at));
+            self.book_stakes((event, key), from, rules, effects);
             return 0;
         }
         let key = self.mark_applied(event, key);
         let released = self.match_references(event, key, rules, effects);
         self.refresh(key, Some(event.at), effects);
+        self.book_stakes((event, key), from, rules, effects);
         released
     }
 
@@ -219,8 +239,8 @@ impl Ledger {
             let Some(transaction) = self.transactions.get_mut(key) else { return };
             next = transaction.target.map(|target| target.key);
             match transaction.life_cycle {
-                LifeCycle::Single => transaction.toggle(live, current, effects),
-                LifeCycle::Status | LifeCycle::Resettled => transaction.move_to(live, current, effects),
+                LifeCycle::Single => transaction.toggle(key, (live, current), effects),
+                LifeCycle::Status | LifeCycle::Resettled => transaction.move_to(key, (live, current), effects),
             }
         }
     }
@@ -235,6 +255,7 @@ impl Ledger {
         self.swept = Some(hour);
         let later = self.expiry.split_off(&hour);
         let due = std::mem::replace(&mut self.expiry, later);
+        self.stakes.forget(hour);
         if due.is_empty() {
             return;
         }
@@ -246,9 +267,15 @@ impl Ledger {
             }
         }
         self.reversals.forget(&self.transactions);
-        let transactions = &self.transactions;
+        let (transactions, stakes) = (&self.transactions, &mut self.stakes);
         self.set_aside.retain(|_, older| {
-            older.retain(|key| transactions.contains(*key));
+            older.retain(|key| {
+                let is_known = transactions.contains(*key);
+                if !is_known {
+                    stakes.forget_aside(*key);
+                }
+                is_known
+            });
             !older.is_empty()
         });
     }
@@ -290,7 +317,7 @@ impl Transaction {
     }
 
     /// A single version never moves: it enters once, then only its standing changes.
-    fn toggle(&mut self, live: bool, current: Option<Coordinates>, effects: &mut Vec<Effect>) {
+    fn toggle(&mut self, key: Identity, (live, current): (bool, Option<Coordinates>), effects: &mut Vec<Effect>) {
         let Some(assertion) = self.unreversed() else { return };
         let kind = if current == Some(assertion.at) {
             EffectKind::Enter { live, event: None }
@@ -299,31 +326,31 @@ impl Transaction {
         } else {
             EffectKind::Toggle { live }
         };
-        effects.push(self.effect(assertion, kind));
+        effects.push(self.effect(key, assertion, kind));
         self.asserted = live.then_some(assertion);
     }
 
     /// Replaces what is asserted by what should be.
-    fn move_to(&mut self, live: bool, current: Option<Coordinates>, effects: &mut Vec<Effect>) {
+    fn move_to(&mut self, key: Identity, (live, current): (bool, Option<Coordinates>), effects: &mut Vec<Effect>) {
         let next = self.unreversed().filter(|_| live);
         if next == self.asserted {
             return;
         }
         if let Some(old) = self.asserted {
-            effects.push(self.effect(old, EffectKind::Leave));
+            effects.push(self.effect(key, old, EffectKind::Leave));
         }
         if let Some(new) = next {
             let stored = self.version(new.at).filter(|_| current != Some(new.at));
             let stored = stored.and_then(|version| version.moving.as_ref());
             let event = stored.map(|moving| Arc::new(moving.event.clone()));
-            effects.push(self.effect(new, EffectKind::Enter { live: true, event }));
+            effects.push(self.effect(key, new, EffectKind::Enter { live: true, event }));
         }
         self.asserted = next;
     }
 
-    fn effect(&self, assertion: Assertion, kind: EffectKind) -> Effect {
+    fn effect(&self, key: Identity, assertion: Assertion, kind: EffectKind) -> Effect {
         let booking = self.version(assertion.at).and_then(|version| version.booking.clone());
-        Effect { time: assertion.time, at: assertion.at, booking, kind }
+        Effect { key, time: assertion.time, at: assertion.at, booking, kind }
     }
 }
 
@@ -381,6 +408,11 @@ impl Markets {
         let hash = transaction::market_hash(game_type, currency);
         let market = self.0.entry(hash, is_same, |market| market.hash());
         market.or_insert_with(|| Arc::new(Market::new(game_type, currency))).get().clone()
+    }
+
+    /// The market that was written.
+    pub(crate) fn share(&mut self, MarketName { game_type, currency, .. }: MarketName<'_>) -> Arc<Market> {
+        self.intern(game_type, currency)
     }
 }
 

@@ -139,6 +139,19 @@ impl Ledger {
         rules: &LedgerRules,
         effects: &mut Vec<Effect>,
     ) -> (Reversal, u64) {
+        let from = effects.len();
+        let outcome = self.take_back(event, key, rules, effects);
+        self.book_stakes((event, key), from, rules, effects);
+        outcome
+    }
+
+    fn take_back(
+        &mut self,
+        event: &Event<'_>,
+        key: Identity,
+        rules: &LedgerRules,
+        effects: &mut Vec<Effect>,
+    ) -> (Reversal, u64) {
         let key = self.mark_applied(event, key);
         let released = self.match_references(event, key, rules, effects);
         let reference_id = event.text(TextField::ReferenceId).unwrap_or("");

@@ -8,63 +8,63 @@ use std::ops::Range;
 
 use datasets::cold::ColdRun;
 use datasets::{Identity, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use smallvec::SmallVec;
 
 use super::reversal::{Changed, Reference, Waiting};
-use super::transaction::Transaction;
+use super::transaction::{MarketName, Transaction};
 use super::transactions::Plain;
-use super::{FastMap, Ledger, LedgerRules, Markets};
+use super::{FastMap, Ledger, LedgerRules, Markets, Slip};
+use crate::snapshot;
 
-/// Chunks of plain and of other transactions.
-type Chunks<T> = [T; 2];
+/// Chunks of plain and of other transactions, and of slips.
+type Chunks<T> = [T; 3];
 
-/// What a section says of a ledger. The fields of [`LedgerSection`], borrowed.
+/// What a section says of a ledger. [`Ledger::read`] reads its fields one behind the other.
 #[derive(Serialize)]
 pub(crate) struct WrittenLedger<'a> {
     plain: Vec<&'a (Identity, Plain)>,
     full: Vec<&'a (Identity, Transaction)>,
+    /// References that are not here are none, else they are as they were.
     are_all_references: bool,
     references: Vec<(Identity, &'a [Reference])>,
     waiting: &'a BTreeMap<(Timestamp, Identity), Waiting>,
     set_aside: &'a FastMap<Identity, Vec<Identity>>,
-    overdue: Vec<Identity>,
-}
-
-/// What a section says of a ledger, as it is read again.
-#[derive(Deserialize)]
-pub(crate) struct LedgerSection {
-    plain: Vec<(Identity, Plain)>,
-    full: Vec<(Identity, Transaction)>,
-    /// References that are not here are none, else they are as they were.
-    are_all_references: bool,
-    references: Vec<(Identity, SmallVec<[Reference; 1]>)>,
-    waiting: BTreeMap<(Timestamp, Identity), Waiting>,
-    set_aside: FastMap<Identity, Vec<Identity>>,
     /// Transactions that were due to be forgotten when they came, and are not until the next hour.
     overdue: Vec<Identity>,
+    /// Written apart, behind what older formats say.
+    #[serde(skip)]
+    slips: Vec<&'a (Identity, Slip)>,
+}
+
+impl WrittenLedger<'_> {
+    /// The slips as they are written, and whether there are none.
+    pub(crate) fn slips(&self) -> (Vec<u8>, bool) {
+        let bytes = postcard::to_allocvec(&self.slips).expect("state has only types that postcard writes");
+        (bytes, self.slips.is_empty())
+    }
 }
 
 impl Ledger {
-    /// How many chunks of transactions have changed since they were written.
+    /// How many transactions and slips have changed since they were written.
     pub(crate) fn changed(&self) -> usize {
-        self.transactions.plain.changed() + self.transactions.full.changed()
+        self.transactions.plain.changed() + self.transactions.full.changed() + self.stakes.slips.changed()
     }
 
-    /// How many chunks of transactions there are.
+    /// How many chunks of transactions and slips there are.
     pub(crate) fn chunks(&self) -> Chunks<usize> {
-        [self.transactions.plain.chunks(), self.transactions.full.chunks()]
+        [self.transactions.plain.chunks(), self.transactions.full.chunks(), self.stakes.slips.chunks()]
     }
 
     /// What has changed since the last time, and the chunks `round`; all references where a cycle begins.
     /// The ledger has been swept up to the hour `swept`.
     pub(crate) fn write(
         &mut self,
-        [plain, full]: Chunks<Range<usize>>,
+        [plain, full, slips]: Chunks<Range<usize>>,
         begins_cycle: bool,
         swept: i64,
     ) -> WrittenLedger<'_> {
-        let Ledger { transactions, reversals, set_aside, expiry, .. } = self;
+        let Ledger { transactions, reversals, stakes, set_aside, expiry, .. } = self;
         let by_reference = &reversals.by_reference;
         let (are_all_references, references) = match std::mem::take(&mut reversals.changed) {
             Changed::Some(mut changed) if !begins_cycle => {
@@ -84,30 +84,39 @@ impl Ledger {
             waiting: &reversals.waiting,
             set_aside,
             overdue: expiry.range(..swept).flat_map(|(_, keys)| keys).copied().collect(),
+            slips: stakes.slips.take_changed(slips).collect(),
         }
     }
 
-    /// Takes what a section says; sections come from the oldest to the newest. Answers what was overdue then.
-    pub(crate) fn read(&mut self, section: LedgerSection, markets: &mut Markets) -> Vec<Identity> {
-        let LedgerSection { plain, full, are_all_references, references, waiting, set_aside, overdue } = section;
-        for (key, mut plain) in plain {
+    /// Takes what a section says, off the front of `rest`; sections come from the oldest to the newest. Answers what was overdue then.
+    pub(crate) fn read(&mut self, rest: &mut &[u8], markets: &mut Markets) -> Vec<Identity> {
+        let plain = snapshot::list::<(Identity, Plain<MarketName<'_>>)>(rest);
+        self.transactions.make_room(plain.len());
+        for (key, plain) in plain {
             self.transactions.remove(key);
-            plain.market = plain.market.map(|market| markets.intern(&market.game_type, &market.currency));
-            self.transactions.insert_plain(key, plain);
+            self.transactions.insert_plain(key, plain.sharing(markets));
         }
-        for (key, mut transaction) in full {
+        for (key, mut transaction) in snapshot::list::<(Identity, Transaction)>(rest) {
             self.transactions.remove(key);
             for booking in transaction.versions.iter_mut().filter_map(|version| version.booking.as_mut()) {
                 booking.market = markets.intern(&booking.market.game_type, &booking.market.currency);
             }
             self.transactions.insert(key, transaction);
         }
+        let are_all_references = snapshot::next(rest);
         if are_all_references {
             self.reversals.by_reference.clear();
         }
+        let references = snapshot::list::<(Identity, SmallVec<[Reference; 1]>)>(rest);
         self.reversals.by_reference.extend(references);
-        (self.reversals.waiting, self.set_aside) = (waiting, set_aside);
-        overdue
+        self.reversals.waiting = snapshot::next(rest);
+        self.set_aside = snapshot::next(rest);
+        snapshot::next(rest)
+    }
+
+    /// Takes the slips of a section.
+    pub(crate) fn read_slips(&mut self, slips: Vec<(Identity, Slip)>) {
+        slips.into_iter().for_each(|(bet, slip)| self.stakes.restore(bet, slip));
     }
 
     /// After the last section: what was not written, as of the hour up to which had been forgotten, but for what was
@@ -119,6 +128,7 @@ impl Ledger {
         rules: &LedgerRules,
     ) {
         self.swept = swept;
+        self.stakes.complete(&self.set_aside);
         self.restore_cold(cold, rules);
         let spared: FastMap<Identity, ()> = overdue.iter().map(|key| (*key, ())).collect();
         let mut late = Vec::new();

@@ -19,6 +19,15 @@ pub struct Market {
     hash: u64,
 }
 
+/// A [`Market`] as it was written, before it is shared.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct MarketName<'a> {
+    pub(super) game_type: &'a str,
+    pub(super) currency: &'a str,
+    #[serde(rename = "hash")]
+    _hash: u64,
+}
+
 impl Market {
     /// A market by its names.
     pub fn new(game_type: &str, currency: &str) -> Self {

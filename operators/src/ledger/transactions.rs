@@ -9,8 +9,8 @@ use datasets::{Coordinates, Event, Identity, Money, PackedCoordinates, Timestamp
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
-use super::transaction::{Assertion, Booking, LifeCycle, Market, Transaction, Version};
-use super::{Admission, Effect, EffectKind};
+use super::transaction::{Assertion, Booking, LifeCycle, Market, MarketName, Transaction, Version};
+use super::{Admission, Effect, EffectKind, Markets};
 use crate::slab::Slab;
 
 /// Transactions by key.
@@ -37,16 +37,25 @@ enum Place {
 
 /// A transaction of a single version that nobody has reversed and that reverses nothing.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Plain {
+pub(super) struct Plain<M = Arc<Market>> {
     pub(super) ingest_time: Timestamp,
     pub(super) event_time: Timestamp,
     pub(super) at: PackedCoordinates,
     pub(super) content: u64,
     pub(super) amount: i64,
     pub(super) bonus: i64,
-    pub(super) market: Option<Arc<Market>>,
+    pub(super) market: Option<M>,
     pub(super) is_bet: bool,
     pub(super) is_applied: bool,
+}
+
+impl Plain<MarketName<'_>> {
+    /// The same, of a market that others have too.
+    pub(super) fn sharing(self, markets: &mut Markets) -> Plain {
+        let Plain { ingest_time, event_time, at, content, amount, bonus, market, is_bet, is_applied } = self;
+        let market = market.map(|market| markets.share(market));
+        Plain { ingest_time, event_time, at, content, amount, bonus, market, is_bet, is_applied }
+    }
 }
 
 impl Plain {
@@ -77,10 +86,10 @@ impl Plain {
         Some(Booking { is_bet: self.is_bet, amount: money(self.amount), bonus: money(self.bonus), market })
     }
 
-    /// What being applied asserts.
-    pub(super) fn effect(&self, at: Coordinates) -> Effect {
+    /// What being applied asserts of `key`.
+    pub(super) fn effect(&self, key: Identity, at: Coordinates) -> Effect {
         let kind = EffectKind::Enter { live: true, event: None };
-        Effect { time: self.event_time, at, booking: self.booking(), kind }
+        Effect { key, time: self.event_time, at, booking: self.booking(), kind }
     }
 
     fn into_full(self) -> Transaction {
@@ -150,6 +159,40 @@ impl Transactions {
         match self.find(key)? {
             Place::Plain(place) => self.plain.get(place).map(|(_, plain)| plain.ingest_time),
             Place::Full(place) => self.full.get(place).map(|(_, transaction)| transaction.ingest_time),
+        }
+    }
+
+    /// An event of `key` has been applied.
+    pub(super) fn is_applied(&self, key: Identity) -> bool {
+        self.find(key).is_some_and(|place| match place {
+            Place::Plain(place) => self.plain.get(place).is_some_and(|(_, plain)| plain.is_applied),
+            Place::Full(place) => self.full.get(place).is_some_and(|(_, full)| full.applied().next().is_some()),
+        })
+    }
+
+    /// What `key` asserts now.
+    pub(super) fn asserted(&self, key: Identity) -> Option<Assertion> {
+        match self.find(key)? {
+            Place::Plain(place) => {
+                let (_, plain) = self.plain.get(place).filter(|(_, plain)| plain.is_applied)?;
+                Some(Assertion { time: plain.event_time, at: plain.at.unpack() })
+            }
+            Place::Full(place) => self.full.get(place)?.1.asserted,
+        }
+    }
+
+    /// What the version of `key` that came from `at` books.
+    pub(super) fn booking(&self, key: Identity, at: Coordinates) -> Option<Booking> {
+        match self.find(key)? {
+            Place::Plain(place) => self.plain.get(place)?.1.booking(),
+            Place::Full(place) => self.full.get(place)?.1.version(at)?.booking.clone(),
+        }
+    }
+
+    /// So many are about to come, if these are the first.
+    pub(super) fn make_room(&mut self, count: usize) {
+        if self.index.is_empty() {
+            self.index.reserve(count, |slot| long_hash(slot.hash));
         }
     }
 

@@ -1,36 +1,47 @@
 //! Closing an epoch: definitions, identity, events, timers.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datasets::hash::{KEY_GROUPS, KeyGroup, player_hash};
+use datasets::hash::{KEY_GROUPS, KeyGroup};
+use datasets::rates::RateRecord;
 use datasets::rows::{DefinitionRow, DispositionKind, Place};
 use datasets::{Event, EventBatch, EventName, Family, Identity, Reason, TextField, Timestamp};
 
+use super::closings::{Closings, PlayerPlace, closing_hour, hour_of};
 use super::emission::{AT_ONCE, Leaving};
 use super::occurrences::OccurrenceKey;
 use super::purse::Spending;
 use super::repeats::Told;
 use super::report::Message;
 use super::snapshot::Restored;
-use super::touch::Touch;
+use super::touch::{Touch, Touched};
 use super::tracks::OccurrenceSequence;
 use super::unlocks::{Outcome, Why};
-use super::{Clock, Closed, Closing, Player, Players};
+use super::{Clock, Player, Players};
 use super::{facts, fetch};
 use crate::changes::{Changes, Phase, Position};
-use crate::definitions::{Applied, DefinitionRecord, Definitions, GRACE, MissionSlot};
+use crate::decode::rates_of;
+use crate::definitions::{Applied, DefinitionRecord, Definitions, MissionSlot};
 use crate::ledger::{Admission, Effect, EffectKind, Reversal};
 use crate::progress::Cause;
 
-const HOUR: i64 = 3_600_000_000;
-
 impl Players {
     /// Closes an epoch and tells what it changed. `batches` and `definitions` may come in any order.
+    /// All events are here, and so are the rates among them.
     pub fn close(
         &mut self,
         clock: Clock,
         definitions: &mut [DefinitionRecord],
+        batches: &[Arc<EventBatch>],
+    ) -> Changes {
+        self.close_share(clock, (definitions, &mut rates_of(batches)), batches)
+    }
+
+    /// The same with one worker's share of the events, and what all workers get.
+    pub fn close_share(
+        &mut self,
+        clock: Clock,
+        (definitions, rates): (&mut [DefinitionRecord], &mut [RateRecord]),
         batches: &[Arc<EventBatch>],
     ) -> Changes {
         let Clock { now, newest, .. } = clock;
@@ -44,6 +55,7 @@ impl Players {
             self.define(record, (now, oldest_to_come), &mut changes);
         }
         self.definitions.index();
+        self.learn(rates, (now, oldest_to_come), &mut changes);
         // Players do not touch each other: each is settled by itself, while its state is at hand.
         let mut arrivals = in_order_of_coordinates(batches, &self.restored);
         let mut players: Vec<&mut [Arrival<'_>]> = arrivals.chunk_by_mut(|a, b| a.place == b.place).collect();
@@ -54,7 +66,7 @@ impl Players {
         self.fire(now, &mut changes);
         self.emit(now, &mut changes);
         self.book_points(now, &mut changes);
-        self.sweep(oldest_to_come);
+        self.sweep(oldest_to_come, &mut changes);
         changes
     }
 
@@ -71,6 +83,10 @@ impl Players {
 
     /// Settles identity. The event is to be applied, or what is wrong with it has been said.
     fn admit(&mut self, Arrival { event, key, .. }: &Arrival<'_>, changes: &mut Changes) -> bool {
+        if event.name == EventName::Rate {
+            self.report_rate(event, changes);
+            return false;
+        }
         if let Some(unknown) = self.unknown_mission(event) {
             let detail = format!("there is no mission {unknown:?}");
             self.reporter.refuse(event, Reason::BadControlEvent, detail, changes);
@@ -135,55 +151,76 @@ impl Players {
         let spent = effects.iter().filter_map(|effect| Spending::of(effect, event));
         self.spendings.extend(spent.map(|spending| spending.of_player(id, self.reporter.trigger(event))));
         let ingest = (event.ingest_time, oldest_to_come);
-        let mut touch = Touch::new(player, &self.definitions, &mut self.scratch, ingest);
+        let mut touch = Touch::new(player, (&self.definitions, &self.rates), &mut self.scratch, ingest);
         for effect in effects {
             touch.apply(effect, event);
             if let Some(booking) = &effect.booking {
                 let diff = match effect.kind {
-                    EffectKind::Enter { live: true, .. } | EffectKind::Toggle { live: true } => 1,
+                    EffectKind::Enter { live: true, .. }
+                    | EffectKind::Toggle { live: true }
+                    | EffectKind::Stake { live: true } => 1,
                     EffectKind::Enter { live: false, .. } => continue,
-                    EffectKind::Toggle { live: false } | EffectKind::Leave => -1,
+                    EffectKind::Toggle { live: false } | EffectKind::Leave | EffectKind::Stake { live: false } => -1,
                 };
                 let posting = facts::posting(booking, event, id, self.days.date(effect.time));
                 changes.postings.push((posting, diff));
             }
         }
-        let Touch { moved, begun, filed, late, held, restricts, .. } = touch;
+        let touched = touch.end();
+        self.conclude(event, (place, Phase::Events), touched, (now, oldest_to_come), changes);
+    }
+
+    /// Tells what came of a touch of the player at `place`, of which `event` is the cause.
+    pub(super) fn conclude(
+        &mut self,
+        event: &Event<'_>,
+        (place, phase): (u32, Phase),
+        touched: Touched,
+        clocks: Clocks,
+        changes: &mut Changes,
+    ) {
+        let Touched { ingest_time, moved, begun, filed, kept, late, held, waiting, restricts } = touched;
+        let (id, player) = self.groups[event.key_group().index()].players.get_mut(place);
+        changes.counters.fx_missing_waiting += waiting;
         if late {
             changes.counters.late += 1;
             self.reporter.dispose(event, DispositionKind::Late, changes);
         }
         if held {
-            changes.counters.fx_missing_waiting += 1;
             self.reporter.dispose(event, DispositionKind::Held, changes);
         }
         if restricts && player.restrictions.as_ref().is_some_and(|restrictions| restrictions.has_deferred()) {
             self.releases.insert((AT_ONCE, event.key_group(), id.clone()));
         }
-        keep(&mut self.closing, (event.key_group(), id), begun, &self.definitions);
-        for class in filed {
-            if let Some(due) = player.due(class, &self.definitions) {
-                let closing = Closing { group: event.key_group(), player: id.clone(), what: Closed::Class(class) };
-                self.closing.entry(due).or_default().push(closing);
-            }
-        }
+        let here = (event.key_group(), place);
+        keep(&mut self.closings, here, begun, &self.definitions);
+        let classes = filed.into_iter().filter_map(|class| player.due(class, &self.definitions));
+        let waits = player.waits.as_ref();
+        let held = kept.into_iter().filter_map(|order| waits?.due(order, &self.definitions));
+        classes.chain(held).for_each(|due| self.closings.file(due, here));
         if !moved.is_empty() {
-            self.announce(event, place, moved, (now, oldest_to_come));
+            self.announce((event, ingest_time), (place, phase), moved, clocks);
         }
     }
 
     /// Announces what an event moved, in order of mission and window.
-    fn announce(&mut self, event: &Event<'_>, place: u32, moved: Vec<OccurrenceKey>, (now, oldest_to_come): Clocks) {
+    fn announce(
+        &mut self,
+        (event, ingest_time): (&Event<'_>, Timestamp),
+        (place, phase): (u32, Phase),
+        moved: Vec<OccurrenceKey>,
+        (now, oldest_to_come): Clocks,
+    ) {
         let (id, player) = self.groups[event.key_group().index()].players.get_mut(place);
-        let why = Why { cause: Cause::Event, ingest_time: event.ingest_time, oldest_to_come };
+        let why = Why { cause: Cause::Event, ingest_time, oldest_to_come };
         let Outcome { told, begun } = player.announce(moved, why, &self.definitions);
-        keep(&mut self.closing, (event.key_group(), id), begun, &self.definitions);
+        keep(&mut self.closings, (event.key_group(), place), begun, &self.definitions);
         for (Told { key, occurrence, announcement }, sequence) in told.into_iter().zip(0..) {
             let OccurrenceKey { slot, window, .. } = key;
             let history = self.definitions.history(slot);
             let progress = player.occurrences.get(key).expect("it has just moved");
-            let position =
-                Position { phase: Phase::Events, time: event.event_time, at: event.at, player: id.clone(), sequence };
+            let (time, at) = (event.event_time, event.at);
+            let position = Position { phase, time, at, player: id.clone(), sequence };
             let mission = &history.version(announcement.version).mission;
             let trigger = self.reporter.trigger(event);
             let window_end = progress.window_end(history);
@@ -252,7 +289,7 @@ impl Players {
             let players = groups.flat_map(|group| {
                 group.players.iter_mut_where(|player| player.may_have_completed(slot, &self.definitions))
             });
-            players.for_each(|(_, player)| player.begin_to_unlock(slot, &self.definitions));
+            players.for_each(|(.., player)| player.begin_to_unlock(slot, &self.definitions));
         }
         if retargeted {
             self.retarget(slot, record, clocks);
@@ -270,9 +307,9 @@ impl Players {
         let groups = self.groups.iter_mut().zip((0..KEY_GROUPS).map(KeyGroup));
         let players = groups.flat_map(|(group, number)| {
             let players = group.players.iter_mut_where(|player| player.occurrences.has(slot, definitions));
-            players.map(move |(id, player)| (number, id, player))
+            players.map(move |(place, id, player)| ((number, place), id, player))
         });
-        for (group, id, player) in players {
+        for (place, id, player) in players {
             player.settle(definitions);
             if history.is_gated() {
                 let Player { occurrences, tracks, timeline, .. } = &mut *player;
@@ -288,7 +325,7 @@ impl Players {
             let open: Vec<_> = open.map(|(key, _)| key).collect();
             let why = Why { cause: Cause::Definition(version.from), ingest_time: record.ingest_time, oldest_to_come };
             let Outcome { told, begun } = player.announce(open, why, definitions);
-            keep(&mut self.closing, (group, id), begun, definitions);
+            keep(&mut self.closings, place, begun, definitions);
             for (Told { key, occurrence, announcement }, sequence) in told.into_iter().zip(0..) {
                 let OccurrenceKey { slot, window, .. } = key;
                 let history = definitions.history(slot);
@@ -322,69 +359,41 @@ impl Players {
     }
 
     /// Gives back the memory of what no record can touch that is ingested at `oldest` or later.
-    fn sweep(&mut self, oldest: Timestamp) {
+    fn sweep(&mut self, oldest: Timestamp, changes: &mut Changes) {
         let hour = hour_of(oldest);
         if hour <= self.swept {
             return;
         }
         self.swept = hour;
+        self.forget_rates(oldest, changes);
         for group in &mut self.groups {
             group.ledger.forget(oldest, &self.rules.ledger);
         }
-        let later = self.closing.split_off(&hour);
-        for closing in std::mem::replace(&mut self.closing, later).into_values().flatten() {
-            let Closing { group, player, what } = &closing;
-            let players = &mut self.groups[group.index()].players;
-            let Some(place) = players.find(player_hash(player), player) else { continue };
-            let (_, player) = players.get_mut(place);
-            // A later version may need it for longer.
-            let due = match *what {
-                Closed::Occurrence(key) => {
-                    let due = player.kept_until(key, self.definitions.history(key.slot)).map(closing_hour);
-                    if due.is_some_and(|due| due < hour) {
-                        player.forget(key, &self.definitions);
-                    }
-                    due
-                }
-                Closed::Class(class) => {
-                    player.forget_due(class, hour, &self.definitions);
-                    player.due(class, &self.definitions)
-                }
-            };
-            if let Some(due) = due.filter(|due| *due >= hour) {
-                self.closing.entry(due).or_default().push(closing);
+        for (group, place) in self.closings.take(hour) {
+            let (_, player) = self.groups[group.index()].players.get_mut(place);
+            changes.counters.fx_missing_waiting -= player.forget_before(hour, &self.definitions);
+            if let Some(next) = player.next_closing(hour, &self.definitions) {
+                self.closings.file(next, (group, place));
             }
         }
     }
 }
 
 /// The clock, and the earliest ingest time that can still come.
-type Clocks = (Timestamp, Timestamp);
+pub(super) type Clocks = (Timestamp, Timestamp);
 
 /// Occurrences that have begun are kept for as long as they can be moved.
 fn keep(
-    closing: &mut BTreeMap<i64, Vec<Closing>>,
-    (group, player): (KeyGroup, &Arc<str>),
+    closings: &mut Closings,
+    player: PlayerPlace,
     begun: Vec<(OccurrenceKey, Option<Timestamp>)>,
     definitions: &Definitions,
 ) {
     for (key, end) in begun {
         if let Some(until) = definitions.history(key.slot).kept_until(end) {
-            let what = Closing { group, player: player.clone(), what: Closed::Occurrence(key) };
-            closing.entry(closing_hour(until)).or_default().push(what);
+            closings.file(closing_hour(until), player);
         }
     }
-}
-
-/// The hour of a time.
-pub(super) fn hour_of(time: Timestamp) -> i64 {
-    time.micros().div_euclid(HOUR)
-}
-
-/// The hour after which progress can be dropped that moves until then, with some grace, so that records which a slow
-/// partition brings with an earlier ingest time still find it.
-pub(super) fn closing_hour(moves_until: Timestamp) -> i64 {
-    hour_of(moves_until.plus_micros(GRACE))
 }
 
 /// An event on its way through the core.

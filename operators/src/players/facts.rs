@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use datasets::mission::Measure;
+use datasets::rates::RateBook;
 use datasets::time::Date;
 use datasets::{Event, Money, Timestamp};
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 
 use crate::activity::RowKey;
 use crate::changes::Posting;
@@ -51,33 +53,54 @@ pub(super) enum Value {
     Of(Money),
     /// Nothing: the field is absent, or it weighs nothing.
     Absent,
-    /// An amount in another currency, without a rate. Never 1:1 (DOMAIN §4).
-    NoRate,
+    /// An amount that no rate converts, as far as is known. Never 1:1 (DOMAIN §4).
+    NoRate(Foreign),
 }
 
-/// The value of a qualifying event for `measure`: first in its currency, then weighted, each rounded to 8 places.
-pub(super) fn value(event: &Event<'_>, measure: &Measure) -> Value {
-    let Some(amount) = measure.contribution(event) else { return Value::Absent };
-    let (currency, weights) = match measure {
-        Measure::Sum { currency, weights, .. } => (currency, weights.as_ref()),
-        Measure::Max { currency, .. } => (currency, None),
-        Measure::Count | Measure::Run | Measure::Streak(_) | Measure::Distinct(_) => return Value::Of(amount),
-    };
-    let weight = weights.map(|weights| weights.of(event));
-    if weight.is_some_and(Money::is_zero) {
-        return Value::Absent;
+/// An amount on its way into a measure's currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Foreign {
+    amount: Money,
+    /// Absent where everything counts in full.
+    weight: Option<Money>,
+}
+
+impl Foreign {
+    /// First converted, then weighted, each rounded to 8 places. A product beyond the range of money is as good as no
+    /// rate: held, and seen by people.
+    pub(super) fn convert(self, rate: Money) -> Option<Money> {
+        self.weigh(product(self.amount, rate)?)
     }
-    let is_foreign = currency.as_ref().is_some_and(|currency| currency.as_ref() != event.currency());
-    let converted =
-        if is_foreign { event.exchange_rate().and_then(|rate| product(amount, rate)) } else { Some(amount) };
-    let weighted = match weight {
-        Some(weight) => converted.and_then(|converted| product(converted, weight)),
-        None => converted,
-    };
-    weighted.map_or(Value::NoRate, Value::Of)
+
+    fn weigh(self, converted: Money) -> Option<Money> {
+        self.weight.map_or(Some(converted), |weight| product(converted, weight))
+    }
 }
 
-/// A product beyond the range of money is as good as no rate: held, and seen by people.
+/// What there is of a qualifying event for `measure`, before any conversion; `None`: the field is absent, or it weighs nothing.
+pub(super) fn measured(event: &Event<'_>, measure: &Measure) -> Option<Foreign> {
+    let amount = measure.contribution(event)?;
+    let weight = match measure {
+        Measure::Sum { weights, .. } => weights.as_ref().map(|weights| weights.of(event)),
+        _ => None,
+    };
+    (!weight.is_some_and(Money::is_zero)).then_some(Foreign { amount, weight })
+}
+
+/// The value for `measure` of a qualifying event that counts at `time`: by the event's own rate, else by those that are
+/// known.
+pub(super) fn value(event: &Event<'_>, measure: &Measure, rates: &RateBook, time: Timestamp) -> Value {
+    let Some(foreign) = measured(event, measure) else { return Value::Absent };
+    let value = match measure.currency().filter(|currency| *currency != event.currency()) {
+        None => foreign.weigh(foreign.amount),
+        Some(currency) => {
+            let known = || rates.find(event.currency(), currency, time).map(|rate| rate.rate);
+            event.exchange_rate().or_else(known).and_then(|rate| foreign.convert(rate))
+        }
+    };
+    value.map_or(Value::NoRate(foreign), Value::Of)
+}
+
 fn product(amount: Money, by: Money) -> Option<Money> {
     amount.checked_mul(by).filter(|product| product.raw().abs() < Money::LIMIT)
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use datasets::{Coordinates, Event, EventName, TextField, Timestamp, TopicId};
 
 use super::Player;
-use super::close::closing_hour;
+use super::closings::closing_hour;
 use super::occurrences::{OccurrenceKey, Occurrences};
 use super::timeline::{Mark, Marks, Subject, Timeline};
 use super::touch::Touch;
@@ -241,7 +241,7 @@ impl Player {
 }
 
 /// The hour after which what a class was contributed at `time` moves no window any more.
-fn due(class: ClassId, time: Timestamp, definitions: &Definitions) -> Option<i64> {
+pub(super) fn due(class: ClassId, time: Timestamp, definitions: &Definitions) -> Option<i64> {
     let mut due = i64::MIN;
     for user in &definitions.class(class).users {
         let history = definitions.history(user.slot);

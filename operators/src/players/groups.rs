@@ -10,7 +10,7 @@ use datasets::{Event, Timestamp};
 use smallvec::SmallVec;
 
 use super::Players;
-use super::facts::{self, Value};
+use super::facts;
 use crate::definitions::{Bounds, ClassId, Definitions, MissionSlot};
 
 /// A mission of a group that an event qualifies for. The greatest of a group gets it.
@@ -51,7 +51,7 @@ fn rivals<'a>(
             history.place(version, generation, time, &mut Bounds::ALL.clone()).is_some()
         });
         let Some(mission) = in_force.map(|user| &history.version(user.version).mission) else { continue };
-        let qualifies = class.takes(event) == Some(true) && facts::value(event, &class.stage.measure) != Value::Absent;
+        let qualifies = class.takes(event) == Some(true) && facts::measured(event, &class.stage.measure).is_some();
         if let Some(group) = mission.exclusive_group.as_deref().filter(|_| qualifies) {
             rivals.push(Rival { group, rank: (mission.priority, Reverse(&*mission.mission_id)), slot });
         }

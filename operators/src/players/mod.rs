@@ -4,19 +4,22 @@
 //! - Output: [`Changes`](crate::changes::Changes), a function of the epoch log alone.
 //! - State: key groups, each with its players' progress and its ledger.
 //!
-//! Definitions apply first. Then identity is settled in the order of coordinates, and what is
+//! Definitions apply first, then rates of exchange. Then identity is settled in the order of coordinates, and what is
 //! accepted is applied in the order of event time, one player after the other. Then timers fire.
 
 mod account;
 mod close;
+mod closings;
 mod emission;
 mod facts;
 mod fetch;
 mod gate;
 mod groups;
+mod held;
 mod occurrences;
 mod operator;
 mod purse;
+mod rates;
 mod repeats;
 mod report;
 mod restrictions;
@@ -33,16 +36,19 @@ use std::sync::Arc;
 
 use datasets::hash::{KEY_GROUPS, KeyGroup};
 use datasets::mission::MissionDefaults;
-use datasets::{Timestamp, Topics};
+use datasets::rates::{RateBook, RateIdentity};
+use datasets::{Coordinates, Timestamp, Topics};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use crate::definitions::{ClassId, Definitions};
+use crate::definitions::Definitions;
 use crate::ledger::{Effect, Ledger, LedgerRules, Markets};
 use crate::points::PointsRules;
 use crate::snapshot::Round;
+use closings::Closings;
 use emission::{Leaving, Release};
-use occurrences::{OccurrenceKey, Occurrences};
+use held::Held;
+use occurrences::Occurrences;
 use purse::{BookedSpending, Expiry, Purse};
 use report::Reporter;
 use restrictions::Restrictions;
@@ -88,6 +94,9 @@ struct Player {
     /// Absent where there never were points. As the timeline, said apart.
     #[serde(skip)]
     points: Purse,
+    /// Absent where nothing waits, and written as timelines are.
+    #[serde(skip)]
+    waits: Option<Box<Held>>,
 }
 
 /// The state of one key group.
@@ -99,28 +108,14 @@ pub struct Group {
     round: Round,
 }
 
-/// What nothing needs any more from some hour on.
-#[derive(Clone, Debug)]
-struct Closing {
-    group: KeyGroup,
-    player: Arc<str>,
-    what: Closed,
-}
-
-/// See [`Closing`].
-#[derive(Clone, Copy, Debug)]
-enum Closed {
-    /// Progress.
-    Occurrence(OccurrenceKey),
-    /// Contributions to a gated class: the oldest of them.
-    Class(ClassId),
-}
-
 /// The state of the key groups that one worker owns.
 pub struct Players {
     rules: Rules,
     reporter: Reporter,
     definitions: Definitions,
+    rates: RateBook,
+    /// Rates of the epoch that are not taken, and why.
+    refused_rates: BTreeMap<Coordinates, RateIdentity>,
     groups: Vec<Group>,
     restored: Restored,
     markets: Markets,
@@ -133,8 +128,8 @@ pub struct Players {
     expiries: BTreeSet<Expiry>,
     /// What an epoch does to points beside its completions, until it closes.
     spendings: Vec<BookedSpending>,
-    /// Progress by the hour in which it can be dropped.
-    closing: BTreeMap<i64, Vec<Closing>>,
+    /// Who is looked at when, for what can be forgotten.
+    closings: Closings,
     /// The hour up to which state has been swept.
     swept: i64,
     /// One worker speaks for all about definitions, which all see alike.
@@ -153,6 +148,8 @@ impl Players {
         Players {
             reporter: Reporter { topics, pipeline: rules.pipeline.clone() },
             definitions: Definitions::new(rules.missions.clone()),
+            rates: RateBook::default(),
+            refused_rates: BTreeMap::new(),
             groups: (0..KEY_GROUPS).map(|_| Group::default()).collect(),
             restored: Restored::default(),
             markets: Markets::default(),
@@ -161,7 +158,7 @@ impl Players {
             releases: BTreeSet::new(),
             expiries: BTreeSet::new(),
             spendings: Vec::new(),
-            closing: BTreeMap::new(),
+            closings: Closings::default(),
             swept: NEVER,
             speaks,
             leaving: Vec::new(),
@@ -191,7 +188,13 @@ mod gate_tests;
 #[cfg(test)]
 mod group_tests;
 #[cfg(test)]
+mod rate_tests;
+#[cfg(test)]
+mod reset_tests;
+#[cfg(test)]
 mod restriction_tests;
+#[cfg(test)]
+mod settlement_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -12,14 +12,31 @@ use crate::progress::Progress;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct OccurrenceKey {
     /// What the mission looks at first, so that occurrences which one event moves lie side by side.
-    near: Option<ClassId>,
+    near: Near,
     pub(super) slot: MissionSlot,
     pub(super) window: Timestamp,
 }
 
+/// A class or none, in the order and the form of an `Option`, in half of its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "Option<ClassId>", into = "Option<ClassId>")]
+struct Near(u32);
+
+impl From<Option<ClassId>> for Near {
+    fn from(class: Option<ClassId>) -> Self {
+        Near(class.map_or(0, |ClassId(number)| number + 1))
+    }
+}
+
+impl From<Near> for Option<ClassId> {
+    fn from(Near(next): Near) -> Self {
+        next.checked_sub(1).map(ClassId)
+    }
+}
+
 impl OccurrenceKey {
     pub(super) fn new(slot: MissionSlot, window: Timestamp, definitions: &Definitions) -> Self {
-        OccurrenceKey { near: definitions.history(slot).first_class(), slot, window }
+        OccurrenceKey { near: definitions.history(slot).first_class().into(), slot, window }
     }
 }
 
@@ -54,18 +71,15 @@ impl Occurrences {
         let mut index = *hint;
         if self.keys.get(index) != Some(&key) {
             index = self.keys.binary_search(&key).unwrap_or_else(|index| {
+                make_room(&mut self.keys);
                 self.keys.insert(index, key);
+                make_room(&mut self.progress);
                 self.progress.insert(index, begin());
                 index
             });
         }
         *hint = index + 1;
         &mut self.progress[index]
-    }
-
-    /// The keys of all, in order.
-    pub(super) fn keys(&self) -> impl Iterator<Item = OccurrenceKey> {
-        self.keys.iter().copied()
     }
 
     /// Forgets an occurrence.
@@ -77,7 +91,6 @@ impl Occurrences {
     }
 
     /// All of them, in order.
-    #[cfg(test)]
     pub(super) fn iter(&self) -> impl Iterator<Item = (OccurrenceKey, &Progress)> {
         self.keys.iter().copied().zip(&self.progress)
     }
@@ -109,7 +122,26 @@ impl Occurrences {
     }
 }
 
+/// Room for one more, and for an eighth of what there is: there are millions of these, and they grow by a few at a time.
+fn make_room<T>(values: &mut Vec<T>) {
+    if values.len() == values.capacity() {
+        values.reserve_exact(values.len() / 8 + 4);
+    }
+}
+
 impl Player {
+    /// All occurrences of which something is known that is not needed for ever, and until when it may be.
+    pub(super) fn kept_until_all(&self, definitions: &Definitions) -> impl Iterator<Item = (OccurrenceKey, Timestamp)> {
+        let begun = self.occurrences.iter().filter_map(|(key, progress)| {
+            Some((key, definitions.history(key.slot).kept_until(progress.recurring_end())?))
+        });
+        let overridden = self
+            .tracks
+            .overridden()
+            .filter_map(|key| Some((key, self.kept_until(key, definitions.history(key.slot))?)));
+        begun.chain(overridden)
+    }
+
     /// Until when what is known of an occurrence may be needed; `None`: for ever.
     pub(super) fn kept_until(&self, key: OccurrenceKey, history: &MissionHistory) -> Option<Timestamp> {
         match self.occurrences.get(key) {
@@ -145,5 +177,29 @@ impl Player {
             of.map(move |index| if has_once { Timestamp::MIN } else { self.occurrences.keys[index].window })
         });
         windows.min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Progress;
+
+    #[test]
+    fn progress_in_a_mission_takes_56_bytes() {
+        assert_eq!(size_of::<OccurrenceKey>() + size_of::<Progress>(), 56);
+    }
+
+    #[test]
+    fn a_key_is_written_and_sorted_as_with_an_option() {
+        let classes = [None, Some(ClassId(0)), Some(ClassId(7)), Some(ClassId(300))];
+        let keys =
+            classes.map(|class| OccurrenceKey { near: class.into(), slot: MissionSlot(3), window: Timestamp::MIN });
+        assert!(keys.is_sorted());
+        for (key, class) in keys.iter().zip(classes) {
+            let bytes = postcard::to_allocvec(key).unwrap();
+            assert_eq!(bytes, postcard::to_allocvec(&(class, key.slot, key.window)).unwrap());
+            assert_eq!(postcard::from_bytes::<OccurrenceKey>(&bytes).unwrap(), *key);
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use datasets::rates::RateRecord;
 use datasets::{Epoch, EventBatch, Timestamp, Topics};
 use differential_dataflow::VecCollection;
 use serde::{Deserialize, Serialize};
@@ -38,14 +39,15 @@ pub struct Clock {
 struct Open {
     batches: Vec<Arc<EventBatch>>,
     definitions: Vec<DefinitionRecord>,
+    rates: Vec<RateRecord>,
 }
 
 /// Missions, identity and reversal by player: the postings for daily activity, and all other changes.
 ///
-/// Events go to the worker that their batch names; definitions and clock must be broadcast.
+/// Events go to the worker that their batch names; definitions, rates and clock must be broadcast.
 pub fn players<'s>(
     events: StreamVec<'s, Epoch, Arc<EventBatch>>,
-    definitions: StreamVec<'s, Epoch, DefinitionRecord>,
+    (definitions, rates): (StreamVec<'s, Epoch, DefinitionRecord>, StreamVec<'s, Epoch, RateRecord>),
     clock: StreamVec<'s, Epoch, Clock>,
     (rules, topics): (Rules, Arc<Topics>),
     deadlines: Deadlines,
@@ -60,6 +62,7 @@ pub fn players<'s>(
     let by_owner = Exchange::new(|batch: &Arc<EventBatch>| u64::try_from(batch.worker).expect("a worker's index"));
     let mut events = builder.new_input(events, by_owner);
     let mut definitions = builder.new_input(definitions, Pipeline);
+    let mut rates = builder.new_input(rates, Pipeline);
     let mut clock = builder.new_input(clock, Pipeline);
     let (postings_output, postings) = builder.new_output::<Vec<(Posting, Epoch, isize)>>();
     let (changes_output, changes) = builder.new_output::<Vec<Changes>>();
@@ -76,6 +79,9 @@ pub fn players<'s>(
             definitions.for_each(|capability, records| {
                 open.entry(*capability.time()).or_default().definitions.append(records);
             });
+            rates.for_each(|capability, records| {
+                open.entry(*capability.time()).or_default().rates.append(records);
+            });
             clock.for_each(|capability, readings| {
                 for clock in readings.drain(..) {
                     clocks.insert(*capability.time(), (capability.retain(0), capability.retain(1), clock));
@@ -89,9 +95,9 @@ pub fn players<'s>(
                     break;
                 }
                 let (for_postings, for_changes, clock) = entry.remove();
-                let Open { batches, mut definitions } = open.remove(&epoch).unwrap_or_default();
+                let Open { batches, mut definitions, mut rates } = open.remove(&epoch).unwrap_or_default();
                 core.wake(epoch);
-                let mut changes = core.close(clock, &mut definitions, &batches);
+                let mut changes = core.close_share(clock, (&mut definitions, &mut rates), &batches);
                 let updates = changes.postings.drain(..).map(|(posting, diff)| (posting, epoch, diff));
                 postings_output.session(&for_postings).give_iterator(updates);
                 changes_output.session(&for_changes).give(changes);

@@ -60,6 +60,7 @@ impl<'a> Spending<'a> {
             EffectKind::Enter { live, event: Some(stored) } => enter(&stored.get(0), *live)?,
             EffectKind::Toggle { live } => SpendingKind::Toggle { stands: *live },
             EffectKind::Leave => SpendingKind::Leave,
+            EffectKind::Stake { .. } => return None,
         };
         Some(Spending { order: (effect.time, effect.at), kind, cause })
     }

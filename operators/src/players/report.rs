@@ -88,7 +88,8 @@ impl Reporter {
     }
 
     pub(super) fn refuse(&self, event: &Event<'_>, reason: Reason, detail: String, changes: &mut Changes) {
-        let player = Some(event.player_id().to_owned());
+        // A rate has none.
+        let player = Some(event.player_id().to_owned()).filter(|player| !player.is_empty());
         self.bury(reason, detail, (event.at, event.ingest_time), player, Some(event.payload().to_owned()), changes);
     }
 

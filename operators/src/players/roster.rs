@@ -7,6 +7,7 @@ use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
 use super::Player;
+use super::held::Held;
 use super::restrictions::Restrictions;
 use super::timeline::Timeline;
 use super::unlocks::Unlocks;
@@ -43,6 +44,16 @@ impl Member {
     /// What completions unlock for the player.
     pub(super) fn unlocks(&self) -> Option<&Unlocks> {
         self.player.timeline.as_deref().map(|timeline| &timeline.unlocks).filter(|unlocks| !unlocks.is_empty())
+    }
+
+    /// What waits of the player.
+    pub(super) fn waits(&self) -> Option<&Held> {
+        self.player.waits.as_deref()
+    }
+
+    /// What was written beside the player.
+    pub(super) fn set_waits(&mut self, waits: Box<Held>) {
+        self.player.waits = Some(waits);
     }
 
     /// What was written beside the player.
@@ -109,28 +120,46 @@ impl Roster {
         (id, player)
     }
 
-    /// The players that are `wanted`.
+    /// The players that are `wanted`, with their places.
     pub(super) fn iter_mut_where(
         &mut self,
         wanted: impl Fn(&Player) -> bool,
-    ) -> impl Iterator<Item = (&Arc<str>, &mut Player)> {
+    ) -> impl Iterator<Item = (u32, &Arc<str>, &mut Player)> {
         let members = self.members.iter_mut_where(move |member| wanted(&member.player));
-        members.map(|Member { id, player }| (&*id, player))
+        members.map(|(place, Member { id, player })| (place, &*id, player))
     }
 
-    /// Takes a player as it was written, in the place of what is known.
-    pub(super) fn restore(&mut self, Member { id, player }: Member) {
-        let hash = player_hash(&id);
-        match self.find(hash, &id) {
-            Some(place) => *self.get_mut(place).1 = player,
-            None => {
-                let place = self.members.insert(Member { id, player });
-                self.index.insert_unique(spread(hash), Slot { hash, place }, |slot| spread(slot.hash));
-            }
+    /// Takes players as they were written, in the places of what is known. Answers their places.
+    pub(super) fn restore_all(&mut self, members: impl ExactSizeIterator<Item = Member>) -> Vec<u32> {
+        if self.index.is_empty() {
+            self.index.reserve(members.len(), |slot| spread(slot.hash));
         }
+        members.map(|member| self.restore(member)).collect()
+    }
+
+    fn restore(&mut self, Member { id, player }: Member) -> u32 {
+        let hash = player_hash(&id);
+        if let Some(place) = self.find(hash, &id) {
+            *self.get_mut(place).1 = player;
+            return place;
+        }
+        let place = self.members.insert(Member { id, player });
+        self.index.insert_unique(spread(hash), Slot { hash, place }, |slot| spread(slot.hash));
+        place
+    }
+
+    /// The player at a place that [`Roster::restore_all`] has answered.
+    pub(super) fn member_mut(&mut self, place: u32) -> &mut Member {
+        self.members.get_mut(place).expect("players stay where they are")
+    }
+
+    /// All players, with their places.
+    pub(super) fn places(&self) -> impl Iterator<Item = (u32, &Arc<str>, &Player)> {
+        self.members.places().map(|(place, Member { id, player })| (place, id, player))
     }
 
     /// All players.
+    #[cfg(test)]
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Player)> {
         self.members.iter().map(|Member { id, player }| (id, player))
     }

@@ -3,51 +3,44 @@
 use std::collections::BTreeMap;
 
 use datasets::Epoch;
-use datasets::hash::{KeyGroup, player_hash};
+use datasets::hash::KeyGroup;
 use datasets::state::{Keeper, Kept, Part, Section};
 use serde::{Deserialize, Serialize};
 
-use super::close::{closing_hour, hour_of};
+use super::closings::hour_of;
 use super::emission::AT_ONCE;
+use super::held::Held;
 use super::restrictions::Restrictions;
 use super::roster::Member;
 use super::timeline::Timeline;
 use super::unlocks::Unlocks;
-use super::{Closed, Closing, Group, NEVER, Players};
-use crate::ledger::{ColdRules, LedgerRules, LedgerSection, Markets, WrittenLedger};
+use super::{Group, NEVER, Players};
+use crate::ledger::{ColdRules, LedgerRules, Markets, WrittenLedger};
 use crate::points::Points;
 use crate::snapshot;
 
-/// What a section says of a key group. The fields of [`GroupSection`], borrowed.
+/// What a section says of a key group. [`Group::read`] reads its fields one behind the other.
 #[derive(Serialize)]
 struct WrittenGroup<'a> {
+    /// The hour up to which state had been swept.
     swept: i64,
     members: Vec<&'a Member>,
     ledger: WrittenLedger<'a>,
 }
 
-/// What a section says of a key group, as it is read again.
-#[derive(Deserialize)]
-struct GroupSection {
-    /// The hour up to which state had been swept.
-    swept: i64,
-    members: Vec<Member>,
-    ledger: LedgerSection,
-}
-
-/// What members have that few have, by their places among them. Behind [`GroupSection`] come lists of it, in the order of
-/// the formats that added them: timelines (3); restrictions, points, unlocks (4). The last ones are left out where they are empty, so a
-/// section that needs nothing of a format is one of the format before.
+/// What members have that few have, by their places among them. Behind [`WrittenGroup`] come lists of it, in the order of
+/// the formats that added them: timelines (3); restrictions, points, unlocks (4); what waits for a rate, and behind these the slips
+/// of bets (5). The last ones are left out where they are empty, so a section that needs nothing of a format is one of the format before.
 type Beside<T> = Vec<(usize, T)>;
 
 /// Reads the next list, if there is one.
-fn beside<T: for<'a> Deserialize<'a>>(rest: &mut &[u8]) -> Beside<T> {
-    if rest.is_empty() {
-        return Vec::new();
-    }
-    let (list, behind) = postcard::take_from_bytes(rest).expect(snapshot::READABLE);
-    *rest = behind;
-    list
+fn beside<'a, T: Deserialize<'a>>(rest: &mut &'a [u8]) -> Beside<T> {
+    next(rest)
+}
+
+/// Reads what comes next, if there is anything.
+fn next<'a, T: Default + Deserialize<'a>>(rest: &mut &'a [u8]) -> T {
+    if rest.is_empty() { T::default() } else { snapshot::next(rest) }
 }
 
 /// A list of what members have, as it is written, and whether nobody has any.
@@ -82,22 +75,27 @@ impl Group {
         let mut group = Group::default();
         let (mut swept, mut overdue) = (NEVER, Vec::new());
         for bytes in &kept.sections {
-            let (mut section, mut rest) = postcard::take_from_bytes::<GroupSection>(bytes).expect(snapshot::READABLE);
-            for (member, timeline) in beside::<Box<Timeline>>(&mut rest) {
-                section.members[member].set_timeline(timeline);
+            let mut rest = &bytes[..];
+            swept = snapshot::next(&mut rest);
+            let places = group.players.restore_all(snapshot::list(&mut rest));
+            overdue = group.ledger.read(&mut rest, markets);
+            let players = &mut group.players;
+            for (place, timeline) in beside::<Box<Timeline>>(&mut rest) {
+                players.member_mut(places[place]).set_timeline(timeline);
             }
-            for (member, restrictions) in beside::<Box<Restrictions>>(&mut rest) {
-                section.members[member].set_restrictions(restrictions);
+            for (place, restrictions) in beside::<Box<Restrictions>>(&mut rest) {
+                players.member_mut(places[place]).set_restrictions(restrictions);
             }
-            for (member, points) in beside::<Box<Points>>(&mut rest) {
-                section.members[member].set_points(points);
+            for (place, points) in beside::<Box<Points>>(&mut rest) {
+                players.member_mut(places[place]).set_points(points);
             }
-            for (member, unlocks) in beside::<Unlocks>(&mut rest) {
-                section.members[member].set_unlocks(unlocks);
+            for (place, unlocks) in beside::<Unlocks>(&mut rest) {
+                players.member_mut(places[place]).set_unlocks(unlocks);
             }
-            swept = section.swept;
-            section.members.into_iter().for_each(|member| group.players.restore(member));
-            overdue = group.ledger.read(section.ledger, markets);
+            for (place, held) in beside::<Box<Held>>(&mut rest) {
+                players.member_mut(places[place]).set_waits(held);
+            }
+            group.ledger.read_slips(next(&mut rest));
         }
         group.players.members.settle();
         let swept = Some(swept).filter(|hour| *hour != NEVER);
@@ -116,13 +114,14 @@ impl Players {
         let swept = self.swept;
         let Group { players, ledger, round } = &mut self.groups[group.index()];
         let cold = ledger.freeze(group, cold, &self.rules.ledger);
-        let [plain, full] = ledger.chunks();
+        let [plain, full, slips] = ledger.chunks();
         let changed = players.members.changed() + ledger.changed();
-        let ([members, plain, full], begins_cycle) = round.next([players.members.chunks(), plain, full], changed);
+        let ([members, plain, full, slips], begins_cycle) =
+            round.next([players.members.chunks(), plain, full, slips], changed);
         let group_section = WrittenGroup {
             swept,
             members: players.members.take_changed(members).collect(),
-            ledger: ledger.write([plain, full], begins_cycle, swept),
+            ledger: ledger.write([plain, full, slips], begins_cycle, swept),
         };
         let mut bytes = postcard::to_allocvec(&group_section).expect(WRITABLE);
         let members = &group_section.members;
@@ -131,6 +130,8 @@ impl Players {
             written(members, Member::restrictions),
             written(members, Member::points),
             written(members, Member::unlocks),
+            written(members, Member::waits),
+            group_section.ledger.slips(),
         ];
         let needed = lists.iter().rposition(|(_, is_empty)| !is_empty).map_or(0, |last| last + 1);
         lists[..needed].iter().for_each(|(list, _)| bytes.extend_from_slice(list));
@@ -146,6 +147,7 @@ impl Players {
         }
         // As if the epochs before had been closed here.
         self.swept = state.oldest_to_come.map_or(i64::MIN, hour_of);
+        self.rates = state.rates.clone();
         let rules = &self.rules.ledger;
         self.restored.0 = state.read(Keeper::Players, |markets, kept| Group::read(kept, rules, markets));
     }
@@ -156,28 +158,16 @@ impl Players {
         let awake: Vec<_> = self.restored.take(epoch).collect();
         for (number, group) in awake {
             self.deadlines.extend(group.ledger.deadlines().map(|deadline| (deadline, number)));
-            for (id, player) in group.players.iter() {
+            for (place, id, player) in group.players.places() {
                 // What may not leave yet is told when it may.
                 if player.restrictions.as_ref().is_some_and(|restrictions| restrictions.has_deferred()) {
                     self.releases.insert((AT_ONCE, number, id.clone()));
                 }
                 if let Some(due) = player.points.as_ref().and_then(|points| points.next_expiry()) {
-                    let place = group.players.find(player_hash(id), id).expect("it is one of them");
                     self.expiries.insert((due, number, place));
                 }
-                for key in player.occurrences.keys().chain(player.tracks.overridden()) {
-                    let history = self.definitions.history(key.slot);
-                    if let Some(until) = player.kept_until(key, history) {
-                        let closing = Closing { group: number, player: id.clone(), what: Closed::Occurrence(key) };
-                        self.closing.entry(closing_hour(until)).or_default().push(closing);
-                    }
-                }
-                let classes = player.tracks.iter().map(|track| track.class);
-                for class in classes.filter(|class| self.definitions.class(*class).is_gated) {
-                    if let Some(due) = player.due(class, &self.definitions) {
-                        let closing = Closing { group: number, player: id.clone(), what: Closed::Class(class) };
-                        self.closing.entry(due).or_default().push(closing);
-                    }
+                if let Some(hour) = player.next_closing(NEVER, &self.definitions) {
+                    self.closings.file(hour, (number, place));
                 }
             }
             self.groups[number.index()] = group;

@@ -5,11 +5,12 @@ use std::fmt::Debug;
 
 use datasets::Money;
 
+use super::occurrences::OccurrenceKey;
 use super::*;
 use crate::definitions::DefinitionRecord;
 use crate::testing::{
     Arrival, Input, LedgerOracle, MissionOracle, Occurrence, Rng, Run, Standing, at, batch, cut, definitions,
-    interleave, random_script, record, rules, sums, sums_of_postings, value_rows,
+    interleave, random_script, record, rules, seeds, sums, sums_of_postings, value_rows,
 };
 
 impl Players {
@@ -86,7 +87,7 @@ fn compare(arrivals: &[Arrival], lateness_days: i64, name: &str) -> Run {
 #[test]
 fn agrees_with_recomputation_after_every_epoch() {
     let mut again = BTreeSet::new();
-    for seed in 0..150 {
+    for seed in seeds(75) {
         let mut rng = Rng(seed);
         let script = random_script(&mut rng, EVENTS);
         let arrivals = cut(&mut rng, &script, 12);
@@ -100,7 +101,7 @@ fn agrees_with_recomputation_after_every_epoch() {
 
 #[test]
 fn agrees_with_recomputation_when_events_come_too_late() {
-    for seed in 0..100 {
+    for seed in seeds(30) {
         let mut rng = Rng(1_000 + seed);
         let script = random_script(&mut rng, EVENTS);
         // One by one: a late reversal that claims to be older than its bet would else come first.

@@ -1,11 +1,13 @@
 //! Moves a player's missions by the ledger's effects.
 
+use datasets::rates::RateBook;
 use datasets::{Event, Money, Timestamp};
 
 use super::Player;
 use super::facts::{self, Value};
 use super::gate::Passage;
 use super::groups::exclude;
+use super::held::{Held, HeldAmount};
 use super::occurrences::{OccurrenceKey, Occurrences};
 use super::restrictions::{Restrictions, restricts};
 use super::timeline::Timeline;
@@ -74,7 +76,9 @@ pub(super) struct Touch<'a> {
     pub(super) tracks: &'a mut Tracks,
     pub(super) timeline: &'a mut Option<Box<Timeline>>,
     restrictions: &'a mut Option<Box<Restrictions>>,
+    pub(super) waits: &'a mut Option<Box<Held>>,
     pub(super) definitions: &'a Definitions,
+    pub(super) rates: &'a RateBook,
     scratch: &'a mut Scratch,
     /// Ingest time of the event that causes it all: lateness is its own, also for a correction.
     pub(super) ingest_time: Timestamp,
@@ -88,26 +92,45 @@ pub(super) struct Touch<'a> {
     pub(super) filed: Vec<ClassId>,
     /// It came too late for a mission that it would have moved.
     pub(super) late: bool,
-    /// A mission's money waits for a rate.
+    /// A mission's money waits for a rate from now on.
     pub(super) held: bool,
     /// What the player may be told has changed.
+    pub(super) restricts: bool,
+    /// By how many more events wait for a rate.
+    pub(super) waiting: i64,
+    /// Events that are kept from now on because they wait.
+    pub(super) kept: Vec<Order>,
+}
+
+/// What came of a [`Touch`], by the names that it has there.
+pub(super) struct Touched {
+    pub(super) ingest_time: Timestamp,
+    pub(super) moved: Vec<OccurrenceKey>,
+    pub(super) begun: Vec<(OccurrenceKey, Option<Timestamp>)>,
+    pub(super) filed: Vec<ClassId>,
+    pub(super) kept: Vec<Order>,
+    pub(super) late: bool,
+    pub(super) held: bool,
+    pub(super) waiting: i64,
     pub(super) restricts: bool,
 }
 
 impl<'a> Touch<'a> {
     pub(super) fn new(
         player: &'a mut Player,
-        definitions: &'a Definitions,
+        (definitions, rates): (&'a Definitions, &'a RateBook),
         scratch: &'a mut Scratch,
         (ingest_time, oldest_to_come): (Timestamp, Timestamp),
     ) -> Self {
-        let Player { occurrences, tracks, timeline, restrictions, .. } = player;
+        let Player { occurrences, tracks, timeline, restrictions, waits, .. } = player;
         Touch {
             occurrences,
             tracks,
             timeline,
             restrictions,
+            waits,
             definitions,
+            rates,
             scratch,
             ingest_time,
             oldest_to_come,
@@ -117,7 +140,15 @@ impl<'a> Touch<'a> {
             late: false,
             held: false,
             restricts: false,
+            waiting: 0,
+            kept: Vec::new(),
         }
+    }
+
+    /// What came of it.
+    pub(super) fn end(self) -> Touched {
+        let Touch { ingest_time, moved, begun, filed, kept, late, held, waiting, restricts, .. } = self;
+        Touched { ingest_time, moved, begun, filed, kept, late, held, waiting, restricts }
     }
 
     /// Applies one effect of `cause`.
@@ -136,6 +167,7 @@ impl<'a> Touch<'a> {
             EffectKind::Enter { live, event: Some(stored) } => self.enter(&stored.get(0), order, *live),
             EffectKind::Toggle { live } => self.correct(order, *live),
             EffectKind::Leave => self.correct(order, false),
+            EffectKind::Stake { .. } => {}
         }
     }
 
@@ -175,7 +207,11 @@ impl<'a> Touch<'a> {
     ) {
         let class = self.definitions.class(id);
         let Some(qualifies) = class.takes(event) else { return };
-        let value = facts::value(event, &class.stage.measure);
+        // What was converted once stays what it was.
+        let value = match known {
+            Some((_, known)) => Value::Of(known.value),
+            None => facts::value(event, &class.stage.measure, self.rates, order.0),
+        };
         if value == Value::Absent {
             return;
         }
@@ -183,13 +219,18 @@ impl<'a> Touch<'a> {
         self.late |=
             is_any_late && recent.places.iter().any(|place| self.is_late(place) && self.passes(place, order.0));
         let in_time = recent.places.iter().any(|place| !self.is_late(place));
-        let Value::Of(value) = value else {
-            self.held |= recent.places.iter().any(|place| !self.is_late(place) && self.passes(place, order.0));
-            return;
-        };
         if !in_time && known.is_none() {
             return;
         }
+        let value = match value {
+            Value::Of(value) => value,
+            Value::Absent => return,
+            Value::NoRate(foreign) => {
+                let is_said = recent.places.iter().any(|place| !self.is_late(place) && self.passes(place, order.0));
+                let amount = HeldAmount { class: id, generation: class.generation, qualifies, foreign };
+                return self.hold(event, amount, (order, live), is_said);
+            }
+        };
         let contribution = Contribution { order, qualifies, live, value };
         let only_adds = recent.only_adds && !is_any_late && !self.tracks.has_overrides();
         let is_added = only_adds
@@ -242,8 +283,8 @@ impl<'a> Touch<'a> {
     #[cfg(test)]
     fn assert_folded(&self) {
         let (occurrences, tracks) = (self.occurrences.clone(), self.tracks.clone());
-        let (timeline, restrictions, points) = (self.timeline.clone(), None, None);
-        let mut player = Player { occurrences, tracks, timeline, restrictions, points };
+        let (timeline, restrictions, points, waits) = (self.timeline.clone(), None, None, None);
+        let mut player = Player { occurrences, tracks, timeline, restrictions, points, waits };
         player.settle(self.definitions);
         let timeline = player.timeline.as_deref();
         for (key, progress) in player.occurrences.iter() {
@@ -284,6 +325,7 @@ impl<'a> Touch<'a> {
 
     /// Changes what the fact of `order` had contributed, wherever it had.
     fn correct(&mut self, order: Order, live: bool) {
+        self.correct_held(order, live);
         self.settle();
         let mut places = std::mem::take(&mut self.scratch.places);
         for (class, generation, known) in self.tracks.of(order) {
@@ -297,6 +339,21 @@ impl<'a> Touch<'a> {
                 |place: &Place| self.tracks.is_live(class, &known, place.key) != live && self.passes(place, order.0);
             self.late |= places.iter().any(|place| self.is_late(place) && is_moved(place));
             self.set(&places, Some(&known), &Contribution { live, ..known }, (class, generation));
+        }
+        self.scratch.places = places;
+    }
+
+    /// Adds a contribution to a generation of a class, which may be one of the past.
+    pub(super) fn contribute_late(&mut self, (class, generation): (ClassId, Generation), contribution: &Contribution) {
+        self.settle();
+        let mut places = std::mem::take(&mut self.scratch.places);
+        find_places(self.definitions, class, generation, contribution.order.0, &mut places);
+        // It may have come back while it waited, and counts once.
+        let is_known = self.tracks.get(class).is_some_and(|track| track.find(contribution.order).is_some());
+        places.retain(|_| !is_known);
+        self.late |= places.iter().any(|place| self.is_late(place) && self.passes(place, contribution.order.0));
+        if places.iter().any(|place| !self.is_late(place)) {
+            self.set(&places, None, contribution, (class, generation));
         }
         self.scratch.places = places;
     }

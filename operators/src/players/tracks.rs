@@ -61,8 +61,10 @@ impl Tracks {
         let place = is_known.then(|| track.iter().position(holds)).flatten();
         let place = place.or_else(|| track.iter().position(|(known, _)| *known == generation));
         let place = place.unwrap_or_else(|| {
-            track.push((generation, Contributions::default()));
-            track.len() - 1
+            // What waited for a rate may be of one before the last.
+            let place = track.partition_point(|(known, _)| *known < generation);
+            track.insert(place, (generation, Contributions::default()));
+            place
         });
         track[place].1.put(contribution);
     }

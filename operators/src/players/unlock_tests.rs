@@ -4,12 +4,14 @@ use datasets::rows::{CompletionKind, CompletionRow};
 
 use super::gate_tests::{EVENTS, assert_any_order_gives_the_same_facts, close, compare};
 use super::*;
-use crate::testing::{Input, Rng, Run, UNLOCKING, at, cut, gated_definitions, random_script_with_controls, record};
+use crate::testing::{
+    Input, Rng, Run, UNLOCKING, at, cut, gated_definitions, random_script_with_controls, record, seeds,
+};
 
 #[test]
 fn agrees_with_recomputation_after_every_epoch() {
     let (mut completed, mut locked) = (0, 0);
-    for seed in 0..60 {
+    for seed in seeds(40) {
         let mut rng = Rng(30_000 + seed);
         let script = random_script_with_controls(&mut rng, EVENTS, &UNLOCKING);
         let run = compare(&UNLOCKING, &cut(&mut rng, &script, 12), 60, &format!("seed {seed}"));
@@ -19,12 +21,12 @@ fn agrees_with_recomputation_after_every_epoch() {
         completed += told.iter().filter(|message| message.kind == CompletionKind::MissionCompleted).count();
         locked += told.iter().filter(|message| message.kind == CompletionKind::MissionRevoked).count();
     }
-    assert!(completed > 80 && locked > 10, "{completed} unlocked and completed, {locked} revoked");
+    assert!(completed > 50 && locked > 6, "{completed} unlocked and completed, {locked} revoked");
 }
 
 #[test]
 fn agrees_with_recomputation_when_causes_come_too_late() {
-    for seed in 0..25 {
+    for seed in seeds(10) {
         let mut rng = Rng(31_000 + seed);
         let script = random_script_with_controls(&mut rng, EVENTS, &UNLOCKING);
         let run = compare(&UNLOCKING, &cut(&mut rng, &script, 1), 1, &format!("seed {seed}"));
@@ -150,7 +152,7 @@ fn who_has_not_completed_costs_contributions_only_until_they_can_count_no_more()
     for day in 0..20 {
         close(&mut run, day * 24, vec![bet(&format!("b{day}"), day * 24)]);
         let (_, player) = run.players.groups.iter().flat_map(|group| group.players.iter()).next().unwrap();
-        assert_eq!(player.occurrences.keys().count(), 0);
+        assert_eq!(player.occurrences.iter().count(), 0);
         let kept: usize = player.tracks.iter().map(|track| track.times_from(Timestamp::MIN).count()).sum();
         assert!(kept <= 5 && player.timeline.is_none(), "day {day}");
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use datasets::mission::{Measure, Mission, Periods};
+use datasets::mission::{Measure, Mission, Periods, Stage};
 use datasets::{Money, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -53,6 +53,9 @@ pub(super) struct Fold {
     pub(super) last: Option<Order>,
 }
 
+/// Values by stage: what came before a stage was entered is not looked at, so it is none of its values.
+pub(super) type Values = BTreeSet<(u8, Money)>;
+
 /// A fold as it is written. The first two are those of the first release.
 #[derive(Serialize, Deserialize)]
 enum Written<F, L> {
@@ -98,7 +101,7 @@ impl Default for FoldState {
 impl FoldState {
     /// The fold over all of `sequence`.
     pub(super) fn of(sequence: &[Counted], mission: &Mission) -> Self {
-        Self::from(Fold::default().over(sequence, mission), mission)
+        Self::from(Fold::default().over(sequence, mission, None), mission)
     }
 
     fn from(fold: Fold, mission: &Mission) -> Self {
@@ -193,7 +196,7 @@ impl FoldState {
             }
             _ => Fold::default(),
         };
-        *self = Self::from(start.over(&sequence.after(start.entered), mission), mission);
+        *self = Self::from(start.over(&sequence.after(start.entered), mission, None), mission);
     }
 
     /// The stage under way, the progress in it, and whether the last target was reached.
@@ -252,27 +255,33 @@ fn has_negative(measure: &Measure, counted: &Counted) -> bool {
 }
 
 /// Another contribution of those that `are_looked_at` has the value of `counted`, for the same stage.
-pub(super) fn has_twin(counted: &Counted, sequence: &dyn Sequence, are_looked_at: impl Fn(&Counted) -> bool) -> bool {
+fn has_twin(counted: &Counted, sequence: &dyn Sequence, are_looked_at: impl Fn(&Counted) -> bool) -> bool {
     let Counted { order, stage, value, .. } = *counted;
     sequence
         .any(&mut |other| other.value == value && other.stage == stage && other.order != order && are_looked_at(other))
 }
 
 impl Fold {
-    pub(super) fn over(mut self, sequence: &[Counted], mission: &Mission) -> Self {
-        // By stage: what came before a stage was entered is not looked at, so it is none of its values.
-        let mut values = BTreeSet::new();
+    /// Takes all of `sequence`, in a lap that begins behind what completed the one before.
+    pub(super) fn over(mut self, sequence: &[Counted], mission: &Mission, begun: Option<Order>) -> Self {
+        let mut values = Values::default();
         for counted in sequence {
-            self.step(counted, mission, |_| values.insert((counted.stage, counted.value)));
+            self.take(counted, mission, begun, &mut values);
         }
         self
     }
 
-    /// Takes the next contribution. Where values count once, it must be told whether this one `is_new` in the stage.
-    pub(super) fn step(&mut self, counted: &Counted, mission: &Mission, is_new: impl FnOnce(&Fold) -> bool) {
+    /// Takes the next contribution. `values` are those of the ones before, since it started anew.
+    pub(super) fn take(&mut self, counted: &Counted, mission: &Mission, begun: Option<Order>, values: &mut Values) {
         if self.starts_anew(counted, mission) {
-            *self = Fold::default();
+            *self = Fold::anew(mission, begun);
+            values.clear();
         }
+        self.step(counted, mission, |_| values.insert((counted.stage, counted.value)));
+    }
+
+    /// Takes the next contribution. Where values count once, it must be told whether this one `is_new` in the stage.
+    fn step(&mut self, counted: &Counted, mission: &Mission, is_new: impl FnOnce(&Fold) -> bool) {
         self.last = Some(counted.order);
         let Some(stage) = mission.stages.get(self.stage).filter(|_| self.looks_at(counted)) else { return };
         self.has_negative |= has_negative(&stage.measure, counted);
@@ -298,6 +307,39 @@ impl Fold {
         }
     }
 
+    /// Takes what comes behind all others; in a lap that begins behind `begun`, if others came before. Answers `false`, and
+    /// changes nothing, if that takes folding again: who starts anew has no values from before, and they are not told
+    /// apart by what is here.
+    pub(super) fn take_next(
+        &mut self,
+        counted: &Counted,
+        mission: &Mission,
+        begun: Option<Order>,
+        sequence: &dyn Sequence,
+    ) -> bool {
+        let has_values = || mission.stages.iter().any(|stage| matches!(stage.measure, Measure::Distinct(_)));
+        if mission.gate.resets() && has_values() {
+            return false;
+        }
+        if self.starts_anew(counted, mission) {
+            *self = Fold::anew(mission, begun);
+        }
+        let is_in_lap = |other: &Counted| begun.is_none_or(|begun| other.order > begun);
+        let is_new = |fold: &Fold| !has_twin(counted, sequence, |other| is_in_lap(other) && fold.looks_at(other));
+        self.step(counted, mission, is_new);
+        true
+    }
+
+    /// The beginning, without what a lap before has left over; but a period that took part in a streak of that takes part in
+    /// no other.
+    fn anew(mission: &Mission, begun: Option<Order>) -> Self {
+        let until = match (&mission.stages[..], begun) {
+            ([Stage { measure: Measure::Streak(periods), .. }], Some((time, _))) => Some(periods.at(time).1),
+            _ => None,
+        };
+        Fold { until, ..Fold::default() }
+    }
+
     /// The player opted in again between what came last and this. A completion stands.
     fn starts_anew(&self, counted: &Counted, mission: &Mission) -> bool {
         let is_behind = self.last.is_some_and(|(last, _)| last < counted.since);
@@ -320,14 +362,13 @@ impl Fold {
     /// no amount is below zero, no sum of the first few exceeds that of all, which stays below the target. The same is
     /// true of the largest, amounts below zero or not, and of how many values differ.
     fn shift(&mut self, counted: &Counted, shift: Shift, mission: &Mission, sequence: &dyn Sequence) -> bool {
-        let is_new = |fold: &Fold| !has_twin(counted, sequence, |other| fold.looks_at(other));
         if shift == Shift::Counts && self.last.is_none_or(|last| counted.order > last) {
-            self.step(counted, mission, is_new);
-            return true;
+            return self.take_next(counted, mission, None, sequence);
         }
         if mission.gate.resets() {
             return false;
         }
+        let is_new = |fold: &Fold| !has_twin(counted, sequence, |other| fold.looks_at(other));
         let decided = self.completed.or(self.entered);
         let is_behind = decided.is_none_or(|decided| counted.order > decided);
         let Some(stage) = mission.stages.get(self.stage).filter(|_| is_behind) else { return false };
@@ -359,7 +400,7 @@ impl Fold {
         true
     }
 
-    pub(super) fn looks_at(&self, counted: &Counted) -> bool {
+    fn looks_at(&self, counted: &Counted) -> bool {
         let in_time = self.entered.is_none_or(|(entered, _)| counted.order.0 > entered);
         usize::from(counted.stage) == self.stage && in_time
     }

@@ -4,14 +4,12 @@
 //! the target where that carries over. Laps depend on what counts in their window alone; which of them are completions, as far
 //! as the limit goes, is told over all windows ([`Laps::award`]).
 
-use std::collections::BTreeSet;
-
 use datasets::mission::{Mission, OnReversal, Repeat};
 use datasets::{Money, Timestamp};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::fold::{Fold, Shift, has_twin};
+use super::fold::{Fold, Shift, Values};
 use super::{Announced, Announcement, Cause, Counted, Sequence};
 use crate::definitions::MissionHistory;
 use crate::ledger::Order;
@@ -137,7 +135,7 @@ impl Laps {
             next.finish(fold, judge, newest, standing);
             rest = &rest[taken..];
         }
-        next.fold = next.fold.over(rest, newest);
+        next.fold = next.fold.over(rest, newest, next.begun);
         next
     }
 
@@ -157,10 +155,9 @@ impl Laps {
         if shift == Shift::CountsNoMore || self.fold.last.is_some_and(|last| counted.order <= last) {
             return false;
         }
-        let begun = self.begun;
-        let is_in_lap = |other: &Counted| begun.is_none_or(|begun| other.order > begun);
-        let is_new = |fold: &Fold| !has_twin(counted, sequence, |other| is_in_lap(other) && fold.looks_at(other));
-        self.fold.step(counted, mission, is_new);
+        if !self.fold.take_next(counted, mission, self.begun, sequence) {
+            return false;
+        }
         while self.fold.completed.is_some() {
             self.is_told = false;
             self.finish(self.fold, mission, mission, None);
@@ -302,11 +299,11 @@ impl Fold {
         begun: Option<Order>,
     ) -> Option<(usize, Fold)> {
         self.complete_by_carry(mission, begun);
-        let mut values = BTreeSet::new();
+        let mut values = Values::default();
         let mut taken = 0;
         while self.completed.is_none() {
             let counted = sequence.get(taken)?;
-            self.step(counted, mission, |_| values.insert((counted.stage, counted.value)));
+            self.take(counted, mission, begun, &mut values);
             taken += 1;
         }
         Some((taken, self))

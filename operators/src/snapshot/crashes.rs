@@ -6,11 +6,12 @@ use datasets::state::{Part, Section};
 
 use crate::activity::Reporting;
 use crate::definitions::DefinitionRecord;
-use crate::ledger::{ColdRules, LedgerRules, cold_answers};
+use crate::ledger::{Attribution, ColdRules, LedgerRules, cold_answers};
 use crate::testing::{
-    Archived, Arrival, Cluster, EpochInput, GATED, GROUPED, Out, Rng, Setting, Spec, UNLOCKING, at, cut, definitions,
-    first_definitions, gated_definitions, groups, interleave, random_script, random_script_with_controls,
-    random_script_with_restrictions, record, restricted_definitions, rules, second_definitions,
+    Archived, Arrival, Cluster, EpochInput, GATED, GROUPED, Out, RESETTING, Rng, Setting, Spec, UNLOCKING, at, cut,
+    definitions, first_definitions, gated_definitions, groups, interleave, random_script, random_script_with_controls,
+    random_script_with_rates, random_script_with_restrictions, random_script_with_settlements, rated_definitions,
+    record, restricted_definitions, rules, second_definitions, seeds,
 };
 
 /// `arrivals` as epochs, with each definition before the first event of its time.
@@ -108,6 +109,11 @@ fn a_crash_changes_nothing_of_what_is_unlocked() {
 }
 
 #[test]
+fn a_crash_changes_nothing_of_what_starts_anew() {
+    assert_a_crash_changes_nothing_of(&RESETTING, 13_000);
+}
+
+#[test]
 fn a_crash_changes_nothing_of_groups() {
     assert_a_crash_changes_nothing_of(&GROUPED, 12_000);
 }
@@ -142,6 +148,22 @@ fn a_crash_changes_nothing_of_restrictions() {
 }
 
 #[test]
+fn a_crash_changes_nothing_of_what_waits_for_a_rate() {
+    let mut lives = 0;
+    for seed in 0..100 {
+        let mut rng = Rng(9_500 + seed);
+        let script = random_script_with_rates(&mut rng, 140);
+        let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
+        let longest = rng.pick(&[1, 4, 12]);
+        let log = epochs(cut(&mut rng, &script, longest), rated_definitions(rng.pick(&[1, 60])));
+        let ledger = if rng.one_in(2) { rules().ledger } else { short(&mut rng) };
+        let setting = Setting { ledger, ..Setting::new(Reporting::EveryEpoch) };
+        lives += compare(&mut rng, &log, &setting, &format!("seed {seed}"));
+    }
+    assert!(lives > 200, "only {lives} lives went on from what was written");
+}
+
+#[test]
 fn a_crash_changes_nothing() {
     let mut lives = 0;
     for seed in 0..150 {
@@ -169,9 +191,27 @@ fn short(rng: &mut Rng) -> LedgerRules {
 }
 
 #[test]
+fn a_crash_changes_nothing_of_stakes_that_are_settled() {
+    let mut lives = 0;
+    for seed in 0..200 {
+        let mut rng = Rng(40_000 + seed);
+        let script = random_script_with_settlements(&mut rng, 140);
+        let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
+        let longest = rng.pick(&[1, 4, 12]);
+        let log = epochs(cut(&mut rng, &script, longest), Vec::new());
+        let ledger = if rng.one_in(3) { rules().ledger } else { short(&mut rng) };
+        let ledger = LedgerRules { attribution: Attribution::Settlement, ..ledger };
+        let cold = rng.one_in(2).then(|| ColdRules { after_hours: rng.pick(&[-1_000_000, 5, 48]), every_hours: 7 });
+        let setting = Setting { reporting: Reporting::EveryEpoch, ledger, cold };
+        lives += compare(&mut rng, &log, &setting, &format!("seed {seed} with {cold:?}"));
+    }
+    assert!(lives > 400, "only {lives} lives went on from what was written");
+}
+
+#[test]
 fn what_is_cold_changes_nothing() {
     let (mut lives, before) = (0, cold_answers());
-    for seed in 0..400 {
+    for seed in seeds(160) {
         let mut rng = Rng(90_000 + seed);
         let script = random_script(&mut rng, 140);
         let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
@@ -186,9 +226,9 @@ fn what_is_cold_changes_nothing() {
         let setting = Setting { reporting: Reporting::EveryEpoch, ledger, cold };
         lives += compare(&mut rng, &log, &setting, &format!("seed {seed} with {cold:?}"));
     }
-    assert!(lives > 800, "only {lives} lives went on from what was written");
+    assert!(lives > 320, "only {lives} lives went on from what was written");
     let answers = cold_answers() - before;
-    assert!(answers > 2_000, "only {answers} answers came from cold transactions");
+    assert!(answers > 800, "only {answers} answers came from cold transactions");
 }
 
 /// Sections as a file holds them: keeper and group by number, epoch, beginning of a cycle, bytes.
@@ -206,10 +246,12 @@ fn assert_readable(name: &str, file: &[u8], missions: Vec<DefinitionRecord>) {
     let mut rng = Rng(1);
     let script = random_script(&mut rng, 140);
     let log = epochs(cut(&mut rng, &script, 4), missions.collect());
-    let reporting = Reporting::EveryEpoch;
+    assert_log_readable(name, file, &log, &Setting::new(Reporting::EveryEpoch));
+}
+
+fn assert_log_readable(name: &str, file: &[u8], log: &[EpochInput], setting: &Setting) {
     let half = log.len() / 2;
-    let setting = Setting::new(reporting);
-    let mut cluster = Cluster::restore(1, &mut Archived::new(), &[], &setting);
+    let mut cluster = Cluster::restore(1, &mut Archived::new(), &[], setting);
     let expected: Vec<Out> = log[..half].iter().map(|epoch| cluster.close(epoch)).collect();
     assert!(expected.iter().any(|out| *out != Out::default()));
     let mut archived = Archived::new();
@@ -223,6 +265,14 @@ fn assert_readable(name: &str, file: &[u8], missions: Vec<DefinitionRecord>) {
     }
 
     let known: Written = postcard::from_bytes(file).unwrap();
+    // What waits for a rate lies behind four lists, of which none has anything; those releases forgot it.
+    let as_known = |(part, epoch, begins_cycle, bytes): &(usize, u64, bool, Vec<u8>), len: usize| {
+        let (bytes, behind) = bytes.split_at(len.min(bytes.len()));
+        assert!(behind.is_empty() || behind.starts_with(&[0; 4]), "part {part}: {behind:?}");
+        (*part, *epoch, *begins_cycle, bytes.to_vec())
+    };
+    assert_eq!(known.len(), now.len());
+    let now: Written = now.iter().zip(&known).map(|(now, known)| as_known(now, known.3.len())).collect();
     assert_eq!(known, now, "what is written has changed: count operators::snapshot::FORMAT on, and keep reading this");
     let mut read = Archived::new();
     for (part, epoch, begins_cycle, bytes) in known {
@@ -235,7 +285,7 @@ fn assert_readable(name: &str, file: &[u8], missions: Vec<DefinitionRecord>) {
             cold: None,
         });
     }
-    let mut restored = Cluster::restore(2, &mut read, &log, &setting);
+    let mut restored = Cluster::restore(2, &mut read, log, setting);
     assert_eq!(restored.next(), u64::try_from(half).unwrap());
     for epoch in &log[half..] {
         restored.close(epoch).assert_is(&cluster.close(epoch), "behind what was read");
@@ -250,6 +300,37 @@ fn format_1_stays_readable() {
 #[test]
 fn format_2_stays_readable() {
     assert_readable("format_2", include_bytes!("format_2.postcard"), second_definitions(60));
+}
+
+/// Restrictions and points.
+#[test]
+fn format_4_stays_readable() {
+    let mut rng = Rng(1);
+    let script = random_script_with_restrictions(&mut rng, 140);
+    let log = epochs(cut(&mut rng, &script, 4), restricted_definitions(60));
+    let setting = Setting::new(Reporting::EveryEpoch);
+    assert_log_readable("format_4", include_bytes!("format_4.postcard"), &log, &setting);
+}
+
+/// Timelines and unlocks.
+#[test]
+fn format_4_of_unlocks_stays_readable() {
+    let mut rng = Rng(1);
+    let script = random_script_with_controls(&mut rng, 140, &UNLOCKING);
+    let log = epochs(cut(&mut rng, &script, 4), gated_definitions(&UNLOCKING, 60));
+    let setting = Setting::new(Reporting::EveryEpoch);
+    assert_log_readable("format_4_unlocks", include_bytes!("format_4_unlocks.postcard"), &log, &setting);
+}
+
+/// Points, and slips of bets.
+#[test]
+fn format_5_stays_readable() {
+    let mut rng = Rng(1);
+    let script = random_script_with_settlements(&mut rng, 140);
+    let log = epochs(cut(&mut rng, &script, 4), definitions(60));
+    let ledger = LedgerRules { attribution: Attribution::Settlement, ..rules().ledger };
+    let setting = Setting { ledger, ..Setting::new(Reporting::EveryEpoch) };
+    assert_log_readable("format_5", include_bytes!("format_5.postcard"), &log, &setting);
 }
 
 #[test]

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datasets::hash::{KeyGroup, player_hash};
-use datasets::rows::{ActivityRow, AuditRow, CompletionRow, DeadLetterRow, DispositionRow, PointsRow};
+use datasets::rates::RateBook;
+use datasets::rows::{ActivityRow, AuditRow, CompletionRow, Counters, DeadLetterRow, DispositionRow, PointsRow};
 use datasets::state::{Keeper, Kept, Section};
 use datasets::{Epoch, Timestamp, Topics};
 
 use super::script::{PLAYERS, batches};
 use super::{Arrival, rules};
 use crate::activity::{ActivityRules, DailyActivity, Reporting};
+use crate::decode::rates_of;
 use crate::definitions::DefinitionRecord;
 use crate::ledger::{ColdRules, LedgerRules};
 use crate::players::{Clock, Players, Rules};
@@ -33,6 +35,7 @@ pub(crate) struct Out {
     dead_letters: Vec<DeadLetterRow>,
     dispositions: Vec<DispositionRow>,
     rows: Vec<ActivityRow>,
+    counters: Counters,
 }
 
 impl Out {
@@ -44,6 +47,7 @@ impl Out {
         assert_same(&self.dead_letters, &expected.dead_letters, what);
         assert_same(&self.dispositions, &expected.dispositions, what);
         assert_same(&self.rows, &expected.rows, what);
+        assert_eq!(self.counters, expected.counters, "{what}");
     }
 }
 
@@ -150,10 +154,12 @@ impl Cluster {
             records.into_iter().map(move |record| (epoch, record))
         });
         let definitions: Vec<(Epoch, DefinitionRecord)> = definitions.collect();
+        let rates = rates_after(before, setting);
         let workers = (0..workers).map(|worker| {
             let mine = parts.iter().filter(|(_, group, _)| is_whole && group.worker(workers) == worker);
             let state = Restored {
                 definitions: definitions.clone(),
+                rates: rates.clone(),
                 wall: (next > 0).then(|| wall(next - 1)),
                 oldest_to_come: before.last().map(|epoch| epoch.arrival.now.min(epoch.arrival.newest)),
                 parts: mine.cloned().collect(),
@@ -180,17 +186,20 @@ impl Cluster {
         let clock = Clock { now: arrival.now, wall: wall(epoch), newest: arrival.newest, is_last: false };
         let (mut out, mut completions, mut audit) = (Out::default(), Vec::new(), Vec::new());
         let batches = batches(&arrival.inputs, self.workers.len());
+        let rates = rates_of(&batches);
         for (number, worker) in self.workers.iter_mut().enumerate() {
             let mine: Vec<_> = batches.iter().filter(|batch| batch.worker == number).cloned().collect();
             worker.players.wake(epoch);
             worker.activity.wake(epoch);
-            let changes = worker.players.close(clock, &mut definitions.clone(), &mine);
+            let all = (&mut definitions.clone()[..], &mut rates.clone()[..]);
+            let changes = worker.players.close_share(clock, all, &mine);
             let postings: Vec<_> = changes.postings.into_iter().map(|(posting, diff)| (posting, (), diff)).collect();
             worker.activity.update(&postings);
             out.rows.extend(worker.activity.report(&clock).rows);
             completions.extend(changes.completions);
             audit.extend(changes.audit);
             out.points.extend(changes.points);
+            out.counters.add(&changes.counters);
             out.dead_letters.extend(changes.dead_letters.into_iter().map(|(_, row)| row));
             out.dispositions.extend(changes.dispositions.into_iter().map(|(_, row)| row));
         }
@@ -215,6 +224,20 @@ impl Cluster {
             archived.entry((section.part.keeper, group)).or_default().push(section);
         }
     }
+}
+
+/// What is known of rates after these epochs, as the manifest of a checkpoint has it.
+fn rates_after(log: &[EpochInput], setting: &Setting) -> RateBook {
+    let rules = Rules { ledger: setting.ledger.clone(), ..rules() };
+    let mut players = Worker::new(rules, setting.reporting, true).players;
+    let mut known = RateBook::default();
+    for (EpochInput { arrival, .. }, epoch) in log.iter().zip(0..) {
+        let clock = Clock { now: arrival.now, wall: wall(epoch), newest: arrival.newest, is_last: false };
+        let mut rates = rates_of(&batches(&arrival.inputs, 1));
+        known.follow(&players.close_share(clock, (&mut [], &mut rates), &[]).rates);
+    }
+    assert_eq!(known, *players.rates());
+    known
 }
 
 impl Worker {

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use datasets::{Money, Timestamp};
 
 use super::missions::euros;
-use super::script::{DAY, HOUR, PLAYERS, at, random_input, random_script_of};
+use super::script::{DAY, END, PLAYERS, at, random_input, random_script_of, window_of};
+use super::values::amount_of_its_currency;
 use super::{Fact, Input, LedgerOracle, Occurrence, Rng, Standing, record};
 use crate::definitions::DefinitionRecord;
 
@@ -33,6 +34,9 @@ pub(super) enum Measure {
     Sum,
     /// Of amounts above 3.
     Run,
+    /// Of transactions' game types and amounts.
+    Games,
+    Amounts,
 }
 
 pub(super) struct Stage {
@@ -48,28 +52,31 @@ pub(crate) struct Spec {
     /// From these hours on.
     pub(super) gates: &'static [(i64, Gate)],
     pub(super) stages: &'static [Stage],
+    /// How often in a window, and whether the excess is carried over.
+    pub(super) repeat: Option<(usize, bool)>,
 }
 
-const END: i64 = 24 * 25;
 pub(super) const OPEN: Gate = Gate { opt_in: None, segments: &[], all: false, requires: &[], group: None };
 const OPT_IN: Gate = Gate { opt_in: Some(Again::Resume), ..OPEN };
-const RESET: Gate = Gate { opt_in: Some(Again::Reset), ..OPEN };
+pub(super) const RESET: Gate = Gate { opt_in: Some(Again::Reset), ..OPEN };
 const VIP: Gate = Gate { segments: &["vip"], ..OPEN };
 pub(super) const BETS: Stage = Stage { on: &["bet_placed"], measure: Measure::Count, target: 2 };
 
 pub(crate) const GATED: [Spec; 10] = [
-    Spec { id: "a-opt-in", window: 1, gates: &[(-240, OPT_IN)], stages: &[BETS] },
+    Spec { id: "a-opt-in", window: 1, gates: &[(-240, OPT_IN)], stages: &[BETS], repeat: None },
     Spec {
         id: "b-reset",
         window: 7,
         gates: &[(-240, RESET)],
         stages: &[Stage { on: &["bet_placed", "adjustment"], measure: Measure::Sum, target: 15 }],
+        repeat: None,
     },
     Spec {
         id: "c-any",
         window: 7,
         gates: &[(-240, Gate { segments: &["vip", "gold"], ..OPEN })],
         stages: &[Stage { on: &["bet_placed", "bet_settled"], measure: Measure::Count, target: 4 }],
+        repeat: None,
     },
     Spec {
         id: "d-all",
@@ -79,33 +86,38 @@ pub(crate) const GATED: [Spec; 10] = [
             Stage { on: &["deposit"], measure: Measure::Count, target: 1 },
             Stage { on: &["bet_placed"], measure: Measure::Sum, target: 12 },
         ],
+        repeat: None,
     },
     Spec {
         id: "e-run",
         window: 0,
         gates: &[(-240, Gate { segments: &["vip"], ..RESET })],
         stages: &[Stage { on: &["bet_settled"], measure: Measure::Run, target: 2 }],
+        repeat: None,
     },
     Spec {
         id: "f-quest",
         window: 0,
         gates: &[(-240, RESET)],
         stages: &[BETS, Stage { on: &["bet_placed"], measure: Measure::Count, target: 3 }],
+        repeat: None,
     },
-    Spec { id: "g-open", window: 1, gates: &[(-240, OPEN)], stages: &[BETS] },
+    Spec { id: "g-open", window: 1, gates: &[(-240, OPEN)], stages: &[BETS], repeat: None },
     // The same class as the first.
-    Spec { id: "h-vip", window: 1, gates: &[(-240, VIP)], stages: &[Stage { target: 3, ..BETS }] },
+    Spec { id: "h-vip", window: 1, gates: &[(-240, VIP)], stages: &[Stage { target: 3, ..BETS }], repeat: None },
     Spec {
         id: "i-edited",
         window: 7,
         gates: &[(-240, OPEN), (24 * 8, RESET), (24 * 16, Gate { segments: &["vip"], ..RESET })],
         stages: &[Stage { on: &["bet_placed", "win"], measure: Measure::Sum, target: 20 }],
+        repeat: None,
     },
     Spec {
         id: "j-controls",
         window: 7,
         gates: &[(-240, OPT_IN)],
         stages: &[Stage { on: &["segment_entered", "opted_in", "opted_out"], measure: Measure::Count, target: 2 }],
+        repeat: None,
     },
 ];
 
@@ -115,13 +127,16 @@ pub(crate) fn gated_definitions(specs: &[Spec], lateness_days: i64) -> Vec<Defin
     let records = versions.zip(0..).map(|((spec, (hours, gate)), offset)| {
         let text = format!(
             r#"{{"mission_id":"{}","version":{},"status":"active","start":"{}","end":"{}","lateness":"P{lateness_days}D",
-                "window":{{"every":"{}"}},{},"stages":[{}]}}"#,
+                "window":{{"every":"{}"}},{},{}"stages":[{}]}}"#,
             spec.id,
             offset + 1,
             at(-240),
             at(END),
             BTreeMap::from([(0, "once"), (1, "day"), (7, "week")])[&spec.window],
             gate.json(),
+            spec.repeat.map_or_else(String::new, |(limit, carry)| format!(
+                r#""repeat":{{"limit":{limit},"carry":{carry}}},"#
+            )),
             spec.stages.iter().map(Stage::json).collect::<Vec<_>>().join(","),
         );
         record(spec.id, Some(text), *hours, offset)
@@ -155,8 +170,16 @@ impl Stage {
             Measure::Count => (r#"{"kind":"count"}"#, ""),
             Measure::Sum => (r#"{"kind":"sum","field":"amount"}"#, ""),
             Measure::Run => (r#"{"kind":"run"}"#, r#""where":"amount > 3","#),
+            Measure::Games => (r#"{"kind":"distinct","field":"game_type"}"#, ""),
+            Measure::Amounts => (r#"{"kind":"distinct","field":"amount"}"#, ""),
         };
         format!(r#"{{"on":{:?},{condition}"measure":{measure},"target":"{}"}}"#, self.on, self.target)
+    }
+
+    /// It adds something, if only nothing: an amount that waits for a rate does not.
+    fn takes(&self, input: &Input) -> bool {
+        let waits = matches!(self.measure, Measure::Sum) && input.currency != "EUR" && input.rate.is_none();
+        self.looks_at(input) && !waits
     }
 
     fn looks_at(&self, input: &Input) -> bool {
@@ -307,16 +330,7 @@ impl Spec {
     }
 
     fn window(&self, time: Timestamp) -> Option<(Timestamp, Timestamp)> {
-        if time < at(-240) || time > at(END) {
-            return None;
-        }
-        if self.window == 0 {
-            return Some((at(-240), at(END)));
-        }
-        // Scripts begin on a Monday.
-        let length = self.window * 24;
-        let number = time.micros_since(at(0)).div_euclid(length * HOUR);
-        Some((at(number * length), at((number + 1) * length)))
+        window_of(self.window, time)
     }
 
     /// The group that the version of its time is in, if a fact qualifies for any stage.
@@ -337,23 +351,26 @@ impl Spec {
         completed_since: impl Fn(&'static str) -> Option<Timestamp>,
     ) -> Standing {
         let (mut stage, mut after, mut total, mut run) = (0, Timestamp::MIN, Money::ZERO, 0);
-        let (mut completed_at, mut term) = (None, None);
+        let (mut completed_at, mut term, mut values) = (Vec::new(), None, BTreeSet::new());
+        let (limit, carry) = self.repeat.unwrap_or((1, false));
         for fact in facts.iter().filter(|fact| self.window(fact.time) == Some(window)) {
             let Some((_, gate)) = self.gates.iter().rfind(|(hours, _)| at(*hours) <= fact.time) else { continue };
             if !gate.requires.iter().all(|id| completed_since(id).is_some_and(|since| since < fact.time)) {
                 continue;
             }
-            let of_stages = self.stages.iter().any(|stage| stage.looks_at(&fact.input));
+            let of_stages = self.stages.iter().any(|stage| stage.takes(&fact.input));
             let Some(passed) = gate.terms(self.id, facts, fact.time).filter(|_| of_stages) else { continue };
             // All versions that ask for an opt-in say the same of a further one.
             let newest = self.gates.last().expect("there is one").1;
             let is_anew = matches!(newest.opt_in, Some(Again::Reset)) && passed > 1;
-            if is_anew && completed_at.is_none() && term.is_some_and(|term| term != passed) {
+            let is_done = self.repeat.is_none() && !completed_at.is_empty();
+            if is_anew && !is_done && term.is_some_and(|term| term != passed) {
                 (stage, after, total, run) = (0, Timestamp::MIN, Money::ZERO, 0);
+                values.clear();
             }
             term = Some(passed);
             let Stage { measure, target, .. } = &self.stages[stage];
-            if !self.stages[stage].looks_at(&fact.input) || fact.time <= after {
+            if !self.stages[stage].takes(&fact.input) || fact.time <= after {
                 continue;
             }
             match measure {
@@ -363,17 +380,36 @@ impl Spec {
                     run = if fact.input.amount > Some(Money::from_units(3)) { run + 1 } else { 0 };
                     total = total.max(Money::from_units(run));
                 }
-            }
-            if total >= Money::from_units(*target) && completed_at.is_none() {
-                if stage + 1 == self.stages.len() {
-                    completed_at = Some(fact.time);
-                } else {
-                    (stage, after, total, run) = (stage + 1, fact.time, Money::ZERO, 0);
+                Measure::Games | Measure::Amounts => {
+                    let is_games = matches!(measure, Measure::Games);
+                    let game = is_games.then(|| fact.input.game_type.to_owned());
+                    values.extend(game.or_else(|| amount_of_its_currency(&fact.input)));
+                    total = Money::from_units(i64::try_from(values.len()).unwrap());
                 }
             }
+            if total < Money::from_units(*target) || is_done {
+                continue;
+            }
+            if stage + 1 < self.stages.len() {
+                (stage, after, total, run) = (stage + 1, fact.time, Money::ZERO, 0);
+                values.clear();
+                continue;
+            }
+            if self.repeat.is_none() {
+                completed_at.push(fact.time);
+                continue;
+            }
+            while total >= Money::from_units(*target) {
+                if completed_at.len() < limit {
+                    completed_at.push(fact.time);
+                }
+                total = if carry { total - Money::from_units(*target) } else { Money::ZERO };
+            }
+            (stage, after, run) = (0, Timestamp::MIN, 0);
+            values.clear();
         }
         let progress = if stage + 1 == self.stages.len() { total } else { Money::ZERO };
-        Standing { completed_at: completed_at.into_iter().collect(), progress }
+        Standing { completed_at, progress }
     }
 }
 

@@ -16,13 +16,15 @@ pub(crate) struct Fact {
 
 /// Remembers what was accepted; everything else is found anew for each question.
 pub(crate) struct LedgerOracle {
-    rules: LedgerRules,
+    pub(super) rules: LedgerRules,
     /// Each transaction with its versions in the order in which they were accepted.
-    transactions: Vec<Vec<Input>>,
+    pub(super) transactions: Vec<Vec<Input>>,
     /// Reversals that were refused.
     refused: BTreeSet<Coordinates>,
     /// Reversals that wait no more.
     matched: BTreeSet<Coordinates>,
+    /// What reversals named last that had not left the ledger when they came.
+    named: BTreeMap<Coordinates, usize>,
     pub duplicates: u64,
     pub conflicts: u64,
 }
@@ -34,6 +36,7 @@ impl LedgerOracle {
             transactions: Vec::new(),
             refused: BTreeSet::new(),
             matched: BTreeSet::new(),
+            named: BTreeMap::new(),
             duplicates: 0,
             conflicts: 0,
         }
@@ -51,6 +54,11 @@ impl LedgerOracle {
         }
         self.expire(&accepted);
         self.give_up(now);
+    }
+
+    /// It is one of the versions of a transaction.
+    pub(crate) fn has_accepted(&self, input: &Input) -> bool {
+        self.transactions.iter().flatten().any(|known| known.at == input.at)
     }
 
     fn admit(&mut self, input: &Input) -> bool {
@@ -79,7 +87,7 @@ impl LedgerOracle {
         !is_duplicate && !is_conflict
     }
 
-    /// A reversal that finds its transaction too old is refused for good.
+    /// A reversal that finds its transaction too old is refused for good. One that has come does not turn to such a transaction.
     fn expire(&mut self, accepted: &[&Input]) {
         let mut in_order = accepted.to_vec();
         in_order.sort_by_key(|input| input.order());
@@ -87,12 +95,19 @@ impl LedgerOracle {
         for input in in_order {
             open.remove(&input.at);
             let known = |input: &Input| !open.contains(&input.at);
-            if input.name == "reversal"
-                && let Some(target) = self.resolve(input, &known)
-                && self.is_expired(input, target)
-            {
-                self.refused.insert(input.at);
-            }
+            // Itself, and those that name its id: others name what they named.
+            let is_concerned = |one: &&Input| {
+                let names_it = one.player == input.player && one.reference.as_deref() == Some(input.id.as_str());
+                one.name == "reversal" && known(one) && (one.at == input.at || names_it)
+            };
+            let reversals = self.transactions.iter().map(|versions| &versions[0]).filter(is_concerned);
+            let reversals = reversals.filter(|one| !self.refused.contains(&one.at));
+            let found = reversals.filter_map(|one| Some((one, self.resolve(one, &known)?)));
+            let (expired, named): (Vec<_>, Vec<_>) = found.partition(|(one, target)| self.is_expired(one, *target));
+            let refused = expired.into_iter().map(|(one, _)| one.at).find(|at| *at == input.at);
+            let named: Vec<_> = named.into_iter().map(|(one, target)| (one.at, target)).collect();
+            self.refused.extend(refused);
+            self.named.extend(named);
         }
     }
 
@@ -111,6 +126,13 @@ impl LedgerOracle {
         let matched: Vec<Coordinates> = matched.into_iter().map(|input| input.at).collect();
         self.matched.extend(matched);
         self.refused.extend(orphans);
+    }
+
+    /// The transaction that `reversal` takes back, of those that are `known`.
+    fn target(&self, reversal: &Input, known: &dyn Fn(&Input) -> bool) -> Option<usize> {
+        let named = self.resolve(reversal, known).filter(|target| !self.is_expired(reversal, *target));
+        let before = self.named.get(&reversal.at).copied();
+        named.or(before.filter(|target| self.transactions[*target].iter().any(known)))
     }
 
     /// The transaction that `reversal` names among the inputs that are `known`.
@@ -177,7 +199,7 @@ impl LedgerOracle {
                     against.remove(&index);
                 }
                 Family::Reversal if !self.refused.contains(&input.at) => {
-                    if let Some(target) = self.resolve(input, known)
+                    if let Some(target) = self.target(input, known)
                         && !is_reversed(target, &against)
                     {
                         against.entry(target).or_default().push(index);

@@ -9,10 +9,13 @@ mod gates;
 mod groups;
 mod ledger;
 mod missions;
+mod rates;
 mod repeats;
+mod resets;
 mod restrictions;
 mod run;
 mod script;
+mod settlements;
 mod unlocks;
 mod values;
 
@@ -22,7 +25,17 @@ pub(crate) use gates::{GATED, GateOracle, Spec, gated_definitions, random_script
 pub(crate) use groups::GROUPED;
 pub(crate) use ledger::{Fact, LedgerOracle};
 pub(crate) use missions::{MissionOracle, Occurrence, Standing, definitions, first_definitions, second_definitions};
+pub(crate) use rates::{RateOracle, random_script_with_rates, rated_definitions};
+pub(crate) use resets::RESETTING;
 pub(crate) use restrictions::{RestrictionOracle, random_script_with_restrictions, restricted_definitions, restricts};
 pub(crate) use run::Run;
 pub(crate) use script::{Arrival, Input, Rng, at, batch, cut, interleave, random_script, record, rules};
+pub(crate) use settlements::random_script_with_settlements;
 pub(crate) use unlocks::UNLOCKING;
+
+/// Seeds of a random test: so many where CI runs it, and `QUESTLINE_SEEDS` times as many where that is set.
+#[expect(clippy::disallowed_methods, reason = "how long tests take is no configuration of operators")]
+pub(crate) fn seeds(count: u64) -> std::ops::Range<u64> {
+    let times = std::env::var("QUESTLINE_SEEDS").map_or(1, |times| times.parse().expect("QUESTLINE_SEEDS is a number"));
+    0..count * times
+}

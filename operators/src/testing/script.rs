@@ -9,7 +9,7 @@ use datasets::{Coordinates, EventBatch, EventName, EventRow, Family, Money, Sour
 use jiff::tz::TimeZone;
 
 use crate::definitions::DefinitionRecord;
-use crate::ledger::LedgerRules;
+use crate::ledger::{Attribution, LedgerRules};
 use crate::players::Rules;
 use crate::points::PointsRules;
 
@@ -39,7 +39,7 @@ pub(crate) struct Input {
     pub status: Option<&'static str>,
     pub reference: Option<String>,
     pub family: Option<&'static str>,
-    /// The mission, segment or channel of a control event.
+    /// The mission, segment or channel of a control event, or the currencies of a rate, such as `USD/EUR`.
     pub about: Option<&'static str>,
     /// The end of an exclusion.
     pub until: Option<Timestamp>,
@@ -100,6 +100,7 @@ impl Input {
     pub(crate) fn push(&self, batch: &mut EventBatch) {
         let mut row = EventRow::new(self.at, SourceId(0), self.event_time, self.ingest_time);
         let about = |names: &[&str]| self.about.filter(|_| names.contains(&self.name));
+        let pair = about(&["rate"]).and_then(|about| about.split_once('/'));
         let texts = [
             (TextField::EventName, Some(self.name)),
             (TextField::PlayerId, Some(self.player)),
@@ -112,6 +113,8 @@ impl Input {
             (TextField::MissionId, about(&["opted_in", "opted_out"])),
             (TextField::Segment, about(&["segment_entered", "segment_left"])),
             (TextField::Channel, about(&["consent_changed"])),
+            (TextField::Base, pair.map(|(base, _)| base)),
+            (TextField::Quote, pair.map(|(_, quote)| quote)),
         ];
         row.name = EventName::of(self.name);
         row.amount = self.amount;
@@ -154,6 +157,7 @@ pub(crate) fn rules() -> Rules {
             orphan_wait: 2 * DAY,
             lifecycle: vec![Family::Deposit, Family::Withdrawal],
             counted_status: vec!["approved".to_owned(), "settled".to_owned()],
+            attribution: Attribution::Transaction,
         },
         activity_zone: TimeZone::UTC,
         points: PointsRules { expiry: Some(5 * DAY), kept: 36 * DAY },
@@ -203,7 +207,7 @@ pub(crate) fn random_script(rng: &mut Rng, len: usize) -> Vec<Input> {
 }
 
 /// The same of what `next` makes of the script so far and of the hour.
-pub(super) fn random_script_of(
+pub(crate) fn random_script_of(
     rng: &mut Rng,
     len: usize,
     next: impl Fn(&mut Rng, &[Input], i64) -> Input,
@@ -312,4 +316,21 @@ pub(crate) fn cut(rng: &mut Rng, arrived: &[Input], longest: i64) -> Vec<Arrival
         rest = later;
     }
     epochs
+}
+
+/// The hour in which missions of scripts end; they begin 240 hours before the script does.
+pub(super) const END: i64 = 24 * 25;
+
+/// The window of `time`, of so many days; of 0, all the time of a mission.
+pub(super) fn window_of(days: i64, time: Timestamp) -> Option<(Timestamp, Timestamp)> {
+    if time < at(-240) || time > at(END) {
+        return None;
+    }
+    if days == 0 {
+        return Some((at(-240), at(END)));
+    }
+    // Scripts begin on a Monday.
+    let length = days * 24;
+    let number = time.micros_since(at(0)).div_euclid(length * HOUR);
+    Some((at(number * length), at((number + 1) * length)))
 }

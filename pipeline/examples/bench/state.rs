@@ -100,8 +100,7 @@ impl Core {
             let begun = Instant::now();
             let sections = [self.players.write(group, epoch, None), self.activity.write(group, epoch)];
             let took = begun.elapsed();
-            round.all += took;
-            round.longest = round.longest.max(took);
+            round.groups.push(took);
             round.sections.extend(sections.into_iter().flatten());
         }
         round
@@ -111,21 +110,31 @@ impl Core {
 #[derive(Default)]
 struct Round {
     sections: Vec<Section>,
-    all: Duration,
-    longest: Duration,
+    /// How long the worker was away for each group.
+    groups: Vec<Duration>,
 }
 
 impl Round {
     fn figures(&self) -> Result<serde_json::Value, Box<dyn std::error::Error>> {
         let bytes: usize = self.sections.iter().map(|section| section.bytes.len()).sum();
         let packed = self.sections.iter().map(|section| zstd::bulk::compress(&section.bytes, 1).map(|one| one.len()));
+        let mut groups = self.groups.clone();
+        groups.sort_unstable();
+        let longest_of = |percent: usize| groups[(groups.len() - 1) * percent / 100].as_secs_f64() * 1e3;
         Ok(json!({
             "bytes": bytes,
             "bytes_stored": packed.sum::<Result<usize, _>>()?,
-            "seconds": self.all.as_secs_f64(),
-            "longest_group_ms": self.longest.as_secs_f64() * 1e3,
+            "seconds": groups.iter().sum::<Duration>().as_secs_f64(),
+            "group_ms": { "p50": longest_of(50), "p99": longest_of(99), "max": longest_of(100) },
         }))
     }
+}
+
+/// Memory that the process has, by Linux.
+fn resident_bytes() -> Result<u64, Box<dyn std::error::Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS in /proc/self/status")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
 }
 
 impl State {
@@ -156,7 +165,9 @@ impl State {
                 epoch += 1;
             }
         };
+        let before = resident_bytes()?;
         let written = play(&mut core, &mut (0..self.players)).saturating_sub(1);
+        let resident = resident_bytes()?.saturating_sub(before);
         let first = core.write(written);
         let step = usize::try_from(self.one_in)?;
         let written = play(&mut core, &mut (0..self.players).step_by(step)).saturating_sub(1);
@@ -174,6 +185,7 @@ impl State {
             kept.sections.push(section.bytes);
         }
         let state = Restored {
+            rates: datasets::rates::RateBook::default(),
             definitions: definitions.into_iter().map(|record| (0, record)).collect(),
             wall: None,
             oldest_to_come: None,
@@ -186,7 +198,9 @@ impl State {
         restored.activity.wake(u64::MAX);
         Ok(json!({
             "players": self.players,
+            "missions": self.missions,
             "threads": self.threads,
+            "resident_bytes": resident,
             "all": all,
             "changes": changes,
             "restore_seconds": begun.elapsed().as_secs_f64(),

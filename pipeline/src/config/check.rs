@@ -7,7 +7,7 @@ use datasets::Family;
 use super::document::Document;
 use super::errors::Problems;
 use super::path::KeyPath;
-use super::settings::{Attribution, Config, KafkaConfig, LakeConfig, MissingOffsets, NgrConfig};
+use super::settings::{Config, KafkaConfig, LakeConfig, MissingOffsets, NgrConfig};
 use super::values::Duration;
 
 /// Reports everything that is wrong in `config`.
@@ -59,8 +59,6 @@ impl Checker<'_, '_> {
     fn unsupported(&mut self, config: &Config) {
         let instead = "is not supported in this version: remove it";
         self.require(config.tier.is_none(), "tier", format!("a loyalty tier {instead}"));
-        let message = "\"settlement\" is not supported in this version: use \"transaction\"";
-        self.require(config.activity.attribution == Attribution::Transaction, "activity.attribution", message);
     }
 
     fn pipeline(&mut self, config: &Config) {

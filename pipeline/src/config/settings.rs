@@ -279,7 +279,7 @@ pub enum Attribution {
     /// Stake on the day of the bet, win on the day of the settlement.
     #[default]
     Transaction,
-    /// Both on the day of the settlement. Not supported in this version.
+    /// Both on the day of the settlement.
     Settlement,
 }
 

@@ -126,7 +126,7 @@ retention = "47h"
 lifecycle = ["deposits"]
 [activity]
 basis = "net"
-attribution = "settlement"
+attribution = "settled"
 [[activity.ngr]]
 name = "fee"
 percent = 12.5
@@ -155,7 +155,7 @@ p.toml:19:8: defaults.zone: unknown time zone "Europe/Valetta": use a name of th
 p.toml:21:1: identity.retention: 47h is too short: wallets retry for two days, so at least 48h
 p.toml:22:1: identity.lifecycle: unknown family "deposits": use bet, win, settlement, deposit, withdrawal, bonus, adjustment, reversal, points_spent
 p.toml:24:9: activity.basis: unknown value "net": use one of cash, gross
-p.toml:25:1: activity.attribution: "settlement" is not supported in this version: use "transaction"
+p.toml:25:15: activity.attribution: unknown value "settled": use one of transaction, settlement
 p.toml:28:11: activity.ngr[0].percent: invalid type: floating point `12.5`, expected a percentage as a string, such as "12.5"
 p.toml:29:1: activity.ngr[1].percent: is missing: give percent (with of) or amount_of
 p.toml:32:1: points.expiry: must be longer than 0

@@ -127,6 +127,9 @@ pub struct Contributed {
     pub stage: usize,
     /// What it adds, or the quantity itself where the largest counts; an event that resets a run adds nothing.
     pub contribution: Money,
+    /// What the amount was multiplied by to be in the mission's currency; absent where it is already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exchange_rate: Option<Money>,
     /// It changed the progress; an event of a stage that is not under way at its time does not.
     pub moved: bool,
     /// It reached its stage's target.
@@ -203,7 +206,8 @@ impl Explainer {
             let changes = players.close(clock, &mut definitions, std::slice::from_ref(&batch));
             // What was deferred can leave by the clock alone.
             if !batch.is_empty() || !definitions.is_empty() || !changes.completions.is_empty() {
-                story.take(&batch, definitions, &changes, players.accounts(&player, &mission));
+                let accounts = players.accounts(&player, &mission);
+                story.take(&batch, definitions, &changes, (accounts, players.rates()));
                 story.prefer(&batch, &players);
                 story.required = players.required(&player, &mission);
             }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use datasets::mission::{Mission, MissionDefaults, Window};
+use datasets::mission::{Measure, Mission, MissionDefaults, Window};
+use datasets::rates::RateBook;
 use datasets::rows::{AuditRow, CompletionRow, DispositionKind, Place};
 use datasets::{Coordinates, Epoch, Event, EventBatch, EventName, Money, TextField, Timestamp, Topics};
 use operators::changes::Changes;
@@ -29,6 +30,8 @@ pub(super) struct Story {
     reversed: BTreeMap<String, String>,
     messages: Vec<CompletionRow>,
     audit: Vec<AuditRow>,
+    /// Rates that converted what counts, by record and currency.
+    rates: BTreeMap<(Coordinates, String), Money>,
     /// By the start of the window.
     windows: BTreeMap<Timestamp, Seen>,
     /// Events that count for other missions of an exclusive group.
@@ -59,6 +62,7 @@ impl Story {
             reversed: BTreeMap::new(),
             messages: Vec::new(),
             audit: Vec::new(),
+            rates: BTreeMap::new(),
             windows: BTreeMap::new(),
             preferred: BTreeMap::new(),
             required: BTreeMap::new(),
@@ -72,7 +76,7 @@ impl Story {
         batch: &Arc<EventBatch>,
         definitions: Vec<DefinitionRecord>,
         changes: &Changes,
-        accounts: Vec<Account>,
+        (accounts, rates): (Vec<Account>, &RateBook),
     ) {
         for record in definitions.into_iter().filter(|record| record.key == self.mission) {
             self.versions.take(record, &self.defaults);
@@ -88,8 +92,11 @@ impl Story {
         self.messages.extend(changes.completions.iter().map(|(_, row)| row).filter(of_it).cloned());
         let of_it = |row: &&AuditRow| row.player_id == self.player && row.mission_id == self.mission;
         self.audit.extend(changes.audit.iter().map(|(_, row)| row).filter(of_it).cloned());
-        self.events.extend((0..batch.len()).map(|place| (batch.get(place).at, (batch.clone(), place))));
+        // Rates are of nobody.
+        let places = (0..batch.len()).filter(|place| batch.get(*place).name != EventName::Rate);
+        self.events.extend(places.map(|place| (batch.get(place).at, (batch.clone(), place))));
         for account in accounts {
+            self.see_rates(&account, rates);
             self.see(account);
         }
     }
@@ -101,6 +108,19 @@ impl Story {
             Some((event.at, other.to_owned()))
         });
         self.preferred.extend(preferred);
+    }
+
+    /// What counts for the first time was converted by what is known now, and is never converted again.
+    fn see_rates(&mut self, account: &Account, rates: &RateBook) {
+        for Counted { order: (time, at), stage, .. } in account.counted.iter().copied() {
+            let measure = account.mission.stages.get(usize::from(stage)).map(|stage| &stage.measure);
+            let Some(event) = self.event(at) else { continue };
+            let Some(into) = measure.and_then(|measure| foreign(&event, measure)) else { continue };
+            let known = event.exchange_rate().or_else(|| Some(rates.find(event.currency(), into, time)?.rate));
+            if let Some(rate) = known {
+                self.rates.entry((at, into.to_owned())).or_insert(rate);
+            }
+        }
     }
 
     fn see(&mut self, account: Account) {
@@ -230,10 +250,14 @@ impl Story {
             // An edit can have taken the stage away.
             let stage = account.mission.stages.get(usize::from(counted.stage));
             let worth = stage.map_or(counted.value, |stage| stage.measure.worth(counted.value));
+            let event = self.event(counted.order.1)?;
+            let into = stage.and_then(|stage| foreign(&event, &stage.measure));
+            let exchange_rate = into.and_then(|into| self.rates.get(&(counted.order.1, into.to_owned())).copied());
             Some(Contributed {
-                event: self.line(&self.event(counted.order.1)?),
+                event: self.line(&event),
                 stage: usize::from(counted.stage) + 1,
                 contribution: if counted.qualifies { worth } else { Money::ZERO },
+                exchange_rate,
                 moved: step.is_some_and(|step| step.moved),
                 reached: step.is_some_and(|step| step.reached),
                 progress: step.and_then(|step| step.progress),
@@ -296,6 +320,11 @@ fn standing(messages: &[CompletionRow], audit: &[AuditRow], account: Option<&Acc
     let audit: Vec<_> = audit.iter().filter(|row| row.completion_id == id).cloned().collect();
     let kept_back = account.and_then(|account| account.kept_back.get(&occurrence));
     Standing::after(&messages, &audit, kept_back.copied())
+}
+
+/// The currency that the amount of `event` is converted to for `measure`, if it is in another one.
+fn foreign<'m>(event: &Event<'_>, measure: &'m Measure) -> Option<&'m str> {
+    measure.currency().filter(|currency| *currency != event.currency())
 }
 
 fn stages(mission: &Mission, account: Option<&Account>, steps: &[Step]) -> Vec<Stage> {

@@ -61,7 +61,7 @@ impl EpochInput {
         read.ok_or_else(|| "lake: a definition has no place".to_owned())
     }
 
-    /// The events, in one batch; of one player, or of all.
+    /// The events, in one batch; of one player and of none, as rates are, or of all.
     ///
     /// # Errors
     /// Rows that are no events of this configuration.
@@ -75,7 +75,10 @@ impl EpochInput {
             };
             let column = events.column_by_name("player_id").and_then(|column| column.as_string_opt::<i32>());
             let players = column.ok_or_else(|| wrong("there is no column player_id".to_owned()))?;
-            for row in (0..events.num_rows()).filter(|row| players.value(*row) == player) {
+            let names_of = events.column_by_name("event_name").and_then(|column| column.as_string_opt::<i32>());
+            let names_of = names_of.ok_or_else(|| wrong("there is no column event_name".to_owned()))?;
+            let is_wanted = |row: &usize| players.value(*row) == player || names_of.value(*row) == "rate";
+            for row in (0..events.num_rows()).filter(is_wanted) {
                 push_events(events, row..row + 1, names, &mut None, &mut batch).map_err(wrong)?;
             }
         }

@@ -283,6 +283,7 @@ impl Keeping {
             let records: Vec<_> = before.iter().filter_map(|(at, row)| Some((*at, definition(row, topics)?))).collect();
             for share in &mut shares {
                 share.definitions.clone_from(&records);
+                share.rates.clone_from(&manifest.before.rates);
                 let before = Some(&manifest.before).filter(|_| manifest.first > 0);
                 share.wall = before.map(Before::wall);
                 share.oldest_to_come = before.map(|before| before.now.min(before.newest));
@@ -313,7 +314,11 @@ impl Keeping {
     /// What `outputs` of an epoch really were, told to the checkpoint too.
     pub fn publish(&self, outputs: Arc<EpochOutputs>) -> Arc<EpochOutputs> {
         let known = self.outputs.lock().expect("no panic while publishing").remove(&outputs.epoch);
-        let outputs = known.map_or(outputs, Arc::new);
+        // Every worker hears of all rates again, whatever its groups know.
+        let outputs = match known {
+            Some(known) => Arc::new(EpochOutputs { rates: outputs.rates.clone(), ..known }),
+            None => outputs,
+        };
         if let Some(handle) = self.handle() {
             handle.published(outputs.clone());
         }

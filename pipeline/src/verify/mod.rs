@@ -17,8 +17,12 @@ mod tables;
 mod tests;
 mod topics;
 
+use std::sync::Arc;
+
+use datasets::rows::EpochOutputs;
 use datasets::{Epoch, Timestamp};
 use operators::activity::Reporting;
+use sinks::lake::LakeReader;
 
 use crate::config::Config;
 use crate::engine::{self, Halt, Wake};
@@ -55,11 +59,29 @@ impl Proof {
         self.history.epochs()
     }
 
+    /// The lake.
+    pub(crate) fn lake(&self) -> Arc<LakeReader> {
+        self.history.lake.clone()
+    }
+
     /// Recomputes on `workers` threads and compares. `advance` is told of epochs compared.
     ///
     /// # Errors
     /// What cannot be read, for people.
     pub fn run(self, workers: usize, advance: impl Fn(u64) + Send + 'static) -> Result<Verdict, String> {
+        self.observed(workers, advance, |_| ())
+    }
+
+    /// The same; `observe` is given every recomputed epoch, in order.
+    ///
+    /// # Errors
+    /// What cannot be read, for people.
+    pub(crate) fn observed(
+        self,
+        workers: usize,
+        advance: impl Fn(u64) + Send + 'static,
+        mut observe: impl FnMut(&EpochOutputs) + Send + 'static,
+    ) -> Result<Verdict, String> {
         let epochs_in_lake = self.epochs();
         let Proof { config, history, topics } = self;
         let prepared = prepared(&config, workers, history.purpose())?;
@@ -88,7 +110,7 @@ impl Proof {
                     wake.all();
                     advance(1);
                 };
-                comparing.run(&recomputed, done).inspect_err(|error| halt.fail(error.clone()))
+                comparing.run(&recomputed, &mut observe, done).inspect_err(|error| halt.fail(error.clone()))
             }
         });
         let comparing = comparing.map_err(|error| format!("cannot start a thread: {error}"))?;
@@ -119,7 +141,12 @@ struct Comparing {
 }
 
 impl Comparing {
-    fn run(mut self, recomputed: &Recomputed, done: impl Fn()) -> Result<Self, String> {
+    fn run(
+        mut self,
+        recomputed: &Recomputed,
+        observe: &mut impl FnMut(&EpochOutputs),
+        done: impl Fn(),
+    ) -> Result<Self, String> {
         while let Ok(outputs) = recomputed.outputs.recv() {
             let logged = recomputed.logged.recv().map_err(|_| "the log of epochs broke off".to_owned())?;
             compare_counters(outputs.epoch, &logged, &outputs.counters, &mut self.log);
@@ -127,6 +154,7 @@ impl Comparing {
             if let Some(topics) = &mut self.topics {
                 topics.take(&outputs);
             }
+            observe(&outputs);
             self.epochs = outputs.epoch + 1;
             self.events += outputs.counters.read;
             self.until = outputs.now;

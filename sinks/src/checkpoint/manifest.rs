@@ -1,5 +1,6 @@
 //! A manifest: everything that a start has to know beside the log of epochs.
 
+use datasets::rates::RateBook;
 use datasets::rows::{Binding, DefinitionRow};
 use datasets::state::PARTS;
 use datasets::{Epoch, Timestamp};
@@ -64,6 +65,9 @@ pub struct Before {
     pub uppers: Vec<Binding>,
     /// Definition records with their epochs, in the order in which they applied.
     pub definitions: Vec<(Epoch, DefinitionRow)>,
+    /// Rates of exchange that were known.
+    #[serde(default, skip_serializing_if = "RateBook::is_empty")]
+    pub rates: RateBook,
 }
 
 impl Manifest {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use datasets::rates::RateChanges;
 use datasets::rows::{Binding, DefinitionRow, EpochOutputs};
 use datasets::state::{PARTS, Section};
 use datasets::{Epoch, Timestamp};
@@ -68,6 +69,7 @@ struct Recent {
     newest: Timestamp,
     bindings: Vec<Binding>,
     definitions: Vec<DefinitionRow>,
+    rates: RateChanges,
 }
 
 impl Rounds {
@@ -105,8 +107,9 @@ impl Rounds {
     pub fn published(&mut self, outputs: Arc<EpochOutputs>) -> bool {
         let EpochOutputs { epoch, now, wall, newest, .. } = *outputs;
         if epoch >= self.first {
-            let (bindings, definitions) = (outputs.bindings.clone(), outputs.definitions.clone());
-            self.recent.push_back(Recent { epoch, now, wall, newest, bindings, definitions });
+            let EpochOutputs { bindings, definitions, rates, .. } = &*outputs;
+            let (bindings, definitions, rates) = (bindings.clone(), definitions.clone(), rates.clone());
+            self.recent.push_back(Recent { epoch, now, wall, newest, bindings, definitions, rates });
         }
         let is_new = epoch >= self.outputs_from;
         self.outputs.extend(is_new.then_some(outputs));
@@ -205,11 +208,12 @@ impl Rounds {
         self.first = known.chain(rows).min().unwrap_or(0).max(self.first);
         let known = std::mem::take(&mut self.before.uppers).into_iter();
         let mut uppers: BTreeMap<_, _> = known.map(|one| ((one.topic, one.partition), one.upper)).collect();
-        while let Some(Recent { epoch, now, wall, newest, bindings, definitions }) =
+        while let Some(Recent { epoch, now, wall, newest, bindings, definitions, rates }) =
             self.recent.pop_front_if(|recent| recent.epoch < self.first)
         {
             (self.before.now, self.before.wall, self.before.newest) = (now, Some(wall), newest);
             self.before.definitions.extend(definitions.into_iter().map(|row| (epoch, row)));
+            self.before.rates.follow(&rates);
             uppers.extend(bindings.into_iter().map(|one| ((one.topic, one.partition), one.upper)));
         }
         let uppers = uppers.into_iter().map(|((topic, partition), upper)| Binding { topic, partition, upper });

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use datasets::cold::{ColdBytes, ColdRun};
 use datasets::hash::{KeyGroup, fingerprint, player_hash};
+use datasets::rates::{Forgotten, RateRecord};
 use datasets::rows::{
     ActivityKey, ActivityRow, AuditKind, AuditRow, Binding, CompletionKind, CompletionRow, DeadLetterRow,
     DefinitionRow, EpochOutputs, Place, PointsKind, PointsReason, PointsRow, Restriction, Trigger, TriggerKind,
@@ -13,7 +14,8 @@ use datasets::rows::{
 use datasets::state::{Keeper, Kept, Part, Section};
 use datasets::time::Date;
 use datasets::{
-    Coordinates, Epoch, EventBatch, EventName, EventRow, Money, Reason, SourceId, TextField, Timestamp, TopicId,
+    Coordinates, Epoch, EventBatch, EventName, EventRow, Identity, Money, Reason, SourceId, TextField, Timestamp,
+    TopicId,
 };
 
 use crate::kafka::ProgressRecord;
@@ -47,6 +49,23 @@ impl Record {
             amount: u64::try_from(number(16, 100)).expect("small"),
             // Midnight passes.
             ingest_time: Timestamp::from_millis(1_780_358_300_000 + offset * 7_000),
+        }
+    }
+
+    fn rate(&self) -> RateRecord {
+        let at = Coordinates { topic: TopicId(0), partition: number(self.partition), offset: self.offset, index: 0 };
+        let mut identity = [0; 16];
+        identity[..8].copy_from_slice(&self.offset.to_le_bytes());
+        identity[8..12].copy_from_slice(&number(self.partition).to_le_bytes());
+        RateRecord {
+            at,
+            event_time: self.ingest_time,
+            ingest_time: self.ingest_time,
+            identity: Identity::from_bytes(identity),
+            content: self.amount,
+            base: format!("X{}", self.player),
+            quote: "EUR".to_owned(),
+            rate: Money::from_units(1 + self.offset),
         }
     }
 
@@ -383,6 +402,7 @@ pub fn add_stateless(outputs: &mut EpochOutputs, input: &Input, reads: impl Fn(u
                 raw_base64: None,
                 truncated: false,
             }),
+            34..37 => outputs.rates.taken.push(record.rate()),
             30..34 => outputs.definitions.push(DefinitionRow {
                 place: record.place(),
                 ingest_time: record.ingest_time,
@@ -407,6 +427,7 @@ pub fn merge(parts: Vec<EpochOutputs>) -> EpochOutputs {
         whole.activity.extend(part.activity);
         whole.dead_letters.extend(part.dead_letters);
         whole.definitions.extend(part.definitions);
+        whole.rates.taken.extend(part.rates.taken);
     }
     whole.completions.sort_by(|a, b| a.trigger.place.cmp(&b.trigger.place));
     whole.audit.sort_by(|a, b| a.trigger.place.cmp(&b.trigger.place));
@@ -414,5 +435,8 @@ pub fn merge(parts: Vec<EpochOutputs>) -> EpochOutputs {
     whole.activity.sort_by(|a, b| a.key.cmp(&b.key));
     whole.dead_letters.sort_by(|a, b| a.place.cmp(&b.place));
     whole.definitions.sort_by(|a, b| a.place.cmp(&b.place));
+    whole.rates.taken.sort_by_key(|rate| rate.at);
+    let before = |hours: i64| whole.now.plus_micros(-hours * 3_600_000_000);
+    whole.rates.forgotten = Some(Forgotten { identities: before(1), rates: before(2) });
     whole
 }

@@ -456,7 +456,10 @@ impl Dataflow {
         let parts = self.parts.remove(&epoch).expect("it is there");
         self.open.remove(&epoch);
         // Of epochs that some parts know, what is computed now is not all.
-        let outputs = self.outputs.remove(&epoch).unwrap_or_else(|| core::merge(parts));
+        let computed = core::merge(parts);
+        let rates = computed.rates.clone();
+        // Rates are heard of again.
+        let outputs = self.outputs.remove(&epoch).map_or(computed, |known| EpochOutputs { rates, ..known });
         let outputs = Arc::new(outputs);
         thread.say(|| format!("publishes epoch {epoch}"));
         if let Some(checkpoint) = &self.checkpoint {

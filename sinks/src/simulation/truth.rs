@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
+use datasets::rates::{RateBook, RateChanges};
 use datasets::rows::{ActivityRow, DefinitionRow, EpochOutputs};
 use datasets::schema::{self, Builder, EventNames, EventPage, Layout};
 use datasets::state::{Keeper, Kept, Part};
@@ -177,12 +178,15 @@ impl Truth {
         let definitions = |one: &Committed| -> Vec<(Epoch, DefinitionRow)> {
             one.outputs.definitions.iter().map(|row| (one.input.epoch, row.clone())).collect()
         };
+        let mut rates = RateBook::default();
+        known.iter().for_each(|one| rates.follow(&one.outputs.rates));
         Before {
             now: last.input.now,
             wall: Some(last.input.wall),
             newest: last.input.newest,
             uppers,
             definitions: known.iter().flat_map(definitions).collect(),
+            rates,
         }
     }
 
@@ -231,9 +235,10 @@ fn check_part(truth: &Player, part: Part, kept: &Kept, oldest: Timestamp) {
     }
 }
 
-/// Epochs behind the end of a dataflow, in which only cuts are recorded, are not told what the highest ingest time is.
+/// Epochs behind the end of a dataflow, in which only cuts are recorded, are not told what the highest ingest time is. And
+/// rates are not written with outputs.
 fn without_newest(outputs: &EpochOutputs) -> EpochOutputs {
-    EpochOutputs { newest: Timestamp::default(), ..outputs.clone() }
+    EpochOutputs { newest: Timestamp::default(), rates: RateChanges::default(), ..outputs.clone() }
 }
 
 fn add<S>(tables: &mut BTreeMap<Table, (u64, u64)>, table: Table, layout: Layout<S>, source: &S) {
