@@ -10,6 +10,7 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod dataflow;
+pub mod dead_letters;
 pub mod engine;
 pub mod epochs;
 pub mod explain;
@@ -18,10 +19,12 @@ mod kafka_feed;
 pub mod missions;
 pub mod plan;
 pub mod reading;
+pub mod reconcile;
 pub mod replay;
 pub mod run;
 pub mod source;
 pub mod verify;
+pub mod warehouse;
 
 /// An error with its causes, on one line.
 pub fn chain(error: &dyn std::error::Error) -> String {

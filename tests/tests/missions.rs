@@ -118,6 +118,14 @@ fn wrong_definitions_are_named_and_nothing_is_done() {
     let good = definition("a", 1, "10");
     let file = write(&folder.path().join("good.jsonl"), &[good.clone(), definition("b", 1, "10")]);
     assert!(ok(&["missions", "validate", &file]).ends_with("2 valid definitions\n"));
+    let mut pounds = definition("c", 1, "10");
+    pounds["stages"][0]["measure"]["currency"] = json!("GBP");
+    let noted = write(&folder.path().join("noted.jsonl"), &[good.clone(), pounds]);
+    let notes: Vec<String> = ok(&["missions", "validate", &noted]).lines().skip(1).map(str::to_owned).collect();
+    assert!(
+        matches!(&notes[..], [note] if note.starts_with("c: note: an amount in another currency than GBP")),
+        "{notes:?}"
+    );
     let bad = write(&folder.path().join("bad.jsonl"), &[good.clone(), definition("b", 1, "-1"), good]);
     for command in [&["missions", "validate", &bad][..], &["missions", "diff", &bad, "--config", &config]] {
         let (code, out, error) = questline(command.iter().copied());

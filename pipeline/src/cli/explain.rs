@@ -172,7 +172,8 @@ fn contribution(of: &Contributed) -> String {
         (None, true, Some(progress)) => format!("{} makes {progress}", of.contribution),
         (None, true, None) => of.contribution.to_string(),
     };
-    format!("  {}  {what}{}", event(&of.event), if of.reached { ", the target" } else { "" })
+    let rate = of.exchange_rate.map(|rate| format!("x {rate}: ")).unwrap_or_default();
+    format!("  {}  {rate}{what}{}", event(&of.event), if of.reached { ", the target" } else { "" })
 }
 
 fn event(of: &EventLine) -> String {

@@ -7,10 +7,9 @@ use datasets::mission::MissionDefaults;
 use serde_json::json;
 
 use super::show::{Progress, thousands};
-use super::{ConfigArgs, Failure, Format};
-use crate::config::{Config, KafkaConfig};
+use super::{ConfigArgs, DefaultConfig, Failure, Format};
 use crate::missions::{Applied, Cost, Current, Definition, Difference, History, MissionDifference, Won};
-use crate::missions::{apply, diff, list, read_definitions};
+use crate::missions::{apply, diff, list, notes, read_definitions};
 use crate::replay::input::Input;
 
 /// Players that are named for people; `--format json` names all.
@@ -75,28 +74,6 @@ struct DiffArgs {
     format: Format,
 }
 
-#[derive(Debug, clap::Args)]
-struct DefaultConfig {
-    /// The pipeline's configuration.
-    #[arg(long, value_name = "FILE", default_value = "pipeline.toml")]
-    config: PathBuf,
-}
-
-impl DefaultConfig {
-    fn load(self) -> Result<Config, Failure> {
-        ConfigArgs { config: self.config }.load()
-    }
-
-    fn load_with_kafka(self) -> Result<(Config, KafkaConfig), Failure> {
-        let shown = self.config.display().to_string();
-        let config = self.load()?;
-        match config.kafka.clone() {
-            Some(kafka) => Ok((config, kafka)),
-            None => Err(Failure::Invalid(vec![format!("{shown}: kafka: is missing: the missions topic is there")])),
-        }
-    }
-}
-
 impl Missions {
     pub(super) fn run(self) -> Result<(), Failure> {
         super::log("warn");
@@ -119,15 +96,16 @@ impl ValidateArgs {
             Some(config) => crate::plan::mission_defaults(&ConfigArgs { config }.load()?),
             None => MissionDefaults::utc("EUR", Currencies::default()),
         };
-        let number = definitions(&self.file, &defaults)?.len();
-        println!("{}: {number} valid definitions", self.file.display());
+        let definitions = definitions(&self.file, &defaults)?;
+        println!("{}: {} valid definitions", self.file.display(), definitions.len());
+        notes(&definitions, &defaults).iter().for_each(|note| println!("{note}"));
         Ok(())
     }
 }
 
 impl ApplyArgs {
     fn run(self) -> Result<(), Failure> {
-        let (config, kafka) = self.config.load_with_kafka()?;
+        let (config, kafka) = self.config.load_with_kafka("the missions topic is there")?;
         let definitions = definitions(&self.file, &crate::plan::mission_defaults(&config))?;
         for Applied { mission_id, version, before, place } in apply(&config, &kafka, &definitions)? {
             let before = before.map_or_else(|| "new".to_owned(), |before| format!("was version {before}"));
@@ -146,7 +124,7 @@ impl ApplyArgs {
 
 impl ListArgs {
     fn run(self) -> Result<(), Failure> {
-        let (config, kafka) = self.config.load_with_kafka()?;
+        let (config, kafka) = self.config.load_with_kafka("the missions topic is there")?;
         let missions = list(&config, &kafka)?;
         if self.format == Format::Json {
             println!("{}", json!(missions));

@@ -1,20 +1,25 @@
 //! The command line (INTERFACE, "Commands").
 
 mod checkpoint;
+mod dead_letters;
 mod demo;
 mod explain;
 mod generate;
 mod missions;
+mod reconcile;
 mod replay;
 mod run;
 mod show;
 mod validate;
 mod verify;
+mod warehouse;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::config::{Config, KafkaConfig};
 
 /// Stream processing for gaming operators: missions, daily activity and GGR, exactly once.
 #[derive(Debug, Parser)]
@@ -38,10 +43,16 @@ enum Command {
     Validate(validate::Validate),
     /// Proves what was put out: recomputes it from the lake's history and compares.
     Verify(verify::Verify),
+    /// Balances the books: what was read, what it comes to by day, what the lake has, and your own totals.
+    Reconcile(reconcile::Reconcile),
     /// Checks mission definitions, puts them in force, shows those that are, and tells what others would do.
     Missions(missions::Missions),
     /// Tells which events a completion came from, or what a player lacks for one.
     Explain(explain::Explain),
+    /// Shows what was refused, and gives it in again.
+    DeadLetters(dead_letters::DeadLettersArgs),
+    /// Prints what a warehouse needs to read the lake.
+    Warehouse(warehouse::Warehouse),
     /// Generates play: to a file, to standard output, or to Kafka.
     Generate(generate::Generate),
 }
@@ -78,19 +89,43 @@ struct ConfigArgs {
 }
 
 impl ConfigArgs {
-    fn load(&self) -> Result<crate::config::Config, Failure> {
-        crate::config::Config::load(&self.config, std::env::vars())
+    fn load(&self) -> Result<Config, Failure> {
+        Config::load(&self.config, std::env::vars())
             .map_err(|errors| Failure::Invalid(errors.0.iter().map(ToString::to_string).collect()))
     }
 
     /// The same, with a lake; `why` one is needed.
-    fn load_with_lake(&self, why: &str) -> Result<crate::config::Config, Failure> {
+    fn load_with_lake(&self, why: &str) -> Result<Config, Failure> {
         let config = self.load()?;
         if config.lake.is_none() {
             let message = format!("{}: lake: is missing: {why}", self.config.display());
             return Err(Failure::Invalid(vec![message]));
         }
         Ok(config)
+    }
+}
+
+/// The same, with the name that most have.
+#[derive(Debug, clap::Args)]
+struct DefaultConfig {
+    /// The pipeline's configuration.
+    #[arg(long, value_name = "FILE", default_value = "pipeline.toml")]
+    config: PathBuf,
+}
+
+impl DefaultConfig {
+    fn load(self) -> Result<Config, Failure> {
+        ConfigArgs { config: self.config }.load()
+    }
+
+    /// The same, with brokers; `why` they are needed.
+    fn load_with_kafka(self, why: &str) -> Result<(Config, KafkaConfig), Failure> {
+        let shown = self.config.display().to_string();
+        let config = self.load()?;
+        match config.kafka.clone() {
+            Some(kafka) => Ok((config, kafka)),
+            None => Err(Failure::Invalid(vec![format!("{shown}: kafka: is missing: {why}")])),
+        }
     }
 }
 
@@ -104,8 +139,11 @@ pub fn main() -> ExitCode {
         Command::Checkpoint(command) => command.run(),
         Command::Validate(command) => command.run(),
         Command::Verify(command) => command.run(),
+        Command::Reconcile(command) => command.run(),
         Command::Missions(command) => command.run(),
         Command::Explain(command) => command.run(),
+        Command::DeadLetters(command) => command.run(),
+        Command::Warehouse(command) => command.run(),
         Command::Generate(command) => command.run(),
     };
     match result {
@@ -119,6 +157,11 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// A day such as 2026-06-01.
+fn day(text: &str) -> Result<datasets::time::Date, String> {
+    serde_json::from_value(text.into()).map_err(|_| "write a day as 2026-06-01".to_owned())
 }
 
 /// Logs to standard error; `RUST_LOG` says how much.

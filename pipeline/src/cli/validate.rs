@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::{ConfigArgs, Failure, Format};
-use crate::missions::read_definitions;
+use crate::missions::{notes, read_definitions};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Validate {
@@ -23,28 +23,31 @@ impl Validate {
     pub(super) fn run(self) -> Result<(), Failure> {
         let found = self.check();
         if self.format == Format::Json {
-            let (errors, definitions) = match &found {
-                Ok(definitions) => (Vec::new(), *definitions),
-                Err(Failure::Invalid(errors)) => (errors.clone(), 0),
-                Err(Failure::Failed(error)) => (vec![error.clone()], 0),
+            let (errors, (definitions, notes)) = match &found {
+                Ok(found) => (Vec::new(), found.clone()),
+                Err(Failure::Invalid(errors)) => (errors.clone(), (0, Vec::new())),
+                Err(Failure::Failed(error)) => (vec![error.clone()], (0, Vec::new())),
             };
-            println!("{}", json!({"valid": found.is_ok(), "definitions": definitions, "errors": errors}));
+            let valid = found.is_ok();
+            println!("{}", json!({"valid": valid, "definitions": definitions, "errors": errors, "notes": notes}));
             // They have been said.
             return found.map(drop).map_err(|_| Failure::Invalid(Vec::new()));
         }
-        let definitions = found?;
+        let (definitions, notes) = found?;
         println!("{}: valid", self.config.config.display());
         if let Some(path) = &self.missions {
             println!("{}: {definitions} valid definitions", path.display());
+            notes.iter().for_each(|note| println!("{note}"));
         }
         Ok(())
     }
 
-    /// How many definitions there are.
-    fn check(&self) -> Result<usize, Failure> {
+    /// How many definitions there are, and notes about them.
+    fn check(&self) -> Result<(usize, Vec<String>), Failure> {
         let config = self.config.load()?;
-        let Some(path) = &self.missions else { return Ok(0) };
-        let definitions = read_definitions(path, &crate::plan::mission_defaults(&config)).map_err(Failure::Invalid)?;
-        Ok(definitions.len())
+        let Some(path) = &self.missions else { return Ok((0, Vec::new())) };
+        let defaults = crate::plan::mission_defaults(&config);
+        let definitions = read_definitions(path, &defaults).map_err(Failure::Invalid)?;
+        Ok((definitions.len(), notes(&definitions, &defaults)))
     }
 }

@@ -38,7 +38,7 @@ impl Verify {
         let verdict = verdict?;
         match self.format {
             Format::Json => println!("{}", as_json(&verdict)),
-            Format::Text => print!("{}", as_text(&verdict)),
+            Format::Text => print!("{}", as_text(&verdict, verdict.is_equal())),
         }
         let differing = verdict.compared.iter().filter(|comparison| comparison.differences > 0);
         let differing: Vec<&str> = differing.map(|comparison| comparison.what.as_str()).collect();
@@ -60,7 +60,7 @@ fn as_json(verdict: &Verdict) -> serde_json::Value {
 }
 
 /// A table, what was not recomputed, and `equal` or the first differences.
-fn as_text(verdict: &Verdict) -> String {
+pub(super) fn as_text(verdict: &Verdict, is_equal: bool) -> String {
     let mut text = format!("{:<26}{:>12}  result\n", "compared", "records");
     for comparison in &verdict.compared {
         let Comparison { what, records, .. } = comparison;
@@ -73,7 +73,7 @@ fn as_text(verdict: &Verdict) -> String {
         let left = thousands(left);
         line(&mut text, &format!("{left} later epochs are not judged: what they read is not all in the lake yet"));
     }
-    if verdict.is_equal() {
+    if is_equal {
         line(&mut text, "equal");
     }
     for Comparison { what, first, .. } in &verdict.compared {

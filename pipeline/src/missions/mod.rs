@@ -3,6 +3,7 @@
 mod diff;
 mod topic;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use datasets::mission::{Mission, MissionDefaults};
@@ -51,6 +52,21 @@ fn check_cycles(definitions: &[Definition], known: impl Fn(&str) -> Option<Missi
         Some(format!("{}: {error}", one.mission_id))
     });
     errors.take(1).try_for_each(Err)
+}
+
+/// What is no error, but may not be meant: a mission in another currency than the pipeline's needs rates.
+pub fn notes(definitions: &[Definition], defaults: &MissionDefaults) -> Vec<String> {
+    let notes = definitions.iter().flat_map(|Definition { mission_id, mission, .. }| {
+        let currencies = mission.stages.iter().filter_map(|stage| stage.measure.currency());
+        let others: BTreeSet<&str> = currencies.filter(|currency| *currency != &*defaults.currency).collect();
+        others.into_iter().map(move |currency| {
+            format!(
+                "{mission_id}: note: an amount in another currency than {currency} counts by its own exchange_rate or by a \
+                 `rate` event to {currency}, and waits for one until then"
+            )
+        })
+    });
+    notes.collect()
 }
 
 /// A definition's text and where it is.

@@ -1,0 +1,173 @@
+//! `questline reconcile`
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use datasets::time::Date;
+use serde_json::json;
+
+use super::show::{Progress, thousands};
+use super::{ConfigArgs, Failure, Format, verify};
+use crate::reconcile::{
+    Account, DayOfActivity, DayOfCompletions, EventBehind, Input, KeyDifference, Partition, Question, Sums,
+    read_totals, reconcile,
+};
+use crate::verify::Proof;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Reconcile {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Only this day: the reporting day of activity, the UTC day of emission and of ingestion.
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = super::day)]
+    date: Option<Date>,
+    /// The operator's own totals: CSV with a line of names, or a JSON object on each line. Columns: date, game_type,
+    /// currency, and of bets_count, total_bets, wins, ggr, ngr those to compare; with customer_id one row's.
+    #[arg(long, value_name = "FILE")]
+    totals: Option<PathBuf>,
+    /// Worker threads; the configuration's by default. The result does not depend on it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
+    /// Judge the lake alone, although the configuration has brokers.
+    #[arg(long)]
+    lake_only: bool,
+    /// How to tell what was found.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+impl Reconcile {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        super::log("warn");
+        let config = self.config.load_with_lake("`reconcile` recomputes from the history in [lake]")?;
+        let totals = self.totals.as_deref().map(read_totals).transpose().map_err(Failure::Invalid)?;
+        let question = Question { date: self.date, totals: totals.unwrap_or_default() };
+        let workers = self.workers.map_or(config.pipeline.workers, usize::from);
+        let proof = Proof::open(config.clone(), self.lake_only)?;
+        let progress = Progress::epochs(proof.epochs());
+        let account = reconcile((&config, proof), &question, workers, progress.advance());
+        progress.finish();
+        let account = account?;
+        match self.format {
+            Format::Json => {
+                let mut object = json!(account);
+                object["equal"] = json!(account.is_equal());
+                println!("{object}");
+            }
+            Format::Text => print!("{}", as_text(&account)),
+        }
+        if account.is_equal() { Ok(()) } else { Err(Failure::Failed("the books differ".to_owned())) }
+    }
+}
+
+fn as_text(account: &Account) -> String {
+    let mut text = String::new();
+    let mut line = |line: String| writeln!(text, "{}", line.trim_end()).expect("a text takes all lines");
+    line(format!(
+        "{:<24}{:>12}{:>12}{:>10}{:>10}{:>10}",
+        "read", "offsets", "with events", "refused", "neither", "outside"
+    ));
+    for Partition { topic, partition, range, with_events, refused, neither, outside } in &account.partitions {
+        let [with_events, refused, neither, outside] = [with_events, refused, neither, outside].map(|n| thousands(*n));
+        let offsets = range.map_or_else(
+            || "-".to_owned(),
+            |(first, upper)| thousands(u64::try_from(upper - first).unwrap_or_default()),
+        );
+        line(format!(
+            "{:<24}{offsets:>12}{with_events:>12}{refused:>10}{neither:>10}{outside:>10}",
+            format!("{topic}-{partition}")
+        ));
+    }
+    line(String::new());
+    let heads = ["events", "duplicates", "conflicts", "reversed", "orphans", "counted", "refused"]
+        .map(|head| format!("{head:>11}"));
+    line(format!("{:<12}{:<20}{}", "ingested", "partition", heads.concat()));
+    for input in &account.inputs {
+        let Input {
+            topic,
+            partition,
+            date,
+            events,
+            duplicates,
+            conflicts,
+            already_reversed,
+            orphans,
+            counted,
+            refused,
+        } = input;
+        let numbers = [events, duplicates, conflicts, already_reversed, orphans, counted, refused];
+        let numbers = numbers.map(|number| format!("{:>11}", thousands(*number))).concat();
+        line(format!("{:<12}{:<20}{numbers}", date.to_string(), format!("{topic}-{partition}")));
+    }
+    if account.inputs.is_empty() {
+        line("nothing".to_owned());
+    }
+    line(String::new());
+    line(format!(
+        "{:<12}{:<18}{:<5}{:>10}{:>18}{:>18}{:>18}{:>18}  lake    totals",
+        "activity", "game type", "", "bets", "total bets", "wins", "ggr", "ngr"
+    ));
+    for DayOfActivity { date, game_type, currency, recomputed, lake, own_equal } in &account.activity {
+        let Sums { bets_count, total_bets, wins, ggr, ngr } = recomputed;
+        let money = [total_bets, wins, ggr, ngr].map(|money| format!("{:>18}", money.to_string())).concat();
+        let (date, in_lake) = (date.to_string(), equal(recomputed == lake));
+        let own = own_equal.map_or("-", equal);
+        line(format!("{date:<12}{game_type:<18}{currency:<5}{bets_count:>10}{money}  {in_lake:<8}{own}"));
+    }
+    if account.activity.is_empty() {
+        line("nothing".to_owned());
+    }
+    line(String::new());
+    line(format!("{:<12}{:>12}{:>12}  lake", "emitted", "completed", "revoked"));
+    for DayOfCompletions { date, recomputed, lake } in &account.completions {
+        let [completed, revoked] = [recomputed.0, recomputed.1].map(thousands);
+        line(format!("{:<12}{completed:>12}{revoked:>12}  {}", date.to_string(), equal(recomputed == lake)));
+    }
+    if account.completions.is_empty() {
+        line("nothing".to_owned());
+    }
+    line(String::new());
+    text.push_str(&verify::as_text(&account.verdict, account.is_equal()));
+    let mut line = |line: String| writeln!(text, "{line}").expect("a text takes all lines");
+    if let waiting @ 1.. = account.unwritten {
+        line(format!(
+            "{} rows of activity have a later revision that is in no file yet: not judged by day",
+            thousands(waiting)
+        ));
+    }
+    for difference in &account.first {
+        let KeyDifference { date, customer_id, game_type, currency, of, column, found, recomputed, .. } = difference;
+        let customer = customer_id.as_deref().unwrap_or("all customers");
+        line(format!(
+            "{date}, {customer}, {game_type}, {currency}: {column} is {found} in {of}, and is recomputed as {recomputed}"
+        ));
+        for event in &difference.events {
+            line(format!("    {}", shown(event)));
+        }
+        let left = difference.events_in_all.saturating_sub(u64::try_from(difference.events.len()).unwrap_or_default());
+        if left > 0 {
+            line(format!("    … and {} more events", thousands(left)));
+        }
+    }
+    let named = u64::try_from(account.first.len()).unwrap_or_default();
+    if let left @ 1.. = account.differences.saturating_sub(named) {
+        line(format!("… and {} more keys differ", thousands(left)));
+    }
+    text
+}
+
+fn equal(is_equal: bool) -> &'static str {
+    if is_equal { "equal" } else { "differs" }
+}
+
+fn shown(event: &EventBehind) -> String {
+    let EventBehind { event_time, topic, partition, offset, index, event_name, player_id, transaction_id, .. } = event;
+    let EventBehind { reference_id, amount, disposition, .. } = event;
+    let named = reference_id.as_ref().map_or_else(String::new, |id| format!(" of {id}"));
+    let amount = if amount.is_empty() { String::new() } else { format!(" {amount}") };
+    let item = if *index > 0 { format!(", item {index}") } else { String::new() };
+    let became = disposition.as_ref().map_or_else(String::new, |became| format!(" ({became})"));
+    format!(
+        "{event_time} {player_id} {event_name} {transaction_id}{named}{amount}{became}: {topic}-{partition}, offset {offset}{item}"
+    )
+}

@@ -1,0 +1,88 @@
+//! What is printed: every table and column, and options that there are.
+
+use super::*;
+
+const URL: &str = "s3://bucket/it's/";
+
+fn printed(load: Load) -> String {
+    snowflake::ddl("acme", URL, load).unwrap()
+}
+
+/// Options and words with a value, as Snowflake's documentation spells them: a parser lets misspelt ones pass.
+const OPTIONS: [&str; 26] = [
+    "TYPE",
+    "STORAGE_PROVIDER",
+    "ENABLED",
+    "STORAGE_AWS_ROLE_ARN",
+    "STORAGE_ALLOWED_LOCATIONS",
+    "USE_VECTORIZED_SCANNER",
+    "USE_LOGICAL_TYPE",
+    "BINARY_AS_TEXT",
+    "REPLACE_INVALID_CHARACTERS",
+    "URL",
+    "STORAGE_INTEGRATION",
+    "FILE_FORMAT",
+    "FORMAT_NAME",
+    "ENABLE_SCHEMA_EVOLUTION",
+    "MATCH_BY_COLUMN_NAME",
+    "INCLUDE_METADATA",
+    "SRC_FILE",
+    "AUTO_INGEST",
+    "LOCATION",
+    "AUTO_REFRESH",
+    // Of views, and of the name of a folder.
+    "e.\"TOPIC\"",
+    "d.\"TOPIC\"",
+    "d.\"PARTITION\"",
+    "d.\"OFFSET\"",
+    "d.\"RECORD_INDEX\"",
+    "\"TYPE\"",
+];
+
+#[test]
+fn options_are_those_that_there_are() {
+    for load in [Load::Copy, Load::Pipe, Load::External] {
+        let sql = printed(load);
+        let statements = sql.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n");
+        for (before, _) in statements.match_indices(" = ").map(|(place, _)| statements.split_at(place)) {
+            let word = before.rsplit([' ', '\n', '(']).next().unwrap();
+            assert!(OPTIONS.contains(&word) || word.ends_with(')') || word.is_empty(), "{word:?} of {load:?}");
+        }
+    }
+}
+
+#[test]
+fn every_column_of_every_table_is_there() {
+    for load in [Load::Copy, Load::Pipe, Load::External] {
+        let sql = printed(load);
+        for table in tables() {
+            let begin = sql.find(&format!("IF NOT EXISTS {} (", table.name())).unwrap();
+            let statement = sql[begin..].split(';').next().unwrap();
+            for (name, kind) in table.columns() {
+                assert!(statement.contains(&format!("  \"{}\" ", name.to_uppercase())), "{name} {kind} in {statement}");
+            }
+        }
+    }
+    assert_eq!(printed(Load::Copy).matches("COPY INTO").count(), Table::ALL.len());
+    assert_eq!(printed(Load::Pipe).matches("CREATE PIPE").count(), Table::ALL.len());
+    assert!(!printed(Load::External).contains("COPY INTO"));
+}
+
+#[test]
+fn a_place_is_quoted_and_must_be_in_reach() {
+    assert!(printed(Load::Copy).contains("URL = 's3://bucket/it''s/' "));
+    let error = snowflake::ddl("acme", "file:///lake", Load::Copy).unwrap_err();
+    assert!(error.contains("file:///lake"), "{error}");
+}
+
+#[test]
+fn duckdb_reads_what_has_files() {
+    let lake = LakeConfig { url: "s3://bucket/root".to_owned(), ..LakeConfig::default() };
+    let sql = duckdb::ddl("acme", &lake, &|table| table == Table::Events);
+    assert!(
+        sql.contains("'s3://bucket/root/events/*/*.parquet'") && sql.contains("PROVIDER credential_chain"),
+        "{sql}"
+    );
+    assert_eq!(sql.matches("read_parquet").count(), 1);
+    assert_eq!(sql.matches("It has no file yet").count(), Table::ALL.len() - 1);
+}
