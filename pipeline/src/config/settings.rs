@@ -1,5 +1,6 @@
 //! Every setting with its default (INTERFACE, "Configuration").
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use datasets::mapping::MappingConfig;
@@ -39,6 +40,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Points that players earn and spend.
     pub points: PointsConfig,
+    /// Figures of a running pipeline.
+    pub metrics: MetricsConfig,
     /// Read only to be refused: tiers are not supported in this version.
     pub(super) tier: Option<IgnoredAny>,
 }
@@ -409,4 +412,12 @@ impl Default for LimitsConfig {
     fn default() -> Self {
         LimitsConfig { epochs_in_flight: 64, bytes_in_flight: 256 << 20 }
     }
+}
+
+/// `[metrics]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// Address and port at which a run answers `/metrics` and `/ready` by HTTP, to whoever asks. Absent: nowhere.
+    pub listen: Option<SocketAddr>,
 }

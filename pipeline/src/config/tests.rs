@@ -44,6 +44,7 @@ fn the_example_states_the_defaults() {
     expected.pipeline.reporting_interval = Some(PipelineConfig::REPORTING_INTERVAL);
     expected.checkpoint.url = Some("s3://acme-state/questline".to_owned());
     expected.checkpoint.cold_folder = Some("/var/lib/questline/cold".into());
+    expected.metrics.listen = Some(std::net::SocketAddr::from(([127, 0, 0, 1], 9464)));
     let kafka = expected.kafka.as_mut().unwrap();
     kafka.topics.progress = Some("acme-progress".to_owned());
     kafka.topics.replication = Some(3);
