@@ -80,6 +80,7 @@ impl Gathering {
                 append(&mut self.completions, changes.completions);
                 append(&mut self.audit, changes.audit);
                 append(&mut self.outputs.points, changes.points);
+                append(&mut self.outputs.tiers, changes.tiers);
                 append(&mut self.dead_letters, changes.dead_letters);
                 append(&mut self.dispositions, changes.dispositions);
                 append(&mut self.definitions, changes.definitions);
@@ -96,6 +97,7 @@ impl Gathering {
         outputs.completions = in_order(self.completions);
         outputs.audit = in_order(self.audit);
         outputs.points.sort_by(|a, b| (&a.player_id, a.line).cmp(&(&b.player_id, b.line)));
+        outputs.tiers.sort_by(|a, b| (&a.player_id, a.revision).cmp(&(&b.player_id, b.revision)));
         outputs.dead_letters = in_order(self.dead_letters);
         outputs.dispositions = in_order(self.dispositions);
         outputs.definitions = in_order(self.definitions);

@@ -16,8 +16,6 @@ use crate::{EpochWriter, SinkError};
 
 /// Written at the end of a replay: its absence tells that a replay did not get there.
 const SUMMARY: &str = "summary.json";
-/// Outputs that have no rows yet. Their files exist, so that readers need not ask.
-const EMPTY: [&str; 1] = ["tiers.jsonl"];
 
 /// Writes the outputs of a replay to a folder.
 pub struct FilesWriter {
@@ -25,6 +23,7 @@ pub struct FilesWriter {
     completions: Lines,
     audit: Lines,
     points: Lines,
+    tiers: Lines,
     activity: Lines,
     dead_letters: Lines,
     counters: Counters,
@@ -43,13 +42,11 @@ impl FilesWriter {
         if summary.exists() {
             std::fs::remove_file(&summary).map_err(|error| not_created(&summary, error))?;
         }
-        for name in EMPTY {
-            Lines::create(folder.join(name))?;
-        }
         Ok(FilesWriter {
             completions: Lines::create(folder.join("completions.jsonl"))?,
             audit: Lines::create(folder.join("audit.jsonl"))?,
             points: Lines::create(folder.join("points.jsonl"))?,
+            tiers: Lines::create(folder.join("tiers.jsonl"))?,
             activity: Lines::create(folder.join("activity.jsonl"))?,
             dead_letters: Lines::create(folder.join("dead_letters.jsonl"))?,
             counters: Counters::default(),
@@ -66,6 +63,7 @@ impl FilesWriter {
         self.completions.flush()?;
         self.audit.flush()?;
         self.points.flush()?;
+        self.tiers.flush()?;
         self.activity.flush()?;
         self.dead_letters.flush()?;
         let path = self.folder.join(SUMMARY);
@@ -90,6 +88,7 @@ impl EpochWriter for FilesWriter {
             self.completions.write(&outputs.completions)?;
             self.audit.write(&outputs.audit)?;
             self.points.write(&outputs.points)?;
+            self.tiers.write(&outputs.tiers)?;
             self.activity.write(&outputs.activity)?;
             self.dead_letters.write(&outputs.dead_letters)?;
             self.counters.add(&outputs.counters);
@@ -164,6 +163,9 @@ mod tests {
             }
             for line in rows("points.jsonl").lines() {
                 seen.points.push(contract::points(&serde_json::from_str(line).unwrap()));
+            }
+            for line in rows("tiers.jsonl").lines() {
+                seen.tiers.push(contract::tier(&serde_json::from_str(line).unwrap()));
             }
             for line in rows("activity.jsonl").lines() {
                 seen.activity.push(contract::activity(&serde_json::from_str(line).unwrap()));

@@ -3,6 +3,7 @@
 mod classes;
 mod edits;
 mod gated;
+mod tiers;
 mod unlocking;
 
 use std::cell::Cell;
@@ -63,10 +64,10 @@ pub struct VersionInForce {
 }
 
 impl VersionInForce {
-    fn new(record: &DefinitionRecord, mission: Mission) -> Self {
+    fn new((from, at): (Timestamp, Coordinates), mission: Mission) -> Self {
         VersionInForce {
-            from: record.ingest_time,
-            at: record.at,
+            from,
+            at,
             mission,
             archived: false,
             recent: Cell::new(None),
@@ -291,6 +292,8 @@ pub struct Definitions {
     gated: Vec<MissionSlot>,
     unlocking: Unlocking,
     has_groups: bool,
+    /// The first missions are tiers.
+    tiers: u32,
     classes: Classes,
     /// Over the classes of all versions, since a late event is judged by the version of its time.
     index: StageIndex<ClassId>,
@@ -311,6 +314,7 @@ impl Definitions {
             gated: Vec::new(),
             unlocking: Unlocking::default(),
             has_groups: false,
+            tiers: 0,
             classes,
             index,
             is_indexed: true,
@@ -361,7 +365,7 @@ impl Definitions {
         self.slots.get(mission_id).copied()
     }
 
-    /// The mission's id.
+    /// The mission's id, or the tier's name.
     pub fn mission_id(&self, slot: MissionSlot) -> &str {
         &self.history(slot).version(0).mission.mission_id
     }
@@ -391,7 +395,7 @@ impl Definitions {
             let message = REFUSED_BEFORE.to_owned();
             return Applied::Refused(vec![DefinitionError { path: String::new(), message }]);
         }
-        let version = VersionInForce::new(record, mission);
+        let version = VersionInForce::new((record.ingest_time, record.at), mission);
         match slot {
             Some(slot) => {
                 // A pause in between judges nobody.

@@ -19,6 +19,7 @@ mod held;
 mod occurrences;
 mod operator;
 mod purse;
+mod ranks;
 mod rates;
 mod repeats;
 mod report;
@@ -35,7 +36,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datasets::hash::{KEY_GROUPS, KeyGroup};
-use datasets::mission::MissionDefaults;
+use datasets::mission::{Mission, MissionDefaults};
 use datasets::rates::{RateBook, RateIdentity};
 use datasets::{Coordinates, Timestamp, Topics};
 use jiff::tz::TimeZone;
@@ -50,6 +51,7 @@ use emission::{Leaving, Release};
 use held::Held;
 use occurrences::Occurrences;
 use purse::{BookedSpending, Expiry, Purse};
+use ranks::Ranked;
 use report::Reporter;
 use restrictions::Restrictions;
 use roster::Roster;
@@ -78,6 +80,8 @@ pub struct Rules {
     pub missions: MissionDefaults,
     /// When points expire.
     pub points: PointsRules,
+    /// Tiers from the lowest to the highest, each as the mission that it is judged by. Its id is the tier's name.
+    pub tiers: Vec<Mission>,
 }
 
 /// One player's state.
@@ -94,6 +98,9 @@ struct Player {
     /// Absent where there never were points. As the timeline, said apart.
     #[serde(skip)]
     points: Purse,
+    /// Absent where there never was a tier. The same.
+    #[serde(skip)]
+    rank: Ranked,
     /// Absent where nothing waits, and written as timelines are.
     #[serde(skip)]
     waits: Option<Box<Held>>,
@@ -147,7 +154,7 @@ impl Players {
     pub fn new(rules: Rules, topics: Arc<Topics>, speaks: bool) -> Self {
         Players {
             reporter: Reporter { topics, pipeline: rules.pipeline.clone() },
-            definitions: Definitions::new(rules.missions.clone()),
+            definitions: Definitions::with_tiers(rules.missions.clone(), &rules.tiers),
             rates: RateBook::default(),
             refused_rates: BTreeMap::new(),
             groups: (0..KEY_GROUPS).map(|_| Group::default()).collect(),
@@ -197,5 +204,7 @@ mod restriction_tests;
 mod settlement_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tier_tests;
 #[cfg(test)]
 mod unlock_tests;

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use datasets::mapping::MappingConfig;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
 
-use super::values::{Duration, Percent, Properties, Secret, Zone};
+use super::values::{Duration, Percent, Properties, Secret, Threshold, Zone};
 
 /// The whole configuration of a pipeline.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -39,8 +39,9 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Points that players earn and spend.
     pub points: PointsConfig,
-    /// Read only to be refused: tiers are not supported in this version.
-    pub(super) tier: Option<IgnoredAny>,
+    /// Loyalty tiers, from the lowest to the highest.
+    #[serde(rename = "tier")]
+    pub tiers: Vec<TierConfig>,
 }
 
 /// `[pipeline]`
@@ -385,6 +386,33 @@ pub struct CheckpointConfig {
 pub struct PointsConfig {
     /// How long after the completion that earned them points can be spent. Absent: for ever.
     pub expiry: Option<Duration>,
+}
+
+/// `[[tier]]`: one loyalty tier.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TierConfig {
+    /// What messages call it. Required.
+    pub name: String,
+    /// What counts for it: `on` names the events, the rest is as the measure of a mission's stage; `where` may stand beside. Required.
+    pub measure: Map<String, Value>,
+    /// How much of it a player needs. Required.
+    pub threshold: Option<Threshold>,
+    /// When a player who has it loses it again. Default `never`.
+    pub downgrade: Downgrade,
+}
+
+/// `tier.downgrade`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Downgrade {
+    /// Whoever has reached it keeps it.
+    #[default]
+    Never,
+    /// When a correction takes progress under the threshold.
+    Automatic,
+    /// At the end of a period.
+    PeriodEnd,
 }
 
 /// `[dead_letters]`
