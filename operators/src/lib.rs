@@ -4,7 +4,7 @@
 //!
 //! - [`players`]: identity, reversal and missions, by player.
 //! - [`points`]: what a player earned and spent, and what of it has expired.
-//! - [`tiers`]: which tier a player has, and when that is told.
+//! - [`tiers`]: which tier a player has, until when, and when that is told.
 //! - [`activity`]: daily gaming activity with GGR, as restated revisions.
 //! - [`decode`]: from records to events, on the worker that read them.
 //! - [`rollup`]: GGR by date and game type.

@@ -91,7 +91,7 @@ pub fn prepare(config: &Config, workers: usize, purpose: Purpose) -> Result<Prep
 }
 
 fn players_rules(config: &Config) -> Result<Rules, String> {
-    let tiers = config.tier_missions().into_iter().zip(&config.tiers).map(|(tier, written)| {
+    let tiers = config.checked_tiers().into_iter().zip(&config.tiers).map(|(tier, written)| {
         tier.map_err(|errors| {
             let errors: Vec<String> =
                 errors.into_iter().map(|error| format!("{}: {}", error.key, error.message)).collect();

@@ -50,6 +50,7 @@ impl Players {
         let events = batches.iter().map(|batch| batch.len()).sum();
         // Most events book once.
         let mut changes = Changes { postings: Vec::with_capacity(events), ..Changes::default() };
+        self.end_tiers(now, &mut changes);
         definitions.sort_by_key(|record| record.at);
         for record in definitions.iter() {
             self.define(record, (now, oldest_to_come), &mut changes);

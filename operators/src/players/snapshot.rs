@@ -172,6 +172,9 @@ impl Players {
                 if let Some(due) = player.points.as_ref().and_then(|points| points.next_expiry()) {
                     self.expiries.insert((due, number, place));
                 }
+                if let Some(due) = player.rank.as_ref().and_then(|rank| rank.next_due()) {
+                    self.falls.insert((due, number, place));
+                }
                 if let Some(hour) = player.next_closing(NEVER, &self.definitions) {
                     self.closings.file(hour, (number, place));
                 }

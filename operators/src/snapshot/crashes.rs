@@ -8,8 +8,8 @@ use crate::activity::Reporting;
 use crate::definitions::DefinitionRecord;
 use crate::ledger::{Attribution, ColdRules, LedgerRules, cold_answers};
 use crate::testing::{
-    Archived, Arrival, Cluster, EpochInput, GATED, GROUPED, MIXED, Out, RESETTING, Rng, Setting, Spec, UNLOCKING, at,
-    cut, definitions, first_definitions, gated_definitions, groups, interleave, random_script,
+    Archived, Arrival, Cluster, EpochInput, GATED, GROUPED, MIXED, Out, PERIODS, RESETTING, Rng, Setting, Spec,
+    TierSpec, UNLOCKING, at, cut, definitions, first_definitions, gated_definitions, groups, interleave, random_script,
     random_script_with_controls, random_script_with_rates, random_script_with_restrictions,
     random_script_with_settlements, rated_definitions, record, restricted_definitions, rules, second_definitions,
     seeds,
@@ -151,13 +151,14 @@ fn a_crash_changes_nothing_of_restrictions() {
 #[test]
 fn a_crash_changes_nothing_of_tiers() {
     let mut lives = 0;
-    for seed in 0..100 {
+    for seed in 0..150 {
         let mut rng = Rng(14_000 + seed);
         let script = random_script(&mut rng, 140);
         let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
         let longest = rng.pick(&[1, 4, 12]);
         let log = epochs(cut(&mut rng, &script, longest), definitions(rng.pick(&[1, 60])));
-        let setting = Setting { tiers: &MIXED, ..Setting::new(Reporting::EveryEpoch) };
+        let tiers: &'static [TierSpec] = rng.pick(&[&MIXED[..], &PERIODS, &PERIODS]);
+        let setting = Setting { tiers, ..Setting::new(Reporting::EveryEpoch) };
         lives += compare(&mut rng, &log, &setting, &format!("seed {seed}"));
     }
     assert!(lives > 200, "only {lives} lives went on from what was written");
@@ -354,7 +355,7 @@ fn format_5_of_tiers_stays_readable() {
     let mut rng = Rng(1);
     let script = random_script(&mut rng, 140);
     let log = epochs(cut(&mut rng, &script, 4), definitions(60));
-    let setting = Setting { tiers: &MIXED, ..Setting::new(Reporting::EveryEpoch) };
+    let setting = Setting { tiers: &PERIODS, ..Setting::new(Reporting::EveryEpoch) };
     assert_log_readable("format_5_tiers", include_bytes!("format_5_tiers.postcard"), &log, &setting);
 }
 

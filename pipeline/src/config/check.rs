@@ -235,7 +235,7 @@ impl Checker<'_, '_> {
     }
 
     fn tiers(&mut self, config: &Config) {
-        for (index, tier) in config.tier_missions().into_iter().enumerate() {
+        for (index, tier) in config.checked_tiers().into_iter().enumerate() {
             let path = KeyPath::of("tier").index(index);
             for TierError { key, message } in tier.err().into_iter().flatten() {
                 self.fail(path.join(&key), message);

@@ -21,7 +21,7 @@ pub use errors::{ConfigError, ConfigErrors, Place};
 pub use settings::{
     ActivityConfig, Attribution, Basis, CheckpointConfig, Clamp, Config, DeadLettersConfig, DefaultsConfig, Downgrade,
     IdentityConfig, KafkaConfig, LakeConfig, LedgerConfig, LimitsConfig, MissingOffsets, MissionsConfig, NgrBase,
-    NgrConfig, PipelineConfig, PointsConfig, S3Config, SourceConfig, TierConfig, TopicsConfig,
+    NgrConfig, Period, PipelineConfig, PointsConfig, S3Config, SourceConfig, TierConfig, TierKept, TopicsConfig,
 };
 pub use values::{Duration, Percent, Properties, Secret, Threshold, Zone};
 

@@ -400,6 +400,36 @@ pub struct TierConfig {
     pub threshold: Option<Threshold>,
     /// When a player who has it loses it again. Default `never`.
     pub downgrade: Downgrade,
+    /// With `period_end`: what is measured, and after which a tier is lost. Default `month`.
+    pub period: Option<Period>,
+    /// With `period_end`: where periods begin. Default: `defaults.zone`.
+    pub zone: Option<Zone>,
+    /// With `period_end`: at which end a tier is lost. Default `period`.
+    pub kept: Option<TierKept>,
+}
+
+/// `tier.period`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Period {
+    /// A day.
+    Day,
+    /// An ISO week, which begins on Monday.
+    Week,
+    /// A month of the calendar.
+    #[default]
+    Month,
+}
+
+/// `tier.kept`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TierKept {
+    /// To the end of the period in which it was reached.
+    #[default]
+    Period,
+    /// To the end of the one behind that: a tier is lost when it was not reached in a whole period.
+    NextPeriod,
 }
 
 /// `tier.downgrade`
@@ -411,7 +441,7 @@ pub enum Downgrade {
     Never,
     /// When a correction takes progress under the threshold.
     Automatic,
-    /// At the end of a period.
+    /// At the end of a period: what is measured begins anew in each.
     PeriodEnd,
 }
 

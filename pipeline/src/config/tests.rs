@@ -209,6 +209,10 @@ p.toml:24:13: tier[4].threshold: invalid type: floating point `1.5`, expected a 
     let found = errors(text);
     let (tiers, wrong) = found.split_at(found.find("\np.toml:27").unwrap_or(found.len()));
     assert_eq!(tiers, expected.trim_start());
+    let misplaced =
+        "[[tier]]\nname = \"S\"\nmeasure = { kind = \"count\", on = [\"login\"] }\nthreshold = 1\nperiod = \"week\"\n";
+    let found = errors(misplaced);
+    assert!(found.contains(r#"tier[0].period: belongs to downgrade = "period_end": remove it"#), "{found}");
     for key in ["measure.on", "measure.where", "measure.field", "measure.feld", "threshold", "downgrade"] {
         assert!(wrong.contains(&format!(" tier[5].{key}: ")), "{key}: {wrong}");
     }

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 
 use datasets::mission::{DefinitionError, Mission, MissionDefaults};
+use operators::tiers::Tier;
 use serde_json::{Value, json};
 
-use super::settings::{Config, Downgrade, TierConfig};
+use super::settings::{Config, Downgrade, Period, TierConfig, TierKept};
+use super::values::Zone;
 
 impl Config {
     /// Each tier, in the order of the file. None fails in a configuration that was loaded.
-    pub fn tier_missions(&self) -> Vec<Result<Mission, Vec<TierError>>> {
+    pub fn checked_tiers(&self) -> Vec<Result<Tier, Vec<TierError>>> {
         let defaults = self.mission_defaults();
         let mut names = BTreeMap::new();
-        let mut tiers: Vec<Result<Mission, Vec<TierError>>> = Vec::new();
+        let mut tiers: Vec<Result<Tier, Vec<TierError>>> = Vec::new();
         for (index, config) in self.tiers.iter().enumerate() {
             let first = *names.entry(config.name.as_str()).or_insert(index);
             let tier = match (config.name.as_str(), first) {
@@ -20,7 +22,7 @@ impl Config {
                 (name, first) if first < index => {
                     Err(vec![TierError::new("name", format!("{name:?} is the name of tier[{first}] too"))])
                 }
-                _ => mission(config, &defaults).and_then(|tier| above(tier, &tiers)),
+                _ => tier(config, &defaults).and_then(|tier| above(tier, &tiers)),
             };
             tiers.push(tier);
         }
@@ -43,16 +45,16 @@ impl TierError {
     }
 }
 
-/// The mission of one tier: its measure is the only stage.
-fn mission(tier: &TierConfig, defaults: &MissionDefaults) -> Result<Mission, Vec<TierError>> {
-    let on_reversal = match tier.downgrade {
-        Downgrade::Never => "keep",
-        Downgrade::Automatic => "revoke",
-        Downgrade::PeriodEnd => {
-            let message = "\"period_end\" is not supported in this version: use never or automatic";
-            return Err(vec![TierError::new("downgrade", message)]);
-        }
-    };
+/// One tier: its measure is the only stage of the mission that it is judged by.
+fn tier(tier: &TierConfig, defaults: &MissionDefaults) -> Result<Tier, Vec<TierError>> {
+    let has_periods = tier.downgrade == Downgrade::PeriodEnd;
+    let of_periods = [("period", tier.period.is_some()), ("zone", tier.zone.is_some()), ("kept", tier.kept.is_some())];
+    let misplaced = of_periods.into_iter().filter(|(_, is_given)| *is_given && !has_periods);
+    let misplaced: Vec<TierError> =
+        misplaced.map(|(key, _)| TierError::new(key, "belongs to downgrade = \"period_end\": remove it")).collect();
+    if !misplaced.is_empty() {
+        return Err(misplaced);
+    }
     let Some(threshold) = &tier.threshold else {
         return Err(vec![TierError::new("threshold", "is missing: say how much of the measure a player needs")]);
     };
@@ -64,38 +66,41 @@ fn mission(tier: &TierConfig, defaults: &MissionDefaults) -> Result<Mission, Vec
         }
     }
     stage["measure"] = Value::Object(measure);
+    let every = match tier.period.unwrap_or_default() {
+        _ if !has_periods => "once",
+        Period::Day => "day",
+        Period::Week => "week",
+        Period::Month => "month",
+    };
     let definition = json!({
         "mission_id": tier.name,
         "version": 1,
         "status": "active",
+        "window": { "every": every, "zone": tier.zone.as_ref().map_or(&*defaults.zone_name, Zone::name) },
         "stages": [stage],
-        "on_reversal": on_reversal,
+        // What was reached in a period is kept to its end.
+        "on_reversal": if tier.downgrade == Downgrade::Automatic { "revoke" } else { "keep" },
     });
-    Mission::parse(&tier.name, &definition.to_string(), defaults)
-        .map_err(|errors| errors.into_iter().map(TierError::from).collect())
+    let mission = Mission::parse(&tier.name, &definition.to_string(), defaults)
+        .map_err(|errors| errors.into_iter().map(TierError::from).collect::<Vec<_>>())?;
+    Ok(Tier { mission, outlasts_next: tier.kept == Some(TierKept::NextPeriod) })
 }
 
-/// `tier`, if a player who reaches it need not have one of those before that measure the same.
-fn above(tier: Mission, before: &[Result<Mission, Vec<TierError>>]) -> Result<Mission, Vec<TierError>> {
-    let what = |tier: &Mission| {
-        let stage = &tier.stages[0];
-        (stage.on.clone(), stage.condition.clone(), stage.measure.clone(), tier.window.clone())
+/// `tier`, if a player can have one of those before it that measure the same, and not this one.
+fn above(tier: Tier, before: &[Result<Tier, Vec<TierError>>]) -> Result<Tier, Vec<TierError>> {
+    let kind = |Tier { mission, outlasts_next }: &Tier| {
+        let stage = &mission.stages[0];
+        let what = (stage.on.clone(), stage.condition.clone(), stage.measure.clone());
+        (what, mission.window.clone(), mission.on_reversal, *outlasts_next)
     };
-    let higher = before.iter().flatten().find(|before| {
-        what(before) == what(&tier)
-            && before.on_reversal == tier.on_reversal
-            && before.stages[0].target >= tier.stages[0].target
-    });
-    match higher {
-        Some(higher) => {
-            let message = format!(
-                "is not above that of {:?}, which comes before and measures the same: list tiers from the lowest to the highest",
-                higher.name
-            );
-            Err(vec![TierError::new("threshold", message)])
-        }
-        None => Ok(tier),
-    }
+    let target = |tier: &Tier| tier.mission.stages[0].target;
+    let alike = before.iter().flatten().filter(|before| kind(before) == kind(&tier));
+    let Some(higher) = alike.into_iter().find(|before| target(before) >= target(&tier)) else { return Ok(tier) };
+    let message = format!(
+        "is not above that of {:?}, which comes before and measures the same: list tiers from the lowest to the highest",
+        higher.mission.name
+    );
+    Err(vec![TierError::new("threshold", message)])
 }
 
 /// A place in the definition is one in the tier.
