@@ -19,7 +19,7 @@ use crate::slab::CHUNK;
 /// Changes with every change of what sections hold. Older ones are read; a newer one cannot be.
 /// Format 3 adds a form of contributions with long values, laps of missions that repeat, and timelines of players.
 /// Format 4 adds restrictions, points and unlocks of players.
-/// Format 5 adds amounts that wait for a rate, and slips of bets whose stakes are booked with their settlements.
+/// Format 5 adds amounts that wait for a rate, slips of bets whose stakes are booked with their settlements, and tiers of players.
 pub const FORMAT: u32 = 5;
 
 /// Takes one worker's sections, and says when they are due. An operator does not read a clock, and need not:

@@ -50,6 +50,7 @@ impl Players {
         let events = batches.iter().map(|batch| batch.len()).sum();
         // Most events book once.
         let mut changes = Changes { postings: Vec::with_capacity(events), ..Changes::default() };
+        self.end_tiers(now, &mut changes);
         definitions.sort_by_key(|record| record.at);
         for record in definitions.iter() {
             self.define(record, (now, oldest_to_come), &mut changes);
@@ -199,7 +200,7 @@ impl Players {
         let held = kept.into_iter().filter_map(|order| waits?.due(order, &self.definitions));
         classes.chain(held).for_each(|due| self.closings.file(due, here));
         if !moved.is_empty() {
-            self.announce((event, ingest_time), (place, phase), moved, clocks);
+            self.announce((event, ingest_time), (place, phase), moved, clocks, changes);
         }
     }
 
@@ -210,11 +211,14 @@ impl Players {
         (place, phase): (u32, Phase),
         moved: Vec<OccurrenceKey>,
         (now, oldest_to_come): Clocks,
+        changes: &mut Changes,
     ) {
-        let (id, player) = self.groups[event.key_group().index()].players.get_mut(place);
+        let (_, player) = self.groups[event.key_group().index()].players.get_mut(place);
         let why = Why { cause: Cause::Event, ingest_time, oldest_to_come };
-        let Outcome { told, begun } = player.announce(moved, why, &self.definitions);
+        let Outcome { mut told, begun } = player.announce(moved, why, &self.definitions);
         keep(&mut self.closings, (event.key_group(), place), begun, &self.definitions);
+        self.tell_tier((event, place), &mut told, now, changes);
+        let (id, player) = self.groups[event.key_group().index()].players.get_mut(place);
         for (Told { key, occurrence, announcement }, sequence) in told.into_iter().zip(0..) {
             let OccurrenceKey { slot, window, .. } = key;
             let history = self.definitions.history(slot);

@@ -8,10 +8,11 @@ use crate::activity::Reporting;
 use crate::definitions::DefinitionRecord;
 use crate::ledger::{Attribution, ColdRules, LedgerRules, cold_answers};
 use crate::testing::{
-    Archived, Arrival, Cluster, EpochInput, GATED, GROUPED, Out, RESETTING, Rng, Setting, Spec, UNLOCKING, at, cut,
-    definitions, first_definitions, gated_definitions, groups, interleave, random_script, random_script_with_controls,
-    random_script_with_rates, random_script_with_restrictions, random_script_with_settlements, rated_definitions,
-    record, restricted_definitions, rules, second_definitions, seeds,
+    Archived, Arrival, Cluster, EpochInput, GATED, GROUPED, MIXED, Out, PERIODS, RESETTING, Rng, Setting, Spec,
+    TierSpec, UNLOCKING, at, cut, definitions, first_definitions, gated_definitions, groups, interleave, random_script,
+    random_script_with_controls, random_script_with_rates, random_script_with_restrictions,
+    random_script_with_settlements, rated_definitions, record, restricted_definitions, rules, second_definitions,
+    seeds,
 };
 
 /// `arrivals` as epochs, with each definition before the first event of its time.
@@ -148,6 +149,22 @@ fn a_crash_changes_nothing_of_restrictions() {
 }
 
 #[test]
+fn a_crash_changes_nothing_of_tiers() {
+    let mut lives = 0;
+    for seed in 0..150 {
+        let mut rng = Rng(14_000 + seed);
+        let script = random_script(&mut rng, 140);
+        let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
+        let longest = rng.pick(&[1, 4, 12]);
+        let log = epochs(cut(&mut rng, &script, longest), definitions(rng.pick(&[1, 60])));
+        let tiers: &'static [TierSpec] = rng.pick(&[&MIXED[..], &PERIODS, &PERIODS]);
+        let setting = Setting { tiers, ..Setting::new(Reporting::EveryEpoch) };
+        lives += compare(&mut rng, &log, &setting, &format!("seed {seed}"));
+    }
+    assert!(lives > 200, "only {lives} lives went on from what was written");
+}
+
+#[test]
 fn a_crash_changes_nothing_of_what_waits_for_a_rate() {
     let mut lives = 0;
     for seed in 0..100 {
@@ -202,7 +219,7 @@ fn a_crash_changes_nothing_of_stakes_that_are_settled() {
         let ledger = if rng.one_in(3) { rules().ledger } else { short(&mut rng) };
         let ledger = LedgerRules { attribution: Attribution::Settlement, ..ledger };
         let cold = rng.one_in(2).then(|| ColdRules { after_hours: rng.pick(&[-1_000_000, 5, 48]), every_hours: 7 });
-        let setting = Setting { reporting: Reporting::EveryEpoch, ledger, cold };
+        let setting = Setting { ledger, cold, ..Setting::new(Reporting::EveryEpoch) };
         lives += compare(&mut rng, &log, &setting, &format!("seed {seed} with {cold:?}"));
     }
     assert!(lives > 400, "only {lives} lives went on from what was written");
@@ -223,7 +240,7 @@ fn what_is_cold_changes_nothing() {
         let (after_hours, every_hours) = rng.pick(&cold);
         let ledger = if rng.one_in(3) { rules().ledger } else { short(&mut rng) };
         let cold = Some(ColdRules { after_hours, every_hours });
-        let setting = Setting { reporting: Reporting::EveryEpoch, ledger, cold };
+        let setting = Setting { ledger, cold, ..Setting::new(Reporting::EveryEpoch) };
         lives += compare(&mut rng, &log, &setting, &format!("seed {seed} with {cold:?}"));
     }
     assert!(lives > 320, "only {lives} lives went on from what was written");
@@ -331,6 +348,15 @@ fn format_5_stays_readable() {
     let ledger = LedgerRules { attribution: Attribution::Settlement, ..rules().ledger };
     let setting = Setting { ledger, ..Setting::new(Reporting::EveryEpoch) };
     assert_log_readable("format_5", include_bytes!("format_5.postcard"), &log, &setting);
+}
+
+#[test]
+fn format_5_of_tiers_stays_readable() {
+    let mut rng = Rng(1);
+    let script = random_script(&mut rng, 140);
+    let log = epochs(cut(&mut rng, &script, 4), definitions(60));
+    let setting = Setting { tiers: &PERIODS, ..Setting::new(Reporting::EveryEpoch) };
+    assert_log_readable("format_5_tiers", include_bytes!("format_5_tiers.postcard"), &log, &setting);
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod restrictions;
 mod run;
 mod script;
 mod settlements;
+mod tiers;
 mod unlocks;
 mod values;
 
@@ -31,6 +32,7 @@ pub(crate) use restrictions::{RestrictionOracle, random_script_with_restrictions
 pub(crate) use run::Run;
 pub(crate) use script::{Arrival, Input, Rng, at, batch, cut, interleave, random_script, record, rules};
 pub(crate) use settlements::random_script_with_settlements;
+pub(crate) use tiers::{KEPT, LOST, MIXED, PERIODS, TierOracle, TierSpec, TierTold, tiered};
 pub(crate) use unlocks::UNLOCKING;
 
 /// Seeds of a random test: so many where CI runs it, and `QUESTLINE_SEEDS` times as many where that is set.

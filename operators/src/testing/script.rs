@@ -162,6 +162,7 @@ pub(crate) fn rules() -> Rules {
         activity_zone: TimeZone::UTC,
         points: PointsRules { expiry: Some(5 * DAY), kept: 36 * DAY },
         missions: MissionDefaults::utc("EUR", Currencies::default()),
+        tiers: Vec::new(),
     }
 }
 

@@ -5,24 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::tables::{equal, money, time};
-use crate::kafka::Message;
 use crate::oracle::number::{show_units, units};
 use crate::scenario::Scenario;
-
-/// Parts lines of points ledgers from the completions of the same topic.
-pub fn split(messages: Vec<Message>) -> (Vec<Value>, Vec<Message>) {
-    let (mut points, mut completions) = (Vec::new(), Vec::new());
-    for message in messages {
-        let value: Value = serde_json::from_str(&message.value).expect("messages are JSON");
-        if value["type"] == "points_changed" {
-            assert_eq!(value["player_id"].as_str(), message.key.as_deref(), "{value}");
-            points.push(value);
-        } else {
-            completions.push(message);
-        }
-    }
-    (points, completions)
-}
 
 /// Every completion that earns points has its line, and every revocation that takes them back, in the same order; and
 /// the table has every line of the topic once. Nobody spends, and nothing expires.
