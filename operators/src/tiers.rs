@@ -73,9 +73,9 @@ pub struct Change {
 }
 
 impl Rank {
-    /// Moves tiers when the clock reads `now`. What was to be kept until then or before is past: it is not told. Answers what is
+    /// Moves tiers by what came at `at`. What was to be kept until then or before is past: it is not told. Answers what is
     /// to be told: nothing, if the highest tier is the same.
-    pub fn change(&mut self, moves: impl IntoIterator<Item = (TierNumber, Move)>, now: Timestamp) -> Option<Change> {
+    pub fn change(&mut self, moves: impl IntoIterator<Item = (TierNumber, Move)>, at: Timestamp) -> Option<Change> {
         let previous = self.highest();
         for (tier, how) in moves {
             let place = self.held.binary_search_by_key(&tier, |(held, _)| *held);
@@ -83,7 +83,7 @@ impl Rank {
                 (Ok(place), Move::Lost) => drop(self.held.remove(place)),
                 (Err(_), Move::Lost) => {}
                 (Ok(place), Move::Reached(until)) => self.held[place].1 = self.held[place].1.max(until),
-                (Err(place), Move::Reached(until)) if now < until => self.held.insert(place, (tier, until)),
+                (Err(place), Move::Reached(until)) if at < until => self.held.insert(place, (tier, until)),
                 (Err(_), Move::Reached(_)) => {}
             }
         }

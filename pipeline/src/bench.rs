@@ -108,8 +108,8 @@ pub fn core(workload: &Workload) -> Result<Figures, String> {
     let mut decoder = Decoder::new(plan.decode.clone());
     let mut players = Players::new(plan.players, plan.decode.topics, true);
     let mut activity = DailyActivity::new(plan.activity, plan.reporting);
-    let mut definitions = definitions(&generator, prepared.missions);
-    definitions.extend(unmatched(workload.unmatched, &definitions));
+    let all = missions(&generator).into_iter().chain(unmatched(workload.unmatched));
+    let mut definitions = records(all, prepared.missions);
     let mut figures = Figures { missions: definitions.len(), ..Figures::default() };
     let begun = Instant::now();
     let start = records.first().map_or_else(Timestamp::default, |record| record.timestamp);
@@ -141,10 +141,10 @@ pub fn core(workload: &Workload) -> Result<Figures, String> {
     Ok(figures)
 }
 
-/// `count` definitions like `known` ones, each with a condition that generated play does not meet: by turns a title, a sport,
-/// a list of types of game, a stake, a text of the payload, and another event.
-fn unmatched(count: u32, known: &[DefinitionRecord]) -> Vec<DefinitionRecord> {
-    let record = |number: u32| {
+/// `count` definitions, each with a condition that generated play does not meet: by turns a title, a sport, a list of types of
+/// game, a stake, a text of the payload, and another event. By id.
+fn unmatched(count: u32) -> impl Iterator<Item = (String, String)> {
+    (0..count).map(|number| {
         let (on, condition) = match number % 6 {
             0 => ("bet_placed", format!("game_id == 'title-of-another-day-{number}'")),
             1 => ("bet_placed", format!("game_type == 'sportsbook' && sport == 'sport-{number}' && odds >= 1.8")),
@@ -153,7 +153,6 @@ fn unmatched(count: u32, known: &[DefinitionRecord]) -> Vec<DefinitionRecord> {
             4 => ("win", format!("campaign == 'campaign-{number}' && win_amount > 0")),
             _ => ("tournament_entered", format!("tournament == 'cup-{number}'")),
         };
-        let last = known.last().expect("generated play has missions");
         let mission_id = format!("unmatched-{number:05}");
         let text = json!({
             "mission_id": mission_id, "version": 1, "name": mission_id, "status": "active",
@@ -161,14 +160,16 @@ fn unmatched(count: u32, known: &[DefinitionRecord]) -> Vec<DefinitionRecord> {
             "stages": [{"on": [on], "where": condition, "measure": {"kind": "count"}, "target": "3"}],
             "reward": {"type": "points", "value": "50"},
         });
-        let at = Coordinates { offset: last.at.offset + 1 + i64::from(number), ..last.at };
-        DefinitionRecord { at, key: mission_id, text: Some(text.to_string()), ..last.clone() }
-    };
-    (0..count).map(record).collect()
+        (mission_id, text.to_string())
+    })
 }
 
 /// The definitions of generated play, at the beginning of `topic`.
 pub fn definitions(generator: &GeneratorConfig, topic: TopicId) -> Vec<DefinitionRecord> {
+    records(missions(generator), topic)
+}
+
+fn records(definitions: impl IntoIterator<Item = (String, String)>, topic: TopicId) -> Vec<DefinitionRecord> {
     let record = |(offset, (key, text)): (i64, (String, String))| DefinitionRecord {
         was_refused: false,
         at: Coordinates { topic, partition: 0, offset, index: 0 },
@@ -176,5 +177,5 @@ pub fn definitions(generator: &GeneratorConfig, topic: TopicId) -> Vec<Definitio
         key,
         text: Some(text),
     };
-    (0..).zip(missions(generator)).map(record).collect()
+    (0..).zip(definitions).map(record).collect()
 }

@@ -308,5 +308,6 @@ fn bench_says_what_an_event_costs() {
     let sum: u64 = stages.iter().map(|stage| said["nanos_per_event"][stage].as_u64().unwrap()).sum();
     let all = said["nanos_per_event"]["all"].as_u64().unwrap();
     assert!((sum..sum + 4).contains(&all), "each stage is cut to whole nanoseconds: {said}");
+    assert_eq!(questline(["bench", "--events", "100", "--missions", "0", "--unmatched", "3"]).0, 0);
     assert_eq!(questline(["bench", "--players", "0"]).0, 2);
 }

@@ -50,7 +50,6 @@ impl Players {
         let events = batches.iter().map(|batch| batch.len()).sum();
         // Most events book once.
         let mut changes = Changes { postings: Vec::with_capacity(events), ..Changes::default() };
-        self.end_tiers(now, &mut changes);
         definitions.sort_by_key(|record| record.at);
         for record in definitions.iter() {
             self.define(record, (now, oldest_to_come), &mut changes);
@@ -64,6 +63,7 @@ impl Players {
             fetch::fetch(&self.groups, block);
             block.iter_mut().for_each(|player| self.settle(player, (now, oldest_to_come), &mut changes));
         }
+        self.end_tiers(now, &mut changes);
         self.fire(now, &mut changes);
         self.emit(now, &mut changes);
         self.book_points(now, &mut changes);
@@ -217,7 +217,7 @@ impl Players {
         let why = Why { cause: Cause::Event, ingest_time, oldest_to_come };
         let Outcome { mut told, begun } = player.announce(moved, why, &self.definitions);
         keep(&mut self.closings, (event.key_group(), place), begun, &self.definitions);
-        self.tell_tier((event, place), &mut told, now, changes);
+        self.tell_tier((event, place), &mut told, (ingest_time, now), changes);
         let (id, player) = self.groups[event.key_group().index()].players.get_mut(place);
         for (Told { key, occurrence, announcement }, sequence) in told.into_iter().zip(0..) {
             let OccurrenceKey { slot, window, .. } = key;

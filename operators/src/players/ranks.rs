@@ -1,8 +1,9 @@
 //! What an epoch does to the tiers of players.
 //!
 //! A tier is told as soon as the event that moves it has been applied. Nothing that responsible gambling knows keeps it back: it
-//! is no reward, and channels are of rewards. What the clock takes comes first: events of an epoch find what is left by its
-//! reading.
+//! is no reward, and channels are of rewards. What time takes away by the ingest of such an event is told before, and what it
+//! takes by the epoch's clock behind all events: so a player's changes do not depend on the cutting of epochs where events come
+//! in order.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -42,22 +43,23 @@ impl Judged {
 }
 
 impl Player {
-    /// Moves the player's tiers. Answers what is to be told, and since when it is so; of a fall, nobody reached that.
-    fn rank(&mut self, judged: &[Judged], now: Timestamp) -> Option<(Change, Option<Timestamp>)> {
+    /// Moves the player's tiers at `at`. Answers what is to be told, and since when it is so; of a fall, nobody reached that.
+    fn rank(&mut self, judged: &[Judged], at: Timestamp) -> Option<(Change, Option<Timestamp>)> {
         let rank = self.rank.get_or_insert_default();
-        let change = rank.change(judged.iter().map(|judged| (judged.tier, judged.how)), now)?;
+        let change = rank.change(judged.iter().map(|judged| (judged.tier, judged.how)), at)?;
         let is_reached = |one: &&Judged| Some(one.tier) == change.tier && one.how != Move::Lost;
         Some((change, judged.iter().rfind(is_reached).map(|judged| judged.completed_at)))
     }
 }
 
 impl Players {
-    /// Takes out of `told` what is said of tiers, and tells the player's tier if `event` has changed it.
+    /// Takes out of `told` what is said of tiers, and tells the player's tier if `event` has changed it, which what came at
+    /// `ingest_time` made it do.
     pub(super) fn tell_tier(
         &mut self,
         (event, place): (&Event<'_>, u32),
         told: &mut Vec<Told>,
-        now: Timestamp,
+        (ingest_time, now): (Timestamp, Timestamp),
         changes: &mut Changes,
     ) {
         let (definitions, tiers) = (&self.definitions, &self.rules.tiers);
@@ -68,7 +70,12 @@ impl Players {
         }
         let group = event.key_group();
         let (id, player) = self.groups[group.index()].players.get_mut(place);
-        if let Some((change, reached)) = player.rank(&judged, now) {
+        // Of partitions that are ahead, the clock knows nothing yet.
+        let at = ingest_time.min(now);
+        for (due, change) in player.rank.as_deref_mut().map(|rank| rank.expire(at)).unwrap_or_default() {
+            changes.tiers.push(row(change, id, (due, now), None, definitions));
+        }
+        if let Some((change, reached)) = player.rank(&judged, at) {
             let times = (reached.unwrap_or(event.event_time), now);
             changes.tiers.push(row(change, id, times, Some(self.reporter.trigger(event)), definitions));
         }

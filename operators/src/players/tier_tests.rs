@@ -81,6 +81,34 @@ fn agrees_with_recomputation_of_periods_after_every_epoch() {
     assert!(changes > 400 && falls > 50, "only {changes} changes of tiers, {falls} to none");
 }
 
+/// Where events come in the order in which they happened, all that is told of periods is the same in any cutting.
+#[test]
+fn play_in_order_tells_the_same_of_periods_in_any_cutting() {
+    let mut changes = 0;
+    for seed in 0..40 {
+        let mut rng = Rng(64_000 + seed);
+        let mut script = random_script(&mut rng, EVENTS);
+        script.sort_by_key(|input| (input.event_time, input.at));
+        for (input, offset) in script.iter_mut().zip(0..) {
+            (input.ingest_time, input.at.partition, input.at.offset) = (input.event_time, 0, offset);
+        }
+        let mut told_in = |longest| {
+            let mut run = Run::with(tiered(&PERIODS), Vec::new());
+            let arrivals = cut(&mut rng, &script, longest);
+            let mut all: Vec<TierTold> =
+                arrivals.iter().flat_map(|arrival| run.step(arrival).tiers).map(|row| told(&row)).collect();
+            all.sort();
+            all
+        };
+        let expected = told_in(1);
+        changes += expected.len();
+        for longest in [2, 7, 40, 1_000] {
+            assert_eq!(told_in(longest), expected, "seed {seed}, {longest} events an epoch");
+        }
+    }
+    assert!(changes > 400, "only {changes} changes of tiers");
+}
+
 /// Nothing of tiers that are lost again sticks, so neither the order of arrival nor the cutting of epochs counts.
 #[test]
 fn any_cutting_and_any_order_of_arrival_give_the_same_tiers() {

@@ -235,13 +235,13 @@ impl<'a> TierOracle<'a> {
     /// Takes an epoch that `ledger` has taken: one event after the other, in the order of event time.
     pub(crate) fn epoch(&mut self, inputs: &[Input], now: Timestamp, ledger: &LedgerOracle) {
         self.told.clear();
-        PLAYERS.iter().for_each(|player| self.expire(player, now));
         let mut events: Vec<&Input> = inputs.iter().filter(|input| ledger.has_accepted(input)).collect();
         events.sort_by_key(|input| input.order());
         for event in events {
             self.read.push(event.clone());
             self.event(event, now, ledger);
         }
+        PLAYERS.iter().for_each(|player| self.expire(player, now));
     }
 
     /// Ends what is over when the clock reads `now`, instant by instant.
@@ -257,11 +257,10 @@ impl<'a> TierOracle<'a> {
     }
 
     fn event(&mut self, event: &Input, now: Timestamp, ledger: &LedgerOracle) {
-        let before = self.players[event.player].tier();
         let mut facts = FactsInTime { ledger, read: &self.read, known: BTreeMap::new() };
         let tiers = self.players.get_mut(event.player).unwrap();
-        // Tiers that this event gives, and since when they are reached.
-        let mut risen: BTreeMap<usize, Timestamp> = BTreeMap::new();
+        // Tiers that this event gives, until when and since when; and those that it takes.
+        let (mut risen, mut lost) = (Vec::new(), Vec::new());
         for (place, spec) in self.specs.iter().enumerate() {
             let periods: BTreeSet<Period> = self.read.iter().map(|input| spec.period(input.event_time)).collect();
             for period in periods {
@@ -269,23 +268,33 @@ impl<'a> TierOracle<'a> {
                 let facts = facts.filter(|fact| fact.input.player == event.player && spec.period(fact.time) == period);
                 match spec.reached(&facts.collect::<Vec<_>>()) {
                     Some(time) if tiers.reached.insert((place, period)) => {
-                        let until = spec.kept_until(period);
-                        let known = tiers.held.get(&place).copied();
-                        if known.is_none() && now < until {
-                            risen.insert(place, time);
-                        }
-                        if now < until {
-                            tiers.held.insert(place, known.map_or(until, |known| known.max(until)));
-                        }
+                        risen.push((place, spec.kept_until(period), time));
                     }
                     None if spec.downgrade == Downgrade::Automatic && tiers.reached.remove(&(place, period)) => {
-                        tiers.held.remove(&place);
+                        lost.push(place);
                     }
                     _ => {}
                 }
             }
         }
-        let since = tiers.tier().and_then(|tier| risen.get(&tier)).copied();
+        if risen.is_empty() && lost.is_empty() {
+            return;
+        }
+        // What was over when the event came is told before it.
+        let came = event.ingest_time.min(now);
+        self.expire(event.player, came);
+        let tiers = self.players.get_mut(event.player).unwrap();
+        let before = tiers.tier();
+        tiers.held.retain(|place, _| !lost.contains(place));
+        let mut since = BTreeMap::new();
+        for (place, until, time) in risen.into_iter().filter(|(_, until, _)| came < *until) {
+            let known = tiers.held.get(&place).copied();
+            tiers.held.insert(place, known.map_or(until, |known| known.max(until)));
+            if known.is_none() {
+                since.insert(place, time);
+            }
+        }
+        let since = tiers.tier().and_then(|tier| since.get(&tier)).copied();
         self.tell(event.player, before, since.unwrap_or(event.event_time));
     }
 

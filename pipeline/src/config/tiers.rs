@@ -58,6 +58,9 @@ fn tier(tier: &TierConfig, defaults: &MissionDefaults) -> Result<Tier, Vec<TierE
     let Some(threshold) = &tier.threshold else {
         return Err(vec![TierError::new("threshold", "is missing: say how much of the measure a player needs")]);
     };
+    if let Some(key) = float_in("measure", &Value::Object(tier.measure.clone())) {
+        return Err(vec![TierError::new(&key, "is a floating-point number, which is not exact: write it as a text")]);
+    }
     let mut measure = tier.measure.clone();
     let mut stage = json!({ "target": threshold.0 });
     for beside in ["on", "where"] {
@@ -84,6 +87,16 @@ fn tier(tier: &TierConfig, defaults: &MissionDefaults) -> Result<Tier, Vec<TierE
     let mission = Mission::parse(&tier.name, &definition.to_string(), defaults)
         .map_err(|errors| errors.into_iter().map(TierError::from).collect::<Vec<_>>())?;
     Ok(Tier { mission, outlasts_next: tier.kept == Some(TierKept::NextPeriod) })
+}
+
+/// The path of a number in `value` that went through a float.
+fn float_in(path: &str, value: &Value) -> Option<String> {
+    match value {
+        Value::Number(number) => number.is_f64().then(|| path.to_owned()),
+        Value::Object(members) => members.iter().find_map(|(name, value)| float_in(&format!("{path}.{name}"), value)),
+        Value::Array(items) => items.iter().find_map(|value| float_in(path, value)),
+        _ => None,
+    }
 }
 
 /// `tier`, if a player can have one of those before it that measure the same, and not this one.

@@ -95,7 +95,7 @@ impl Figures {
         };
         let Figures { events_read, events, dead_letters, completions, epochs, transactions, .. } = &figures;
         registry.register("events_read", "Events read; an input that does not decode is one", events_read.clone());
-        registry.register("events", "Events by what became of them", events.clone());
+        registry.register("events", "Events by what became of them; late ones are accepted too", events.clone());
         registry.register("dead_letters", "Refused inputs", dead_letters.clone());
         registry.register("completions", "Messages of completions by kind", completions.clone());
         registry.register("epochs", "Epochs committed", epochs.clone());

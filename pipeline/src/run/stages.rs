@@ -24,10 +24,11 @@ impl Closed {
         Closed { outputs, at: wall_time() }
     }
 
-    /// The instants between which its stages lie, if it has messages, in a transaction that began and ended then.
+    /// The instants between which its stages lie, if it has messages and read something: what only a timer makes it put out waited
+    /// for no record. In a transaction that began and ended then.
     pub fn times(&self, began: Timestamp, ended: Timestamp) -> Option<[Timestamp; 5]> {
         let Closed { outputs, at } = self;
-        outputs.has_messages().then(|| [outputs.newest, outputs.wall, *at, began, ended])
+        (outputs.has_messages() && outputs.counters.read > 0).then(|| [outputs.newest, outputs.wall, *at, began, ended])
     }
 }
 
