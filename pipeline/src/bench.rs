@@ -109,7 +109,7 @@ pub fn core(workload: &Workload) -> Result<Figures, String> {
     let mut players = Players::new(plan.players, plan.decode.topics, true);
     let mut activity = DailyActivity::new(plan.activity, plan.reporting);
     let all = missions(&generator).into_iter().chain(unmatched(workload.unmatched));
-    let mut definitions = records(all, prepared.missions);
+    let mut definitions = definition_records(all, prepared.missions);
     let mut figures = Figures { missions: definitions.len(), ..Figures::default() };
     let begun = Instant::now();
     let start = records.first().map_or_else(Timestamp::default, |record| record.timestamp);
@@ -166,10 +166,13 @@ fn unmatched(count: u32) -> impl Iterator<Item = (String, String)> {
 
 /// The definitions of generated play, at the beginning of `topic`.
 pub fn definitions(generator: &GeneratorConfig, topic: TopicId) -> Vec<DefinitionRecord> {
-    records(missions(generator), topic)
+    definition_records(missions(generator), topic)
 }
 
-fn records(definitions: impl IntoIterator<Item = (String, String)>, topic: TopicId) -> Vec<DefinitionRecord> {
+fn definition_records(
+    definitions: impl IntoIterator<Item = (String, String)>,
+    topic: TopicId,
+) -> Vec<DefinitionRecord> {
     let record = |(offset, (key, text)): (i64, (String, String))| DefinitionRecord {
         was_refused: false,
         at: Coordinates { topic, partition: 0, offset, index: 0 },
