@@ -137,7 +137,7 @@ def report_peers(result):
         ratio = f"{against(kind):.1f}" if kind != "Questline" else ""
         broker = of(kind, "broker_cpu_seconds") / result["play"]["events"] * 1e6
         text += f"| {kind} | {of(kind, 'events_per_second'):,.0f} | {ratio} | {of(kind, 'cpu_micros_per_event'):.1f} | {broker:.1f} |\n"
-    text += "\nHow soon a completion is visible, from the broker's timestamp of its event, as above:\n\n| | events/s | lost | p50 | p99 | max |\n|---|---|---|---|---|---|\n"
+    text += f"\nHow soon a completion is visible, from the broker's timestamp of its event, as above but after a warm-up of {result['warm_up']} s:\n\n| | events/s | lost | p50 | p99 | max |\n|---|---|---|---|---|---|\n"
     for kind, runs in result["latency"].items():
         for run in runs:
             q = run["from_append_ms"]
