@@ -72,8 +72,8 @@ impl Players {
         let (id, player) = self.groups[group.index()].players.get_mut(place);
         // Of partitions that are ahead, the clock knows nothing yet.
         let at = ingest_time.min(now);
-        for (due, change) in player.rank.as_deref_mut().map(|rank| rank.expire(at)).unwrap_or_default() {
-            changes.tiers.push(row(change, id, (due, now), None, definitions));
+        if let Some(rank) = player.rank.as_deref_mut() {
+            changes.tiers.extend(fallen(rank, id, (at, now), definitions));
         }
         if let Some((change, reached)) = player.rank(&judged, at) {
             let times = (reached.unwrap_or(event.event_time), now);
@@ -91,11 +91,20 @@ impl Players {
         for (group, place) in players {
             let (id, player) = self.groups[group.index()].players.get_mut(place);
             let Some(rank) = player.rank.as_deref_mut() else { continue };
-            let rows = rank.expire(now).into_iter();
-            changes.tiers.extend(rows.map(|(due, change)| row(change, id, (due, now), None, &self.definitions)));
+            changes.tiers.extend(fallen(rank, id, (now, now), &self.definitions));
             self.falls.extend(rank.next_due().map(|due| (due, group, place)));
         }
     }
+}
+
+/// What a player has lost by `at`, as it is told at `now`.
+fn fallen(
+    rank: &mut Rank,
+    player: &Arc<str>,
+    (at, now): (Timestamp, Timestamp),
+    definitions: &Definitions,
+) -> impl Iterator<Item = TierRow> {
+    rank.expire(at).into_iter().map(move |(due, change)| row(change, player, (due, now), None, definitions))
 }
 
 /// `change` of a player as it is told. `changed_at` is when what caused it happened.

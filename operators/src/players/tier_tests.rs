@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use datasets::rows::TierRow;
 
 use crate::testing::{
-    Arrival, Input, KEPT, LOST, LedgerOracle, MIXED, PERIODS, Rng, Run, TierOracle, TierSpec, TierTold, cut,
+    Arrival, Input, KEPT, LOST, LedgerOracle, MIXED, PERIODS, Rng, Run, TierOracle, TierSpec, TierTold, arrived, cut,
     definitions, interleave, random_script, seeds, tiered,
 };
 
@@ -50,8 +50,8 @@ fn compare(arrivals: &[Arrival], specs: &[TierSpec], name: &str) -> Vec<TierTold
 fn random(seed: u64) -> (Rng, Vec<Input>) {
     let mut rng = Rng(seed);
     let script = random_script(&mut rng, EVENTS);
-    let arrived = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
-    (rng, arrived)
+    let script = arrived(&mut rng, script);
+    (rng, script)
 }
 
 #[test]

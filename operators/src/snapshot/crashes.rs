@@ -9,7 +9,7 @@ use crate::definitions::DefinitionRecord;
 use crate::ledger::{Attribution, ColdRules, LedgerRules, cold_answers};
 use crate::testing::{
     Archived, Arrival, Cluster, EpochInput, GATED, GROUPED, MIXED, Out, PERIODS, RESETTING, Rng, Setting, Spec,
-    TierSpec, UNLOCKING, at, cut, definitions, first_definitions, gated_definitions, groups, interleave, random_script,
+    TierSpec, UNLOCKING, arrived, at, cut, definitions, first_definitions, gated_definitions, groups, random_script,
     random_script_with_controls, random_script_with_rates, random_script_with_restrictions,
     random_script_with_settlements, rated_definitions, record, restricted_definitions, rules, second_definitions,
     seeds,
@@ -124,7 +124,7 @@ fn assert_a_crash_changes_nothing_of(specs: &[Spec], seeds: u64) {
     for seed in 0..100 {
         let mut rng = Rng(seeds + seed);
         let script = random_script_with_controls(&mut rng, 140, specs);
-        let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
+        let script = arrived(&mut rng, script);
         let longest = rng.pick(&[1, 4, 12]);
         let lateness_days = rng.pick(&[1, 60]);
         let log = epochs(cut(&mut rng, &script, longest), gated_definitions(specs, lateness_days));
@@ -139,7 +139,7 @@ fn a_crash_changes_nothing_of_restrictions() {
     for seed in 0..100 {
         let mut rng = Rng(11_000 + seed);
         let script = random_script_with_restrictions(&mut rng, 140);
-        let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
+        let script = arrived(&mut rng, script);
         let longest = rng.pick(&[1, 4, 12]);
         let lateness_days = rng.pick(&[1, 60]);
         let log = epochs(cut(&mut rng, &script, longest), restricted_definitions(lateness_days));
@@ -154,7 +154,7 @@ fn a_crash_changes_nothing_of_tiers() {
     for seed in 0..150 {
         let mut rng = Rng(14_000 + seed);
         let script = random_script(&mut rng, 140);
-        let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
+        let script = arrived(&mut rng, script);
         let longest = rng.pick(&[1, 4, 12]);
         let log = epochs(cut(&mut rng, &script, longest), definitions(rng.pick(&[1, 60])));
         let tiers: &'static [TierSpec] = rng.pick(&[&MIXED[..], &PERIODS, &PERIODS]);
@@ -170,7 +170,7 @@ fn a_crash_changes_nothing_of_what_waits_for_a_rate() {
     for seed in 0..100 {
         let mut rng = Rng(9_500 + seed);
         let script = random_script_with_rates(&mut rng, 140);
-        let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
+        let script = arrived(&mut rng, script);
         let longest = rng.pick(&[1, 4, 12]);
         let log = epochs(cut(&mut rng, &script, longest), rated_definitions(rng.pick(&[1, 60])));
         let ledger = if rng.one_in(2) { rules().ledger } else { short(&mut rng) };
@@ -186,7 +186,7 @@ fn a_crash_changes_nothing() {
     for seed in 0..150 {
         let mut rng = Rng(7_000 + seed);
         let script = random_script(&mut rng, 140);
-        let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
+        let script = arrived(&mut rng, script);
         let longest = rng.pick(&[1, 4, 12]);
         let lateness_days = rng.pick(&[1, 60]);
         let missions = definitions(lateness_days).into_iter().chain(edits(&mut rng)).collect();
@@ -213,7 +213,7 @@ fn a_crash_changes_nothing_of_stakes_that_are_settled() {
     for seed in 0..200 {
         let mut rng = Rng(40_000 + seed);
         let script = random_script_with_settlements(&mut rng, 140);
-        let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
+        let script = arrived(&mut rng, script);
         let longest = rng.pick(&[1, 4, 12]);
         let log = epochs(cut(&mut rng, &script, longest), Vec::new());
         let ledger = if rng.one_in(3) { rules().ledger } else { short(&mut rng) };
@@ -231,7 +231,7 @@ fn what_is_cold_changes_nothing() {
     for seed in seeds(160) {
         let mut rng = Rng(90_000 + seed);
         let script = random_script(&mut rng, 140);
-        let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
+        let script = arrived(&mut rng, script);
         let missions = definitions(rng.pick(&[1, 60])).into_iter().chain(edits(&mut rng)).collect();
         let longest = rng.pick(&[1, 4, 12]);
         let log = epochs(cut(&mut rng, &script, longest), missions);

@@ -296,6 +296,11 @@ pub(crate) fn interleave(rng: &mut Rng, script: &[Input]) -> Vec<Input> {
     arrived
 }
 
+/// `script` as it arrives: in its order, or [`interleave`]d, by a throw of `rng`.
+pub(crate) fn arrived(rng: &mut Rng, script: Vec<Input>) -> Vec<Input> {
+    if rng.one_in(2) { interleave(rng, &script) } else { script }
+}
+
 /// `arrived` in epochs of at most `longest` inputs, with the clock of a pipeline that catches up: it
 /// reads what the slowest partition has reached, until all are at their end.
 pub(crate) fn cut(rng: &mut Rng, arrived: &[Input], longest: i64) -> Vec<Arrival> {

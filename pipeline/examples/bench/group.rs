@@ -26,20 +26,18 @@ pub struct Group {
     /// How long it may take.
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     patience: u64,
-    /// Begin to count with the first commit that is seen to read events, and leave out what that one has.
-    #[arg(long)]
-    from_first: bool,
 }
 
 impl Group {
-    /// The time until the group's offsets are at the ends that `topic` had, from when this began or from the first commit.
+    /// The time until the group's offsets are at the ends that `topic` had, from the first commit that is seen to read events. What
+    /// that one has is left out.
     pub fn run(self, brokers: &str) -> Outcome {
         let (starts, ends) = bounds(brokers, &self.topic)?;
         let group: BaseConsumer =
             ClientConfig::new().set("bootstrap.servers", brokers).set("group.id", &self.group).create()?;
         let all: i64 = starts.iter().zip(&ends).map(|(start, end)| end.offset - start.offset).sum();
         let began = Instant::now();
-        let mut first = (!self.from_first).then_some((began, 0));
+        let mut first = None;
         let (mut done, mut commits, mut failed) = (0, 0_u64, None);
         while began.elapsed() < Duration::from_secs(self.patience) {
             let mut asked = TopicPartitionList::new();

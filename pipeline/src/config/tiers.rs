@@ -58,7 +58,8 @@ fn tier(tier: &TierConfig, defaults: &MissionDefaults) -> Result<Tier, Vec<TierE
     let Some(threshold) = &tier.threshold else {
         return Err(vec![TierError::new("threshold", "is missing: say how much of the measure a player needs")]);
     };
-    if let Some(key) = float_in("measure", &Value::Object(tier.measure.clone())) {
+    let float = tier.measure.iter().find_map(|(name, value)| float_in(&format!("measure.{name}"), value));
+    if let Some(key) = float {
         return Err(vec![TierError::new(&key, "is a floating-point number, which is not exact: write it as a text")]);
     }
     let mut measure = tier.measure.clone();

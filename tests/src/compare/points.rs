@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::tables::{equal, money, time};
+use super::tables::{equal, money, time, trigger};
 use crate::oracle::number::{show_units, units};
 use crate::scenario::Scenario;
 
@@ -60,13 +60,7 @@ pub fn check(scenario: &Scenario, completions: &[Value], points: &[Value]) {
             "changed_at": time(row, "changed_at"),
             "expires_at": time(row, "expires_at"),
             "emitted_at": time(row, "emitted_at"),
-            "trigger": {
-                "kind": row.text("trigger_kind"),
-                "transaction_id": row.text("trigger_transaction_id"),
-                "topic": row.text("trigger_topic"),
-                "partition": row.int("trigger_partition"),
-                "offset": row.int("trigger_offset"),
-            },
+            "trigger": trigger(row),
         });
         assert!(rows.insert(name(&line), line).is_none(), "a line is there twice");
     });

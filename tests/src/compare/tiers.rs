@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::tables::{equal, time};
+use super::tables::{equal, time, trigger};
 use crate::oracle::Oracle;
 use crate::scenario::{Scenario, TIERS};
 
@@ -42,13 +42,7 @@ pub fn check(scenario: &Scenario, oracle: &Oracle<'_>, messages: &[Value]) {
             "previous": row.text("previous"),
             "changed_at": time(row, "changed_at"),
             "emitted_at": time(row, "emitted_at"),
-            "trigger": {
-                "kind": row.text("trigger_kind"),
-                "transaction_id": row.text("trigger_transaction_id"),
-                "topic": row.text("trigger_topic"),
-                "partition": row.int("trigger_partition"),
-                "offset": row.int("trigger_offset"),
-            },
+            "trigger": trigger(row),
         });
         assert!(rows.insert(name(&message), message).is_none(), "a change is there twice");
     });
