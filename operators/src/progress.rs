@@ -341,11 +341,16 @@ impl Progress {
         self.announced.as_deref().copied()
     }
 
-    /// The least `completed_at` of the completions that stand, with all corrections since.
+    /// The least `completed_at` of the completions that stand, with all corrections since. One that an edit brought is not in force
+    /// before what reaches its target.
     pub fn in_force_since(&self) -> Option<Timestamp> {
         match &self.fold {
             FoldState::Laps(laps) => laps.in_force_since(),
-            _ => self.announced.as_ref().filter(|announced| announced.live).map(|announced| announced.completed_at),
+            _ => {
+                let standing = self.announced.as_ref().filter(|announced| announced.live)?;
+                let reached = self.fold.completed().map_or(Timestamp::MIN, |(time, _)| time);
+                Some(standing.completed_at.max(reached))
+            }
         }
     }
 

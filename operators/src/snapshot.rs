@@ -20,7 +20,8 @@ use crate::slab::CHUNK;
 /// Format 3 adds a form of contributions with long values, laps of missions that repeat, and timelines of players.
 /// Format 4 adds restrictions, points and unlocks of players.
 /// Format 5 adds amounts that wait for a rate, slips of bets whose stakes are booked with their settlements, and tiers of players.
-pub const FORMAT: u32 = 5;
+/// Format 6 adds events that missions of a group contest.
+pub const FORMAT: u32 = 6;
 
 /// Takes one worker's sections, and says when they are due. An operator does not read a clock, and need not:
 /// state is the same whenever it is written.

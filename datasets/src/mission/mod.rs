@@ -203,6 +203,12 @@ impl Definition {
         self.start <= at && self.end.is_none_or(|end| at <= end)
     }
 
+    /// Whether an event counts may depend on more than the event: on what the player was in then, or had completed. In a group it
+    /// may depend on the gates of the others.
+    pub fn is_gated(&self) -> bool {
+        !self.gate.is_open() || self.exclusive_group.is_some()
+    }
+
     /// The event counts for this mission, if it does for one of its stages.
     pub fn is_eligible(&self, event: &Event<'_>) -> bool {
         self.eligibility.as_ref().is_none_or(|condition| condition.matches(event))

@@ -61,13 +61,7 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
     let on_reversal = members.take("on_reversal").and_then(|place| place.choice(&CORRECTIONS, errors));
     let on_suppression = members.take("on_suppression").and_then(|place| place.choice(&SUPPRESSIONS, errors));
     let lateness_micros = members.take("lateness").and_then(|place| duration_micros(&place, errors));
-    let exclusive_group = members.take("exclusive_group").and_then(|place| {
-        if !gate.is_open() {
-            let message = "together with opt_in, segments or requires is not supported in this version";
-            errors.add(&place.path, message);
-        }
-        place.text(errors).map(Arc::from)
-    });
+    let exclusive_group = members.take("exclusive_group").and_then(|place| place.text(errors).map(Arc::from));
     let priority = members.take("priority").and_then(|place| place.integer(errors));
     if let (Some(stages), Some(window)) = (&stages, &window) {
         check_streaks(stages, window, (start, end), errors);

@@ -36,7 +36,8 @@ pub struct User {
 pub struct Class {
     /// Of the mission.
     pub eligibility: Option<Condition>,
-    /// Whether contributions count depends on the player's gates as well, which each user has for itself.
+    /// Whether contributions count depends on the player's gates as well, which each user has for itself: see
+    /// [`Definition::is_gated`](datasets::mission::Definition::is_gated).
     pub is_gated: bool,
     /// The only mission that uses it, where that is in a group: what enters for one enters for nobody else.
     pub exclusive: Option<MissionSlot>,
@@ -84,7 +85,7 @@ impl Classes {
     /// The class of `stage`, used by `user` from now on.
     pub(super) fn use_by(&mut self, user: User, mission: &Mission, stage: &Stage) -> ClassId {
         let Stage { on, condition, measure, target: _ } = stage.clone();
-        let is_gated = !mission.gate.is_open();
+        let is_gated = mission.is_gated();
         let exclusive = mission.exclusive_group.as_ref().map(|_| user.slot);
         let eligibility = mission.eligibility.clone();
         let rule = Rule { eligibility: eligibility.clone(), is_gated, exclusive, on, condition, measure };

@@ -15,9 +15,9 @@ impl MissionHistory {
         self.0.iter().map(|version| &version.mission.gate)
     }
 
-    /// A version has a gate.
+    /// A version has a gate, or is in a group with others that may have one.
     pub fn is_gated(&self) -> bool {
-        self.gates().any(|gate| !gate.is_open())
+        self.0.iter().any(|version| version.mission.is_gated())
     }
 
     /// The active version in force at `time`.

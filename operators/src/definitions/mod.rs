@@ -3,6 +3,7 @@
 mod classes;
 mod edits;
 mod gated;
+mod groups;
 mod tiers;
 mod unlocking;
 
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use classes::Classes;
 pub use classes::{Class, ClassId, Generation, User};
 pub(crate) use gated::GRACE;
+use groups::Groups;
 use unlocking::Unlocking;
 
 /// Of a definition that this release would take.
@@ -291,7 +293,7 @@ pub struct Definitions {
     histories: Vec<MissionHistory>,
     gated: Vec<MissionSlot>,
     unlocking: Unlocking,
-    has_groups: bool,
+    groups: Groups,
     /// The first missions are tiers.
     tiers: u32,
     classes: Classes,
@@ -313,7 +315,7 @@ impl Definitions {
             histories: Vec::new(),
             gated: Vec::new(),
             unlocking: Unlocking::default(),
-            has_groups: false,
+            groups: Groups::default(),
             tiers: 0,
             classes,
             index,
@@ -348,11 +350,6 @@ impl Definitions {
     /// A class.
     pub fn class(&self, id: ClassId) -> &Class {
         self.classes.get(id)
-    }
-
-    /// There is or was a mission in an exclusive group.
-    pub fn has_groups(&self) -> bool {
-        self.has_groups
     }
 
     /// There is or was a mission of this id.
@@ -439,10 +436,11 @@ impl Definitions {
             let users = (0..).map(|stage| User { slot, version: number, stage });
             let stages = users.zip(&mission.stages);
             version.classes = stages.map(|(user, stage)| self.classes.use_by(user, mission, stage)).collect();
-            self.has_groups |= mission.exclusive_group.is_some();
         }
         let is_gated = !version.mission.gate.is_open();
-        let required = self.unlocking.push(slot, Some(&version.mission).filter(|_| version.is_active()));
+        let active = Some(&version.mission).filter(|_| version.is_active());
+        self.groups.push(slot, active);
+        let required = self.unlocking.push(slot, active);
         history.push(version);
         if is_gated && !self.gated.contains(&slot) {
             self.gated.push(slot);

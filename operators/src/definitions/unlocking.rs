@@ -1,7 +1,7 @@
 //! Missions that completions of others unlock (DOMAIN §4, `requires`): who asks for whom, and in which order they are judged.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datasets::mission::{DefinitionError, Mission};
@@ -14,13 +14,24 @@ pub(super) struct Unlocking {
     /// By the id that is asked for, which nobody may have defined yet: missions of which an active version asks.
     by: BTreeMap<Arc<str>, Vec<MissionSlot>>,
     /// By slot; worked out when somebody asks.
-    ranks: OnceCell<Vec<u32>>,
+    order: OnceCell<Vec<Turn>>,
+}
+
+/// When a mission is judged.
+#[derive(Debug, Default)]
+struct Turn {
+    /// Behind all of a smaller one that it depends on.
+    rank: u32,
+    /// How many missions depend on each other, itself included: 0, as without groups, where none does.
+    circle: usize,
+    /// What depends on its completions.
+    moves: Vec<MissionSlot>,
 }
 
 impl Unlocking {
     /// A mission has a new version. Answers the ids that nobody asked for before.
     pub(super) fn push(&mut self, slot: MissionSlot, active: Option<&Mission>) -> Vec<Arc<str>> {
-        self.ranks = OnceCell::new();
+        self.order = OnceCell::new();
         let mut new = Vec::new();
         for id in active.iter().flat_map(|mission| &mission.gate.requires) {
             let asking = self.by.entry(id.clone()).or_default();
@@ -58,12 +69,28 @@ impl Definitions {
         !self.unlocked_by(slot).is_empty()
     }
 
-    /// Missions in the order in which they are judged: those that unlock others first. Equal where it does not matter.
+    /// Missions whose events may be others after a completion of this one: those that it unlocks, and those that they share events
+    /// with, since an event counts for one of them only.
+    pub fn moved_by(&self, slot: MissionSlot) -> &[MissionSlot] {
+        self.turn(slot).map_or(&[], |turn| &turn.moves)
+    }
+
+    /// Missions in the order in which they are judged: those that others depend on first. Equal where it does not matter, and of those
+    /// that depend on each other.
     pub fn rank(&self, slot: MissionSlot) -> u32 {
+        self.turn(slot).map_or(0, |turn| turn.rank)
+    }
+
+    /// How many missions depend on each other, of which this is one: one of a group unlocks what takes events from it. 0: none does.
+    pub fn circle(&self, slot: MissionSlot) -> usize {
+        self.turn(slot).map_or(0, |turn| turn.circle)
+    }
+
+    fn turn(&self, slot: MissionSlot) -> Option<&Turn> {
         if self.unlocking.by.is_empty() {
-            return 0;
+            return None;
         }
-        self.unlocking.ranks.get_or_init(|| self.ranks())[index(slot)]
+        self.unlocking.order.get_or_init(|| self.order()).get(index(slot))
     }
 
     /// What is wrong with a definition that would close a cycle.
@@ -74,26 +101,77 @@ impl Definitions {
         })
     }
 
-    /// One more than the highest of those that a mission requires. There are no cycles, so each is ready some time.
-    fn ranks(&self) -> Vec<u32> {
-        let mut ranks = vec![0; self.histories.len()];
-        let mut waits_for = vec![0_usize; self.histories.len()];
-        for slot in self.iter().flat_map(|(slot, _)| self.unlocked_by(slot)) {
-            waits_for[index(*slot)] += 1;
-        }
-        let mut ready: Vec<MissionSlot> =
-            self.iter().map(|(slot, _)| slot).filter(|slot| waits_for[index(*slot)] == 0).collect();
-        while let Some(slot) = ready.pop() {
-            for next in self.unlocked_by(slot) {
-                ranks[index(*next)] = ranks[index(*next)].max(ranks[index(slot)] + 1);
-                waits_for[index(*next)] -= 1;
-                if waits_for[index(*next)] == 0 {
-                    ready.push(*next);
+    /// Each has a rank of one more than the highest that it depends on. Those that depend on each other have one rank together.
+    fn order(&self) -> Vec<Turn> {
+        let mut turns: Vec<Turn> =
+            self.iter().map(|(slot, _)| Turn { moves: self.moves(slot), ..Turn::default() }).collect();
+        for circle in circles(&turns) {
+            let is_circle = circle.len() > 1 || turns[index(circle[0])].moves.contains(&circle[0]);
+            for slot in &circle {
+                turns[index(*slot)].circle = if is_circle { circle.len() } else { 0 };
+            }
+            // They come in order, so nobody raises it any more.
+            let rank = circle.iter().map(|slot| turns[index(*slot)].rank).max().unwrap_or(0);
+            for slot in &circle {
+                turns[index(*slot)].rank = rank;
+                for next in turns[index(*slot)].moves.clone() {
+                    let other = !circle.contains(&next);
+                    let known = &mut turns[index(next)].rank;
+                    *known = (*known).max(rank + u32::from(other));
                 }
             }
         }
-        ranks
+        turns
     }
+
+    fn moves(&self, slot: MissionSlot) -> Vec<MissionSlot> {
+        let unlocked = self.unlocked_by(slot).iter().copied();
+        let moves: BTreeSet<_> = unlocked.flat_map(|next| self.rivals(next).into_iter().chain([next])).collect();
+        moves.into_iter().collect()
+    }
+}
+
+/// Missions that depend on each other together, each by itself where none does; those that others depend on first (Kosaraju: in the
+/// order in which a search from end to end leaves them last, whoever leads to one is found from it backwards).
+fn circles(turns: &[Turn]) -> Vec<Vec<MissionSlot>> {
+    let slots = || (0..).map(MissionSlot).take(turns.len());
+    let mut back: Vec<Vec<MissionSlot>> = vec![Vec::new(); turns.len()];
+    for (slot, turn) in slots().zip(turns) {
+        turn.moves.iter().for_each(|next| back[index(*next)].push(slot));
+    }
+    let mut seen = vec![false; turns.len()];
+    let left: Vec<MissionSlot> =
+        slots().flat_map(|slot| search(slot, |slot| &turns[index(slot)].moves, &mut seen)).collect();
+    seen.fill(false);
+    let circles = left.into_iter().rev().map(|slot| search(slot, |slot| &back[index(slot)], &mut seen));
+    circles.filter(|circle| !circle.is_empty()).collect()
+}
+
+/// Those that can be reached from `from` and were not `seen`, each behind all that can be reached from it.
+fn search<'a>(
+    from: MissionSlot,
+    next: impl Fn(MissionSlot) -> &'a Vec<MissionSlot>,
+    seen: &mut [bool],
+) -> Vec<MissionSlot> {
+    let (mut left, mut path) = (Vec::new(), Vec::new());
+    if !std::mem::replace(&mut seen[index(from)], true) {
+        path.push((from, 0));
+    }
+    while let Some((slot, taken)) = path.last_mut() {
+        match next(*slot).get(*taken).copied() {
+            Some(other) => {
+                *taken += 1;
+                if !std::mem::replace(&mut seen[index(other)], true) {
+                    path.push((other, 0));
+                }
+            }
+            None => {
+                left.push(*slot);
+                path.pop();
+            }
+        }
+    }
+    left
 }
 
 #[cfg(test)]

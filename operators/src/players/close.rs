@@ -9,6 +9,7 @@ use datasets::{Event, EventBatch, EventName, Family, Identity, Reason, TextField
 
 use super::closings::{Closings, PlayerPlace, closing_hour, hour_of};
 use super::emission::{AT_ONCE, Leaving};
+use super::gate::Reopening;
 use super::occurrences::OccurrenceKey;
 use super::purse::Spending;
 use super::repeats::Told;
@@ -23,7 +24,6 @@ use crate::changes::{Changes, Phase, Position};
 use crate::decode::rates_of;
 use crate::definitions::{Applied, DefinitionRecord, Definitions, MissionSlot};
 use crate::ledger::{Admission, Effect, EffectKind, Reversal};
-use crate::progress::Cause;
 
 impl Players {
     /// Closes an epoch and tells what it changed. `batches` and `definitions` may come in any order.
@@ -214,7 +214,7 @@ impl Players {
         changes: &mut Changes,
     ) {
         let (_, player) = self.groups[event.key_group().index()].players.get_mut(place);
-        let why = Why { cause: Cause::Event, ingest_time, oldest_to_come };
+        let why = Why { edited: None, ingest_time, oldest_to_come };
         let Outcome { mut told, begun } = player.announce(moved, why, &self.definitions);
         keep(&mut self.closings, (event.key_group(), place), begun, &self.definitions);
         self.tell_tier((event, place), &mut told, (ingest_time, now), changes);
@@ -308,9 +308,14 @@ impl Players {
             return;
         }
         let definitions = &self.definitions;
+        // Which control events come in time for it is judged again, and so is what others of its group get.
+        let rivals = definitions.rivals(slot);
         let groups = self.groups.iter_mut().zip((0..KEY_GROUPS).map(KeyGroup));
         let players = groups.flat_map(|(group, number)| {
-            let players = group.players.iter_mut_where(|player| player.occurrences.has(slot, definitions));
+            let players = group.players.iter_mut_where(|player| {
+                player.occurrences.has(slot, definitions)
+                    || rivals.iter().any(|rival| player.contests(*rival, definitions))
+            });
             players.map(move |(place, id, player)| ((number, place), id, player))
         });
         for (place, id, player) in players {
@@ -326,9 +331,17 @@ impl Players {
             let windows = player.occurrences.of_mission(slot, definitions);
             let open =
                 windows.filter(|(_, progress)| progress.window_end(history).is_none_or(|end| version.from <= end));
-            let open: Vec<_> = open.map(|(key, _)| key).collect();
-            let why = Why { cause: Cause::Definition(version.from), ingest_time: record.ingest_time, oldest_to_come };
-            let Outcome { told, begun } = player.announce(open, why, definitions);
+            let mut open: Vec<_> = open.map(|(key, _)| key).collect();
+            let ingest_time = record.ingest_time;
+            let Player { occurrences, tracks, timeline, .. } = &mut *player;
+            let timeline = timeline.as_deref();
+            let mut reopening = Reopening { occurrences, tracks, timeline, definitions, ingest_time };
+            let mut begun = Vec::new();
+            rivals.iter().for_each(|rival| reopening.pass_again(*rival, Timestamp::MIN, &mut open, &mut begun));
+            let why = Why { edited: Some((slot, version.from)), ingest_time, oldest_to_come };
+            let outcome = player.announce(open, why, definitions);
+            begun.extend(outcome.begun);
+            let told = outcome.told;
             keep(&mut self.closings, place, begun, definitions);
             for (Told { key, occurrence, announcement }, sequence) in told.into_iter().zip(0..) {
                 let OccurrenceKey { slot, window, .. } = key;

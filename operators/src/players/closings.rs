@@ -99,6 +99,7 @@ impl Player {
                 Closing::Held(order) => fewer += self.forget_held(order),
             }
         }
+        self.drop_contests(definitions);
         fewer
     }
 }

@@ -5,12 +5,14 @@
 //! first contribution that counts. Gates are asked when contributions are folded, so a control event that comes late
 //! folds again what lies behind it, and the facts do not depend on when it came.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datasets::{Coordinates, Event, EventName, TextField, Timestamp, TopicId};
 
 use super::Player;
 use super::closings::closing_hour;
+use super::contests::{Contestant, Contests};
 use super::occurrences::{OccurrenceKey, Occurrences};
 use super::timeline::{Mark, Marks, Subject, Timeline};
 use super::touch::Touch;
@@ -23,31 +25,83 @@ use crate::progress::{Progress, Sequence};
 /// Before every record.
 const FIRST: Coordinates = Coordinates { topic: TopicId(0), partition: 0, offset: 0, index: 0 };
 
-/// The gate of a version of a mission, as one player and one window find it.
-pub(super) enum Passage<'a> {
-    /// There is none.
-    Free,
-    /// This is asked.
-    Gated {
-        /// The marks of the opt-in, if there has to be one.
-        opt_in: Option<Option<&'a Marks>>,
-        /// The marks of the segments, if there are any.
-        segments: Option<&'a [Arc<str>]>,
-        /// All of them are needed.
-        all: bool,
-        /// The player's own.
+/// What is asked before an event counts for a version of a mission, as one player and one window find it.
+pub(super) struct Passage<'a> {
+    /// The mission's own gate; absent where it is always open.
+    gate: Option<Asked<'a>>,
+    /// Events that others of its group may get instead.
+    contests: Option<&'a Contests>,
+    slot: MissionSlot,
+    timeline: Option<&'a Timeline>,
+    definitions: &'a Definitions,
+    /// Of the window, if it recurs: a window knows what comes in time for it.
+    end: Option<Timestamp>,
+}
+
+/// The gate of a version.
+struct Asked<'a> {
+    /// The marks of the opt-in, if there has to be one.
+    opt_in: Option<Option<&'a Marks>>,
+    /// The segments, if there are any.
+    segments: Option<&'a [Arc<str>]>,
+    /// All of them are needed.
+    all: bool,
+    /// The player's own.
+    timeline: Option<&'a Timeline>,
+    /// Missions that are required were completed then; absent: one of them was not.
+    unlocked_after: Option<Timestamp>,
+}
+
+impl<'a> Asked<'a> {
+    /// The gate of a version, by causes of which the ingest time `is_known`. `None`: it is always open.
+    fn new(
         timeline: Option<&'a Timeline>,
-        /// A window knows what comes in time for it.
-        history: &'a MissionHistory,
-        /// Of the window, if it recurs.
-        end: Option<Timestamp>,
-        /// Missions that are required were completed then; absent: one of them was not.
-        unlocked_after: Option<Timestamp>,
-    },
+        definitions: &'a Definitions,
+        (slot, version): (MissionSlot, usize),
+        is_known: impl Fn(Timestamp) -> bool,
+    ) -> Option<Self> {
+        let mission = &definitions.history(slot).version(version).mission;
+        let gate = &mission.gate;
+        if gate.is_open() {
+            return None;
+        }
+        let marks = |subject| timeline.and_then(|timeline| timeline.marks(subject));
+        let unlocks = timeline.map(|timeline| &timeline.unlocks);
+        Some(Asked {
+            opt_in: gate.opt_in.map(|_| marks(Subject::OptIn(slot))),
+            segments: gate.segments.as_ref().map(|segments| &segments.names[..]),
+            all: gate.segments.as_ref().is_some_and(|segments| segments.all),
+            timeline,
+            unlocked_after: unlocked_after(mission, unlocks, definitions, is_known),
+        })
+    }
+
+    /// What happens at `time` passes, by marks of which the ingest time `is_known`: since when the player has been opted in, or since
+    /// ever if it never was before or need not be.
+    fn since(&self, time: Timestamp, is_known: impl Fn(Timestamp) -> bool) -> Option<Timestamp> {
+        if self.unlocked_after.is_none_or(|after| time <= after) {
+            return None;
+        }
+        let is_in = |name: &Arc<str>| {
+            let marks = self.timeline.and_then(|timeline| timeline.marks(Subject::Segment(name)));
+            marks.is_some_and(|marks| marks.since(time, &is_known).is_some())
+        };
+        let mut segments = self.segments.iter().copied().flatten();
+        let has_segments = match self.segments {
+            None => true,
+            Some(_) if self.all => segments.all(is_in),
+            Some(_) => segments.any(is_in),
+        };
+        match self.opt_in {
+            _ if !has_segments => None,
+            None => Some(Timestamp::MIN),
+            Some(marks) => marks.and_then(|marks| marks.since(time, &is_known)),
+        }
+    }
 }
 
 impl<'a> Passage<'a> {
-    /// The gate of `version` of `slot` in a window with this recurring end.
+    /// What is asked for `version` of `slot` in a window with this recurring end.
     pub(super) fn new(
         timeline: Option<&'a Timeline>,
         definitions: &'a Definitions,
@@ -55,45 +109,42 @@ impl<'a> Passage<'a> {
         end: Option<Timestamp>,
     ) -> Self {
         let history = definitions.history(slot);
-        let gate = &history.version(version).mission.gate;
-        if gate.is_open() {
-            return Passage::Free;
-        }
-        let marks = |subject| timeline.and_then(|timeline| timeline.marks(subject));
         let is_known = |ingest_time| history.is_in_time(ingest_time, end);
-        let unlocks = timeline.map(|timeline| &timeline.unlocks);
-        Passage::Gated {
-            opt_in: gate.opt_in.map(|_| marks(Subject::OptIn(slot))),
-            segments: gate.segments.as_ref().map(|segments| &segments.names[..]),
-            all: gate.segments.as_ref().is_some_and(|segments| segments.all),
-            timeline,
-            history,
-            end,
-            unlocked_after: unlocked_after(&history.version(version).mission, unlocks, definitions, is_known),
-        }
+        let gate = Asked::new(timeline, definitions, (slot, version), is_known);
+        let contests = timeline.map(|timeline| &timeline.contests).filter(|contests| {
+            let is_in_group = history.version(version).mission.exclusive_group.is_some();
+            is_in_group && !contests.is_empty()
+        });
+        Passage { gate, contests, slot, timeline, definitions, end }
     }
 
-    /// What happens at `time` counts. Answers since when the player has been opted in, or since ever if it never
+    /// The event of `order` counts. Answers since when the player has been opted in, or since ever if it never
     /// was before or need not be.
-    pub(super) fn since(&self, time: Timestamp) -> Option<Timestamp> {
-        let Passage::Gated { opt_in, segments, all, timeline, history, end, unlocked_after } = self else {
-            return Some(Timestamp::MIN);
-        };
-        if unlocked_after.is_none_or(|after| time <= after) {
-            return None;
-        }
-        let is_known = |ingest_time| history.is_in_time(ingest_time, *end);
-        let is_in = |name: &Arc<str>| {
-            let marks = timeline.and_then(|timeline| timeline.marks(Subject::Segment(name)));
-            marks.is_some_and(|marks| marks.since(time, is_known).is_some())
-        };
-        let has_segments =
-            segments.is_none_or(|names| if *all { names.iter().all(is_in) } else { names.iter().any(is_in) });
-        match opt_in {
-            _ if !has_segments => None,
-            None => Some(Timestamp::MIN),
-            Some(marks) => marks.and_then(|marks| marks.since(time, is_known)),
-        }
+    pub(super) fn since(&self, order: Order) -> Option<Timestamp> {
+        let since = self.own_since(order.0)?;
+        let before = self.contests.map_or(&[][..], |contests| contests.before(order, self.slot));
+        let is_lost = before.iter().any(|rival| self.is_lost_to(*rival, order.0));
+        (!is_lost).then_some(since)
+    }
+
+    /// The same of what happens at `time`, if nobody else gets it.
+    pub(super) fn own_since(&self, time: Timestamp) -> Option<Timestamp> {
+        let Some(gate) = &self.gate else { return Some(Timestamp::MIN) };
+        gate.since(time, |ingest_time| self.is_known(ingest_time))
+    }
+
+    fn is_known(&self, ingest_time: Timestamp) -> bool {
+        self.definitions.history(self.slot).is_in_time(ingest_time, self.end)
+    }
+
+    /// Another mission, which goes before, gets what happens at `time`. What came too late for its window did not open or close its gate
+    /// there; and what came too late for this one is not known here.
+    fn is_lost_to(&self, rival: Contestant, time: Timestamp) -> bool {
+        let history = self.definitions.history(rival.slot);
+        let Some((_, end)) = history.window_at(rival.version(), time) else { return false };
+        let is_known = |ingest_time| self.is_known(ingest_time) && history.is_in_time(ingest_time, end);
+        let gate = Asked::new(self.timeline, self.definitions, (rival.slot, rival.version()), is_known);
+        gate.is_none_or(|gate| gate.since(time, is_known).is_some())
     }
 }
 
@@ -125,6 +176,12 @@ impl Touch<'_> {
             Subject::Segment(_) => definitions.gated().to_vec(),
         };
         let slots: Vec<_> = slots.into_iter().filter(|slot| concerned(definitions.history(*slot))).collect();
+        // What one of a group may get from now on, or no longer, the others do not, or do again.
+        let rivals: BTreeSet<_> = slots.iter().flat_map(|slot| definitions.rivals(*slot)).collect();
+        let rivals: Vec<_> = rivals.into_iter().filter(|slot| !slots.contains(slot)).collect();
+        self.late |=
+            slots.iter().any(|slot| self.is_late_for(*slot, order.0) || self.is_late_for_rivals(*slot, order.0));
+        let slots = [slots, rivals].concat();
         let oldest = self.oldest_to_come;
         let needed = slots.iter().map(|slot| definitions.history(*slot).needed_from(oldest));
         // A mission that is still unknown counts from its activation, about now.
@@ -136,7 +193,6 @@ impl Touch<'_> {
             self.settle();
         }
         for slot in slots {
-            self.late |= self.is_late_for(slot, order.0);
             let Touch { occurrences, tracks, timeline, ingest_time, moved, begun, .. } = self;
             let (timeline, ingest_time) = (timeline.as_deref(), *ingest_time);
             let mut reopening = Reopening { occurrences, tracks, timeline, definitions, ingest_time };

@@ -62,6 +62,11 @@ impl Held {
         self.0.is_empty()
     }
 
+    /// Something of the event of `order` waits.
+    pub(super) fn has(&self, order: Order) -> bool {
+        self.0.contains_key(&order)
+    }
+
     /// The order of each event.
     pub(super) fn orders(&self) -> impl Iterator<Item = Order> {
         self.0.keys().copied()
@@ -169,6 +174,7 @@ impl Touch<'_> {
             self.kept.push(order);
             self.waits.get_or_insert_default().0.insert(order, event);
         }
+        self.drop_contest_unless_kept(order);
     }
 
     /// The value of an amount, and when the rate was ingested by which it has one.

@@ -10,6 +10,7 @@
 mod account;
 mod close;
 mod closings;
+mod contests;
 mod emission;
 mod facts;
 mod fetch;
@@ -195,6 +196,8 @@ impl Players {
     }
 }
 
+#[cfg(test)]
+mod contest_tests;
 #[cfg(test)]
 mod gate_tests;
 #[cfg(test)]

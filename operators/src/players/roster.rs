@@ -7,6 +7,7 @@ use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
 use super::Player;
+use super::contests::Contests;
 use super::held::Held;
 use super::restrictions::Restrictions;
 use super::timeline::Timeline;
@@ -47,6 +48,11 @@ impl Member {
         self.player.timeline.as_deref().map(|timeline| &timeline.unlocks).filter(|unlocks| !unlocks.is_empty())
     }
 
+    /// Which events of the player missions contest.
+    pub(super) fn contests(&self) -> Option<&Contests> {
+        self.player.timeline.as_deref().map(|timeline| &timeline.contests).filter(|contests| !contests.is_empty())
+    }
+
     /// What waits of the player.
     pub(super) fn waits(&self) -> Option<&Held> {
         self.player.waits.as_deref()
@@ -65,6 +71,11 @@ impl Member {
     /// The same.
     pub(super) fn set_unlocks(&mut self, unlocks: Unlocks) {
         self.player.timeline.get_or_insert_default().unlocks = unlocks;
+    }
+
+    /// The same.
+    pub(super) fn set_contests(&mut self, contests: Contests) {
+        self.player.timeline.get_or_insert_default().contests = contests;
     }
 
     /// The player's restrictions.

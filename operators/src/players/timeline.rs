@@ -1,4 +1,4 @@
-//! What a player's control events say of its missions and segments, by event time; and what completions unlock.
+//! What a player's control events say of its missions and segments, by event time; what completions unlock, and what missions contest.
 //!
 //! A player is opted in to a mission, or in a segment, over `[enters, leaves)`. Marks may come in any order, so
 //! all are kept that can still decide about an event: what the marks of a set say depends on the set alone.
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use datasets::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::contests::Contests;
 use super::unlocks::Unlocks;
 use crate::definitions::MissionSlot;
 use crate::ledger::Order;
@@ -20,6 +21,9 @@ pub(super) struct Timeline {
     /// A section of the state says them behind all timelines.
     #[serde(skip)]
     pub(super) unlocks: Unlocks,
+    /// The same.
+    #[serde(skip)]
+    pub(super) contests: Contests,
 }
 
 /// What a mark is about.

@@ -6,7 +6,6 @@ use datasets::{Event, Money, Timestamp};
 use super::Player;
 use super::facts::{self, Value};
 use super::gate::Passage;
-use super::groups::exclude;
 use super::held::{Held, HeldAmount};
 use super::occurrences::{OccurrenceKey, Occurrences};
 use super::restrictions::{Restrictions, restricts};
@@ -175,11 +174,12 @@ impl<'a> Touch<'a> {
     fn enter(&mut self, event: &Event<'_>, order: Order, live: bool) {
         let mut candidates = std::mem::take(&mut self.scratch.candidates);
         self.definitions.candidates(event, &mut candidates);
-        if self.definitions.has_groups() {
-            exclude(&mut candidates, event, order.0, self.definitions);
-        }
+        let is_contested = self.definitions.has_groups() && self.contest(&mut candidates, event, order);
         for class in &candidates {
             self.contribute(*class, event, order, live);
+        }
+        if is_contested {
+            self.drop_contest_unless_kept(order);
         }
         self.scratch.candidates = candidates;
     }
@@ -216,8 +216,7 @@ impl<'a> Touch<'a> {
             return;
         }
         let is_any_late = self.ingest_time > recent.moves_until;
-        self.late |=
-            is_any_late && recent.places.iter().any(|place| self.is_late(place) && self.passes(place, order.0));
+        self.late |= is_any_late && recent.places.iter().any(|place| self.is_late(place) && self.passes(place, order));
         let in_time = recent.places.iter().any(|place| !self.is_late(place));
         if !in_time && known.is_none() {
             return;
@@ -226,7 +225,7 @@ impl<'a> Touch<'a> {
             Value::Of(value) => value,
             Value::Absent => return,
             Value::NoRate(foreign) => {
-                let is_said = recent.places.iter().any(|place| !self.is_late(place) && self.passes(place, order.0));
+                let is_said = recent.places.iter().any(|place| !self.is_late(place) && self.passes(place, order));
                 let amount = HeldAmount { class: id, generation: class.generation, qualifies, foreign };
                 return self.hold(event, amount, (order, live), is_said);
             }
@@ -336,7 +335,7 @@ impl<'a> Touch<'a> {
                 entered && (place.is_gated || self.occurrences.get(place.key).is_some())
             });
             let is_moved =
-                |place: &Place| self.tracks.is_live(class, &known, place.key) != live && self.passes(place, order.0);
+                |place: &Place| self.tracks.is_live(class, &known, place.key) != live && self.passes(place, order);
             self.late |= places.iter().any(|place| self.is_late(place) && is_moved(place));
             self.set(&places, Some(&known), &Contribution { live, ..known }, (class, generation));
         }
@@ -351,7 +350,7 @@ impl<'a> Touch<'a> {
         // It may have come back while it waited, and counts once.
         let is_known = self.tracks.get(class).is_some_and(|track| track.find(contribution.order).is_some());
         places.retain(|_| !is_known);
-        self.late |= places.iter().any(|place| self.is_late(place) && self.passes(place, contribution.order.0));
+        self.late |= places.iter().any(|place| self.is_late(place) && self.passes(place, contribution.order));
         if places.iter().any(|place| !self.is_late(place)) {
             self.set(&places, None, contribution, (class, generation));
         }
@@ -363,17 +362,17 @@ impl<'a> Touch<'a> {
         self.ingest_time > place.moves_until
     }
 
-    /// Since when the player has been in, if what happens at `time` passes the gate of a place.
-    fn since(&self, place: &Place, time: Timestamp) -> Option<Timestamp> {
+    /// Since when the player has been in, if the event of `order` passes the gate of a place.
+    fn since(&self, place: &Place, order: Order) -> Option<Timestamp> {
         if !place.is_gated {
             return Some(Timestamp::MIN);
         }
         let version = (place.key.slot, place.version);
-        Passage::new(self.timeline.as_deref(), self.definitions, version, place.end).since(time)
+        Passage::new(self.timeline.as_deref(), self.definitions, version, place.end).since(order)
     }
 
-    fn passes(&self, place: &Place, time: Timestamp) -> bool {
-        self.since(place, time).is_some()
+    fn passes(&self, place: &Place, order: Order) -> bool {
+        self.since(place, order).is_some()
     }
 
     /// Makes `contribution` of what was `known` of its event before. Where it is too late for that, it stays
@@ -420,7 +419,7 @@ impl<'a> Touch<'a> {
 
     /// Moves one occurrence, of which `places` are the stages, by `contribution`.
     fn shift(&mut self, places: &[Place], hint: &mut usize, was_live: bool, contribution: &Contribution) {
-        let Some(since) = self.since(&places[0], contribution.order.0) else { return };
+        let Some(since) = self.since(&places[0], contribution.order) else { return };
         let Place { key, end, version, sum, .. } = places[0];
         let timeline = self.timeline.as_deref();
         let begun = &mut self.begun;
@@ -478,7 +477,7 @@ pub(super) fn find_places(
         let Some((window, end)) = place else { continue };
         let key = OccurrenceKey::new(slot, window, definitions);
         let moves_until = history.moves_until(end).unwrap_or(Timestamp::MAX);
-        let is_gated = !history.version(version).mission.gate.is_open();
+        let is_gated = history.version(version).mission.is_gated();
         places.push(Place { key, stage, end, version, is_gated, moves_until, sum: sum_target(history, stage) });
     }
     bounds

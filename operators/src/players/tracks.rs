@@ -243,7 +243,7 @@ impl OccurrenceSequence<'_> {
                 };
                 let (all, passage) = (contributions.between(times, bound).filter(counts), passage.clone());
                 all.filter_map(move |contribution| {
-                    let since = passage.since(contribution.order.0)?;
+                    let since = passage.since(contribution.order)?;
                     Some(Counted::new(&contribution, stage, since))
                 })
             }))

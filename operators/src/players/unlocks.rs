@@ -5,7 +5,7 @@
 //! time for it, and does not know what came too late, as with opt-ins and segments; so changes are kept with the ingest times of
 //! their causes. Whoever changes it folds again what lies behind, mission by mission, those first that unlock others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use datasets::Timestamp;
 use datasets::mission::Mission;
@@ -15,8 +15,9 @@ use super::Player;
 use super::gate::Reopening;
 use super::occurrences::OccurrenceKey;
 use super::repeats::{self, Told};
+use super::tracks::OccurrenceSequence;
 use crate::definitions::{Definitions, MissionHistory, MissionSlot};
-use crate::progress::Cause;
+use crate::progress::{Cause, Progress};
 
 /// Since when completions of missions have been in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +118,8 @@ pub(super) fn unlocked_after(
 /// Why a player's missions are looked at again.
 #[derive(Clone, Copy)]
 pub(super) struct Why {
-    pub(super) cause: Cause,
+    /// The mission that a new version brought it about for, if that did, and when it took effect.
+    pub(super) edited: Option<(MissionSlot, Timestamp)>,
     /// Of the event or definition.
     pub(super) ingest_time: Timestamp,
     /// Nothing comes any more that was ingested before.
@@ -133,6 +135,58 @@ pub(super) struct Outcome {
     pub(super) begun: Vec<(OccurrenceKey, Option<Timestamp>)>,
 }
 
+/// Missions that depend on each other: one of a group unlocks what takes later events from it. What is told of them follows from where
+/// they come to rest, so whoever is moved again is judged again, as if it had not been judged before.
+#[derive(Default)]
+struct Circles(BTreeMap<MissionSlot, Judged>);
+
+/// What was judged.
+#[derive(Default)]
+struct Judged {
+    times: usize,
+    /// Before anything was told of it.
+    before: BTreeMap<OccurrenceKey, Progress>,
+    /// All that moved.
+    moved: BTreeSet<OccurrenceKey>,
+}
+
+impl Circles {
+    /// A mission of which `moved` occurrences have changed is about to be judged. Takes back what was told of it, and adds to `moved` what
+    /// that concerned. Answers `false` where that would go on for ever.
+    ///
+    /// It comes to an end: when a mission is unlocked depends on what is strictly earlier alone, so of all that is still to
+    /// move the first in time is final when it has been judged. But a completion that stands whatever happens, since it is kept, or by a
+    /// version that was in force before, is told by what it was.
+    fn enter(
+        &mut self,
+        slot: MissionSlot,
+        player: &mut Player,
+        moved: &mut Vec<OccurrenceKey>,
+        definitions: &Definitions,
+    ) -> bool {
+        let judged = self.0.entry(slot).or_default();
+        judged.times += 1;
+        if judged.times > 8 * definitions.circle(slot) {
+            return false;
+        }
+        let Player { occurrences, tracks, timeline, .. } = player;
+        let timeline = timeline.as_deref();
+        let history = definitions.history(slot);
+        for (key, progress) in occurrences.of_mission(slot, definitions) {
+            match judged.before.get(&key) {
+                Some(before) => {
+                    progress.clone_from(before);
+                    progress.fold_anew(history, &OccurrenceSequence { tracks, timeline, definitions, key });
+                }
+                None => drop(judged.before.insert(key, progress.clone())),
+            }
+        }
+        judged.moved.extend(moved.iter().copied());
+        *moved = judged.moved.iter().copied().collect();
+        true
+    }
+}
+
 impl Player {
     /// What is to be announced after `moved` occurrences have changed, of them and of all that they unlock or lock.
     pub(super) fn announce(&mut self, moved: Vec<OccurrenceKey>, why: Why, definitions: &Definitions) -> Outcome {
@@ -141,9 +195,19 @@ impl Player {
         // Whatever unlocks a mission has been judged before it is, so each is judged once.
         let place = |key: OccurrenceKey| (definitions.rank(key.slot), key.slot, key.window, key);
         let mut waiting: BTreeSet<_> = moved.into_iter().map(place).collect();
-        let mut cause = why.cause;
+        let mut circles = Circles::default();
         while let Some((_, slot, ..)) = waiting.first().copied() {
-            let moved: Vec<_> = waiting.extract_if(.., |(_, other, ..)| *other == slot).map(|(.., key)| key).collect();
+            let mut moved: Vec<_> =
+                waiting.extract_if(.., |(_, other, ..)| *other == slot).map(|(.., key)| key).collect();
+            if definitions.circle(slot) > 0 {
+                if !circles.enter(slot, self, &mut moved, definitions) {
+                    continue;
+                }
+                outcome.told.retain(|told| told.key.slot != slot);
+            }
+            // What an edit unlocks completes when its own events say.
+            let edited = why.edited.filter(|(edited, _)| *edited == slot);
+            let cause = edited.map_or(Cause::Event, |(_, at)| Cause::Definition(at));
             outcome.told.extend(repeats::announce(self, &moved, cause, definitions));
             let mut moved = Vec::new();
             for (next, from) in self.unlock(slot, why, definitions) {
@@ -154,8 +218,6 @@ impl Player {
                 reopening.pass_again(next, from, &mut moved, &mut outcome.begun);
             }
             waiting.extend(moved.into_iter().map(place));
-            // What an edit unlocks completes when its own events say.
-            cause = Cause::Event;
         }
         outcome.told.sort_by_key(|told| definitions.mission_id(told.key.slot));
         outcome
@@ -164,7 +226,7 @@ impl Player {
     /// Brings up to date what others know of a mission that has just been judged. Answers what that concerns, and from when on.
     fn unlock(&mut self, slot: MissionSlot, why: Why, definitions: &Definitions) -> Vec<(MissionSlot, Timestamp)> {
         let Why { ingest_time, oldest_to_come, .. } = why;
-        let next = definitions.unlocked_by(slot);
+        let next = definitions.moved_by(slot);
         if next.is_empty() {
             return Vec::new();
         }

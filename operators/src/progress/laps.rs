@@ -273,9 +273,14 @@ impl Laps {
         live.for_each(|announced| limits.count(announced.completed_at));
     }
 
-    /// The least `completed_at` of the completions that stand.
+    /// The least `completed_at` of the completions that stand; of one that an edit brought, not before the end of its lap.
     pub(super) fn in_force_since(&self) -> Option<Timestamp> {
-        self.announced.iter().filter(|announced| announced.live).map(|announced| announced.completed_at).min()
+        let standing = (1..).zip(&self.announced).filter(|(_, announced)| announced.live);
+        let since = standing.map(|(occurrence, announced)| {
+            let lap = self.reached.iter().find(|lap| announced.by_definition && lap.occurrence == occurrence);
+            lap.map_or(Timestamp::MIN, |lap| lap.at.0).max(announced.completed_at)
+        });
+        since.min()
     }
 
     /// What was told last, with all corrections since, by occurrence.

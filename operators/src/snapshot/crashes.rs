@@ -8,9 +8,9 @@ use crate::activity::Reporting;
 use crate::definitions::DefinitionRecord;
 use crate::ledger::{Attribution, ColdRules, LedgerRules, cold_answers};
 use crate::testing::{
-    Archived, Arrival, Cluster, EpochInput, GATED, GROUPED, MIXED, Out, PERIODS, RESETTING, Rng, Setting, Spec,
-    TierSpec, UNLOCKING, arrived, at, cut, definitions, first_definitions, gated_definitions, groups, random_script,
-    random_script_with_controls, random_script_with_rates, random_script_with_restrictions,
+    Archived, Arrival, CONTESTED, Cluster, EpochInput, GATED, GROUPED, MIXED, Out, PERIODS, RESETTING, Rng, Setting,
+    Spec, TierSpec, UNLOCKING, arrived, at, cut, definitions, first_definitions, gated_definitions, groups,
+    random_script, random_script_with_controls, random_script_with_rates, random_script_with_restrictions,
     random_script_with_settlements, rated_definitions, record, restricted_definitions, rules, second_definitions,
     seeds,
 };
@@ -117,6 +117,11 @@ fn a_crash_changes_nothing_of_what_starts_anew() {
 #[test]
 fn a_crash_changes_nothing_of_groups() {
     assert_a_crash_changes_nothing_of(&GROUPED, 12_000);
+}
+
+#[test]
+fn a_crash_changes_nothing_of_what_is_contested() {
+    assert_a_crash_changes_nothing_of(&CONTESTED, 15_000);
 }
 
 fn assert_a_crash_changes_nothing_of(specs: &[Spec], seeds: u64) {
@@ -357,6 +362,16 @@ fn format_5_of_tiers_stays_readable() {
     let log = epochs(cut(&mut rng, &script, 4), definitions(60));
     let setting = Setting { tiers: &PERIODS, ..Setting::new(Reporting::EveryEpoch) };
     assert_log_readable("format_5_tiers", include_bytes!("format_5_tiers.postcard"), &log, &setting);
+}
+
+/// What missions of a group contest.
+#[test]
+fn format_6_stays_readable() {
+    let mut rng = Rng(1);
+    let script = random_script_with_controls(&mut rng, 140, &CONTESTED);
+    let log = epochs(cut(&mut rng, &script, 4), gated_definitions(&CONTESTED, 60));
+    let setting = Setting::new(Reporting::EveryEpoch);
+    assert_log_readable("format_6", include_bytes!("format_6.postcard"), &log, &setting);
 }
 
 #[test]

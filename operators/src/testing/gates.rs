@@ -224,11 +224,12 @@ impl GateOracle {
     /// Every occurrence that has progress or was completed.
     pub(crate) fn standings(&self, ledger: &LedgerOracle, read: &[Input]) -> BTreeMap<Occurrence, Standing> {
         let mut standings = BTreeMap::new();
-        let facts = Facts { ledger, read, known: RefCell::default(), unlocked: RefCell::default() };
+        let circular = self.specs.iter().map(|spec| spec.id).filter(|id| self.is_circular(id)).collect();
+        let facts = Facts { ledger, read, circular, known: RefCell::default(), unlocked: RefCell::default() };
         for spec in self.specs {
             for window in spec.windows(read) {
                 for player in PLAYERS {
-                    let standing = self.standing(spec, player, window, Timestamp::MAX, &facts);
+                    let standing = self.standing(spec, player, window, (Timestamp::MAX, Timestamp::MAX), &facts);
                     if standing != Standing::default() {
                         standings.insert((player.to_owned(), spec.id.to_owned(), window.0), standing);
                     }
@@ -238,62 +239,116 @@ impl GateOracle {
         standings
     }
 
-    /// By what was ingested in time for the window, and until then.
+    /// By what happened before an instant, was ingested in time for the window, and until then.
     fn standing(
         &self,
         spec: &Spec,
         player: &'static str,
         window: (Timestamp, Timestamp),
-        until: Timestamp,
+        (until, before): (Timestamp, Timestamp),
         facts: &Facts<'_>,
     ) -> Standing {
-        let until = window.1.plus_micros(self.lateness_days * DAY).min(until);
-        let known = facts.until(until);
-        let known: Vec<&Fact> = known.get(player).into_iter().flatten().collect();
-        let known: Vec<&Fact> = known.into_iter().filter(|fact| !self.goes_elsewhere(spec, fact)).collect();
-        spec.fold(&known, window, |id| self.completed_since(id, player, until, facts))
+        let until = self.until(window, until);
+        let all = facts.until(until);
+        let known: Vec<&Fact> = all.get(player).into_iter().flatten().filter(|fact| fact.time < before).collect();
+        let is_here = |fact: &Fact| spec.window(fact.time) == Some(window);
+        let here = |fact: &&Fact| !is_here(fact) || !self.goes_elsewhere(spec, (player, until), fact, facts);
+        let here: Vec<&Fact> = known.into_iter().filter(here).collect();
+        spec.fold(&here, window, |id, time| self.is_completed_before(id, player, (until, time), facts))
     }
 
-    /// It qualifies for another mission of the group as well, which goes before.
-    fn goes_elsewhere(&self, spec: &Spec, fact: &Fact) -> bool {
+    /// A window knows what is ingested until then.
+    fn until(&self, window: (Timestamp, Timestamp), until: Timestamp) -> Timestamp {
+        window.1.plus_micros(self.lateness_days * DAY).min(until)
+    }
+
+    /// It qualifies for another mission of the group as well, which goes before and whose gate is open, as far as both windows know.
+    fn goes_elsewhere(
+        &self,
+        spec: &Spec,
+        (player, until): (&'static str, Timestamp),
+        fact: &Fact,
+        facts: &Facts<'_>,
+    ) -> bool {
         let Some((group, priority)) = spec.qualifies(fact) else { return false };
-        let others = self.specs.iter().filter_map(|other| Some((other.qualifies(fact)?, other.id)));
-        others
-            .filter(|((of, _), _)| *of == group)
-            .any(|((_, other), id)| other > priority || other == priority && id < spec.id)
+        let goes_before = |other: &&Spec| {
+            let is_more =
+                |(of, rank): (&str, i64)| of == group && (rank > priority || rank == priority && other.id < spec.id);
+            other.qualifies(fact).is_some_and(is_more)
+        };
+        self.specs.iter().filter(goes_before).any(|other| {
+            let until = self.until(other.window(fact.time).expect("it qualifies"), until);
+            let all = facts.until(until);
+            let known: Vec<&Fact> = all.get(player).into_iter().flatten().collect();
+            let (_, gate) = other.gates.iter().rfind(|(hours, _)| at(*hours) <= fact.time).expect("it qualifies");
+            let completed = |id: &&'static str| self.is_completed_before(id, player, (until, fact.time), facts);
+            gate.terms(other.id, &known, fact.time).is_some() && gate.requires.iter().all(completed)
+        })
     }
 
-    /// Since when a completion of a mission has been in force by what was ingested until then.
-    fn completed_since(
+    /// A completion of a mission has been in force since before an instant, by what was ingested until then.
+    fn is_completed_before(
         &self,
         id: &'static str,
         player: &'static str,
-        until: Timestamp,
+        (until, time): (Timestamp, Timestamp),
         facts: &Facts<'_>,
-    ) -> Option<Timestamp> {
-        let asked = (id, player, until.min(facts.newest()));
-        if let Some(known) = facts.unlocked.borrow().get(&asked) {
-            return *known;
+    ) -> bool {
+        // Whether it is may follow from what it unlocks, but from what is earlier alone.
+        let before = if facts.circular.contains(id) { time } else { Timestamp::MAX };
+        let asked = (id, player, until.min(facts.newest()), before);
+        let known = facts.unlocked.borrow().get(&asked).copied();
+        let since = known.unwrap_or_else(|| {
+            let spec = self.specs.iter().find(|spec| spec.id == id);
+            let windows = spec
+                .into_iter()
+                .flat_map(|spec| spec.windows(facts.read).into_iter().map(move |window| (spec, window)));
+            let windows = windows.filter(|(_, (start, _))| *start < before);
+            let completed = windows
+                .flat_map(|(spec, window)| self.standing(spec, player, window, (until, before), facts).completed_at);
+            let since = completed.min();
+            facts.unlocked.borrow_mut().insert(asked, since);
+            since
+        });
+        since.is_some_and(|since| since < time)
+    }
+
+    /// Whether a mission is completed may depend on what it unlocks.
+    fn is_circular(&self, id: &'static str) -> bool {
+        let group = |gate: &Gate| gate.group.map(|(group, _)| group);
+        let asks = |spec: &Spec, found: &BTreeSet<&'static str>| {
+            let groups: BTreeSet<_> = spec.gates.iter().filter_map(|(_, gate)| group(gate)).collect();
+            let is_rival = |other: &&Spec| {
+                other.gates.iter().any(|(_, gate)| group(gate).is_some_and(|group| groups.contains(group)))
+            };
+            let rivals =
+                self.specs.iter().filter(is_rival).chain(self.specs.iter().filter(|other| other.id == spec.id));
+            let mut required = rivals.flat_map(|other| other.gates).flat_map(|(_, gate)| gate.requires);
+            required.any(|id| found.contains(id))
+        };
+        let mut found = BTreeSet::from([id]);
+        loop {
+            let next = self.specs.iter().filter(|spec| asks(spec, &found)).map(|spec| spec.id);
+            let next: BTreeSet<_> = next.filter(|id| !found.contains(id)).collect();
+            if next.is_empty() {
+                let own = self.specs.iter().find(|spec| spec.id == id);
+                return own.is_some_and(|own| asks(own, &found));
+            }
+            found.extend(next);
         }
-        let spec = self.specs.iter().find(|spec| spec.id == id);
-        let windows =
-            spec.into_iter().flat_map(|spec| spec.windows(facts.read).into_iter().map(move |window| (spec, window)));
-        let completed =
-            windows.flat_map(|(spec, window)| self.standing(spec, player, window, until, facts).completed_at);
-        let since = completed.min();
-        facts.unlocked.borrow_mut().insert(asked, since);
-        since
     }
 }
 
 type ByPlayer = BTreeMap<&'static str, Vec<Fact>>;
-/// A mission, a player, and the last ingest time.
-type Asked = (&'static str, &'static str, Timestamp);
+/// A mission, a player, the last ingest time, and the first instant of what does not matter.
+type Asked = (&'static str, &'static str, Timestamp, Timestamp);
 
 /// What is asked for again and again.
 struct Facts<'a> {
     ledger: &'a LedgerOracle,
     read: &'a [Input],
+    /// Missions.
+    circular: BTreeSet<&'static str>,
     /// By the last ingest time, then player; in order.
     known: RefCell<BTreeMap<Timestamp, Rc<ByPlayer>>>,
     unlocked: RefCell<BTreeMap<Asked, Option<Timestamp>>>,
@@ -348,14 +403,14 @@ impl Spec {
         &self,
         facts: &[&Fact],
         window: (Timestamp, Timestamp),
-        completed_since: impl Fn(&'static str) -> Option<Timestamp>,
+        completed_before: impl Fn(&'static str, Timestamp) -> bool,
     ) -> Standing {
         let (mut stage, mut after, mut total, mut run) = (0, Timestamp::MIN, Money::ZERO, 0);
         let (mut completed_at, mut term, mut values) = (Vec::new(), None, BTreeSet::new());
         let (limit, carry) = self.repeat.unwrap_or((1, false));
         for fact in facts.iter().filter(|fact| self.window(fact.time) == Some(window)) {
             let Some((_, gate)) = self.gates.iter().rfind(|(hours, _)| at(*hours) <= fact.time) else { continue };
-            if !gate.requires.iter().all(|id| completed_since(id).is_some_and(|since| since < fact.time)) {
+            if !gate.requires.iter().all(|id| completed_before(id, fact.time)) {
                 continue;
             }
             let of_stages = self.stages.iter().any(|stage| stage.takes(&fact.input));

@@ -23,7 +23,7 @@ mod values;
 pub(crate) use activity::{sums, sums_of_postings, value_rows};
 pub(crate) use crash::{Archived, Cluster, EpochInput, Out, Setting, groups};
 pub(crate) use gates::{GATED, GateOracle, Spec, gated_definitions, random_script_with_controls};
-pub(crate) use groups::GROUPED;
+pub(crate) use groups::{CONTESTED, GROUPED};
 pub(crate) use ledger::{Fact, LedgerOracle};
 pub(crate) use missions::{MissionOracle, Occurrence, Standing, definitions, first_definitions, second_definitions};
 pub(crate) use rates::{RateOracle, random_script_with_rates, rated_definitions};

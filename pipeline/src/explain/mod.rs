@@ -208,14 +208,13 @@ impl Explainer {
             if !batch.is_empty() || !definitions.is_empty() || !changes.completions.is_empty() {
                 let accounts = players.accounts(&player, &mission);
                 story.take(&batch, definitions, &changes, (accounts, players.rates()));
-                story.prefer(&batch, &players);
                 story.required = players.required(&player, &mission);
             }
             story.until = input.now;
             epochs = input.epoch + 1;
             advance(1);
         }
-        story.finish(question, epochs)
+        story.finish(question, epochs, &players)
     }
 
     /// The player and the mission of a completion.

@@ -22,15 +22,17 @@ pub struct Passed {
 }
 
 /// What is said of an event that would count.
-pub(super) const ELSEWHERE: &str = "it counts in another window, or for nothing";
+const ELSEWHERE: &str = "it counts in another window, or for nothing";
 
-/// Why `event` does not count for a mission with these `versions`; `None` if no stage looks at events of its kind.
+/// Why `event` does not count for a mission with these `versions`; `None` if no stage looks at events of its kind. `preferred` is asked for
+/// another mission of its group that gets it.
 pub(super) fn reason(
     event: &Event<'_>,
     versions: &Versions,
     dispositions: &BTreeMap<Coordinates, DispositionKind>,
     reversed_by: Option<&str>,
     required: &BTreeMap<Arc<str>, Timestamp>,
+    preferred: impl Fn() -> Option<String>,
 ) -> Option<String> {
     let (newest, ..) = versions.newest()?;
     let mission = versions.at(event.event_time);
@@ -58,7 +60,11 @@ pub(super) fn reason(
                 (true, Some(by)) => format!("taken back by {by}"),
                 (true, None) => {
                     let locked = locked(&mission.gate, event.event_time, required);
-                    locked.unwrap_or_else(|| not_in(&mission.gate).to_owned())
+                    let elsewhere = || {
+                        preferred()
+                            .map(|other| format!("it counts for {other}, which goes before in the exclusive group"))
+                    };
+                    locked.or_else(elsewhere).unwrap_or_else(|| not_in(&mission.gate).to_owned())
                 }
                 (false, _) => {
                     let stages: Vec<String> = looking().map(|(number, _): (usize, _)| number.to_string()).collect();

@@ -12,7 +12,7 @@ use operators::definitions::DefinitionRecord;
 use operators::players::{Account, Players};
 use operators::progress::{Counted, Step};
 
-use super::passed::{self, reason};
+use super::passed::reason;
 use super::versions::Versions;
 use super::{Contributed, EventLine, Explanation, JudgedBy, Passed, Question, Stage, Standing};
 
@@ -34,8 +34,6 @@ pub(super) struct Story {
     rates: BTreeMap<(Coordinates, String), Money>,
     /// By the start of the window.
     windows: BTreeMap<Timestamp, Seen>,
-    /// Events that count for other missions of an exclusive group.
-    preferred: BTreeMap<Coordinates, String>,
     /// Since when completions of missions that this one requires have been in force.
     pub required: BTreeMap<Arc<str>, Timestamp>,
     /// The recorded clock.
@@ -64,7 +62,6 @@ impl Story {
             audit: Vec::new(),
             rates: BTreeMap::new(),
             windows: BTreeMap::new(),
-            preferred: BTreeMap::new(),
             required: BTreeMap::new(),
             until: Timestamp::MIN,
         }
@@ -99,15 +96,6 @@ impl Story {
             self.see_rates(&account, rates);
             self.see(account);
         }
-    }
-
-    /// Takes which events of an epoch count for another mission of the group.
-    pub fn prefer(&mut self, batch: &EventBatch, players: &Players) {
-        let preferred = batch.iter().filter_map(|event| {
-            let other = players.preferred(&event, &self.mission)?;
-            Some((event.at, other.to_owned()))
-        });
-        self.preferred.extend(preferred);
     }
 
     /// What counts for the first time was converted by what is known now, and is never converted again.
@@ -157,8 +145,8 @@ impl Story {
         self.events.get(&at).map(|(batch, place)| batch.get(*place))
     }
 
-    /// The answer.
-    pub fn finish(self, question: &Question, epochs: Epoch) -> Result<Explanation, String> {
+    /// The answer. `players` know what became of all events.
+    pub fn finish(self, question: &Question, epochs: Epoch, players: &Players) -> Result<Explanation, String> {
         let Some((newest, ..)) = self.versions.newest() else {
             return Err(format!("the lake has no definition of mission {:?} that took effect", self.mission));
         };
@@ -205,7 +193,7 @@ impl Story {
             window_end,
             definition: self.judge(account)?,
             stages: stages(mission, account, &steps),
-            passed: self.passed(&events, (start, window_end), newest),
+            passed: self.passed(&events, (start, window_end), (newest, players)),
             messages,
             audit,
             events,
@@ -268,8 +256,12 @@ impl Story {
     }
 
     /// Events of the window that never counted in it.
-    fn passed(&self, told: &[Contributed], window: (Timestamp, Option<Timestamp>), newest: &Mission) -> Vec<Passed> {
-        let (start, end) = window;
+    fn passed(
+        &self,
+        told: &[Contributed],
+        (start, end): (Timestamp, Option<Timestamp>),
+        (newest, players): (&Mission, &Players),
+    ) -> Vec<Passed> {
         let is_in = |time: Timestamp| {
             let is_before_end = end.is_none_or(|end| time < end || newest.window == Window::Once && time == end);
             start <= time && is_before_end
@@ -283,10 +275,9 @@ impl Story {
             if counted.contains(&(&line.place, line.index)) {
                 return None;
             }
-            let mut why = reason(event, &self.versions, &self.dispositions, self.taken_back_by(event), &self.required)?;
-            if let Some(other) = self.preferred.get(&event.at).filter(|_| why == passed::ELSEWHERE) {
-                why = format!("it counts for {other}, which goes before in the exclusive group");
-            }
+            let preferred = || players.preferred(event, &self.player, &self.mission).map(str::to_owned);
+            let taken_back_by = self.taken_back_by(event);
+            let why = reason(event, &self.versions, &self.dispositions, taken_back_by, &self.required, preferred)?;
             Some(Passed { event: line, why })
         });
         passed.collect()
