@@ -20,7 +20,7 @@ use crate::snapshot;
 /// Chunks of plain and of other transactions, and of slips.
 type Chunks<T> = [T; 3];
 
-/// What a section says of a ledger. [`Ledger::read`] reads its fields one behind the other.
+/// What a piece says of a ledger. [`Ledger::read`] reads its fields one behind the other.
 #[derive(Serialize)]
 pub(crate) struct WrittenLedger<'a> {
     plain: Vec<&'a (Identity, Plain)>,
@@ -56,18 +56,18 @@ impl Ledger {
         [self.transactions.plain.chunks(), self.transactions.full.chunks(), self.stakes.slips.chunks()]
     }
 
-    /// What has changed since the last time, and the chunks `round`; all references where a cycle begins.
-    /// The ledger has been swept up to the hour `swept`.
+    /// The chunks of a piece, and all that has changed beside them if it is the last one of its section; all references if it is the first
+    /// of a time round. The ledger has been swept up to the hour `swept`.
     pub(crate) fn write(
         &mut self,
         [plain, full, slips]: Chunks<Range<usize>>,
-        begins_cycle: bool,
+        (is_first, is_last): (bool, bool),
         swept: i64,
     ) -> WrittenLedger<'_> {
         let Ledger { transactions, reversals, stakes, set_aside, expiry, .. } = self;
         let by_reference = &reversals.by_reference;
         let (are_all_references, references) = match std::mem::take(&mut reversals.changed) {
-            Changed::Some(mut changed) if !begins_cycle => {
+            Changed::Some(mut changed) if !is_first => {
                 changed.sort_unstable();
                 changed.dedup();
                 // Of an id that is gone, an older section may tell more.
@@ -77,18 +77,18 @@ impl Ledger {
             _ => (true, by_reference.iter().map(|(id, references)| (*id, references.as_slice())).collect()),
         };
         WrittenLedger {
-            plain: transactions.plain.take_changed(plain).collect(),
-            full: transactions.full.take_changed(full).collect(),
+            plain: transactions.plain.take(plain, is_last).collect(),
+            full: transactions.full.take(full, is_last).collect(),
             are_all_references,
             references,
             waiting: &reversals.waiting,
             set_aside,
             overdue: expiry.range(..swept).flat_map(|(_, keys)| keys).copied().collect(),
-            slips: stakes.slips.take_changed(slips).collect(),
+            slips: stakes.slips.take(slips, is_last).collect(),
         }
     }
 
-    /// Takes what a section says, off the front of `rest`; sections come from the oldest to the newest. Answers what was overdue then.
+    /// Takes what a piece says, off the front of `rest`; pieces come from the oldest to the newest. Answers what was overdue then.
     pub(crate) fn read(&mut self, rest: &mut &[u8], markets: &mut Markets) -> Vec<Identity> {
         let plain = snapshot::list::<(Identity, Plain<MarketName<'_>>)>(rest);
         self.transactions.make_room(plain.len());

@@ -105,7 +105,7 @@ pub struct Group {
     players: Roster,
     ledger: Ledger,
     /// Where writing it goes on.
-    round: Round,
+    round: Round<4>,
 }
 
 /// The state of the key groups that one worker owns.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use datasets::Epoch;
 use datasets::hash::KeyGroup;
-use datasets::state::{Keeper, Kept, Part, Section};
+use datasets::state::{Keeper, Kept, Part, Section, Unpacker};
 use serde::{Deserialize, Serialize};
 
 use super::closings::hour_of;
@@ -17,15 +17,33 @@ use super::unlocks::Unlocks;
 use super::{Group, NEVER, Players};
 use crate::ledger::{ColdRules, LedgerRules, Markets, WrittenLedger};
 use crate::points::Points;
-use crate::snapshot;
+use crate::snapshot::{self, READABLE, Round, Turn};
 
-/// What a section says of a key group. [`Group::read`] reads its fields one behind the other.
+/// What a piece says of a key group. [`Group::read`] reads its fields one behind the other.
 #[derive(Serialize)]
 struct WrittenGroup<'a> {
     /// The hour up to which state had been swept.
     swept: i64,
     members: Vec<&'a Member>,
     ledger: WrittenLedger<'a>,
+}
+
+impl WrittenGroup<'_> {
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = postcard::to_allocvec(self).expect(WRITABLE);
+        let members = &self.members;
+        let lists = [
+            written(members, Member::timeline),
+            written(members, Member::restrictions),
+            written(members, Member::points),
+            written(members, Member::unlocks),
+            written(members, Member::waits),
+            self.ledger.slips(),
+        ];
+        let needed = lists.iter().rposition(|(_, is_empty)| !is_empty).map_or(0, |last| last + 1);
+        lists[..needed].iter().for_each(|(list, _)| bytes.extend_from_slice(list));
+        bytes
+    }
 }
 
 /// What members have that few have, by their places among them. Behind [`WrittenGroup`] come lists of it, in the order of
@@ -71,11 +89,11 @@ impl Restored {
 const WRITABLE: &str = "state has only types that postcard writes";
 
 impl Group {
-    fn read(kept: &Kept, rules: &LedgerRules, markets: &mut Markets) -> Group {
+    fn read(kept: Kept, unpacker: &mut Unpacker, rules: &LedgerRules, markets: &mut Markets) -> Group {
         let mut group = Group::default();
-        let (mut swept, mut overdue) = (NEVER, Vec::new());
-        for bytes in &kept.sections {
-            let mut rest = &bytes[..];
+        let (mut swept, mut overdue, mut sizes) = (NEVER, Vec::new(), Vec::new());
+        for piece in kept.pieces {
+            let mut rest = unpacker.unpack(&piece).expect(READABLE);
             swept = snapshot::next(&mut rest);
             let places = group.players.restore_all(snapshot::list(&mut rest));
             overdue = group.ledger.read(&mut rest, markets);
@@ -96,7 +114,10 @@ impl Group {
                 players.member_mut(places[place]).set_waits(held);
             }
             group.ledger.read_slips(next(&mut rest));
+            let [plain, full, slips] = group.ledger.chunks();
+            sizes.push([group.players.members.chunks(), plain, full, slips]);
         }
+        group.round = Round::resume(&sizes);
         group.players.members.settle();
         let swept = Some(swept).filter(|hour| *hour != NEVER);
         group.ledger.complete(swept, (&overdue, &kept.cold), rules);
@@ -116,26 +137,16 @@ impl Players {
         let cold = ledger.freeze(group, cold, &self.rules.ledger);
         let [plain, full, slips] = ledger.chunks();
         let changed = players.members.changed() + ledger.changed();
-        let ([members, plain, full, slips], begins_cycle) =
-            round.next([players.members.chunks(), plain, full, slips], changed);
-        let group_section = WrittenGroup {
-            swept,
-            members: players.members.take_changed(members).collect(),
-            ledger: ledger.write([plain, full, slips], begins_cycle, swept),
-        };
-        let mut bytes = postcard::to_allocvec(&group_section).expect(WRITABLE);
-        let members = &group_section.members;
-        let lists = [
-            written(members, Member::timeline),
-            written(members, Member::restrictions),
-            written(members, Member::points),
-            written(members, Member::unlocks),
-            written(members, Member::waits),
-            group_section.ledger.slips(),
-        ];
-        let needed = lists.iter().rposition(|(_, is_empty)| !is_empty).map_or(0, |last| last + 1);
-        lists[..needed].iter().for_each(|(list, _)| bytes.extend_from_slice(list));
-        Some(Section { part: Part { keeper: Keeper::Players, group }, epoch, begins_cycle, bytes, cold })
+        let Turn { pieces, is_first, needs } = round.next([players.members.chunks(), plain, full, slips], changed);
+        let last = pieces.len() - 1;
+        let pieces = pieces.into_iter().enumerate().map(|(place, [members, plain, full, slips])| {
+            let is_last = place == last;
+            let members = players.members.take(members, is_last).collect();
+            let ledger = ledger.write([plain, full, slips], (is_first && place == 0, is_last), swept);
+            WrittenGroup { swept, members, ledger }.bytes()
+        });
+        let (part, pieces) = (Part { keeper: Keeper::Players, group }, pieces.collect());
+        Some(Section { part, epoch, needs, pieces, cold })
     }
 
     /// Takes what was written. Each group wakes up behind the epoch that was written last.
@@ -149,7 +160,8 @@ impl Players {
         self.swept = state.oldest_to_come.map_or(i64::MIN, hour_of);
         self.rates = state.rates.clone();
         let rules = &self.rules.ledger;
-        self.restored.0 = state.read(Keeper::Players, |markets, kept| Group::read(kept, rules, markets));
+        self.restored.0 =
+            state.read(Keeper::Players, |markets, unpacker, kept| Group::read(kept, unpacker, rules, markets));
     }
 
     /// Before `epoch` is closed: groups that do not know it yet begin to live. Until then the definitions have

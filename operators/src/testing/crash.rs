@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use datasets::cold::ColdRun;
 use datasets::hash::{KeyGroup, player_hash};
 use datasets::rates::RateBook;
 use datasets::rows::{ActivityRow, AuditRow, CompletionRow, Counters, DeadLetterRow, DispositionRow, PointsRow};
-use datasets::state::{Keeper, Kept, Section};
+use datasets::state::{Keeper, Kept, Packer, Section};
 use datasets::{Epoch, Timestamp, Topics};
 
 use super::script::{PLAYERS, batches};
@@ -61,40 +62,30 @@ fn assert_same<T: PartialEq + std::fmt::Debug>(left: &[T], right: &[T], what: &s
 /// What was written, by keeper and group.
 pub(crate) type Archived = BTreeMap<(Keeper, KeyGroup), Written>;
 
-/// The sections of a part, as they were written.
+/// A part, as it was written.
 #[derive(Clone, Default)]
 pub(crate) struct Written {
-    pub sections: Vec<Section>,
-    /// Where the cycle under way began.
-    cycle: usize,
-    /// Where the one before began, which is complete.
-    before: Option<usize>,
+    /// The epoch that was written last.
+    pub epoch: Epoch,
+    /// What is needed of it.
+    pub pieces: Vec<Vec<u8>>,
+    /// The last section had more than one piece.
+    pub cuts: bool,
+    cold: Vec<ColdRun>,
 }
 
 impl Written {
     pub(crate) fn push(&mut self, section: Section) {
-        if section.begins_cycle {
-            self.before = (!self.sections.is_empty()).then_some(self.cycle);
-            self.cycle = self.sections.len();
-        }
-        self.sections.push(section);
+        assert!(section.needs <= self.pieces.len(), "it needs what it has said that nobody needs");
+        self.pieces.drain(..self.pieces.len() - section.needs);
+        (self.epoch, self.cuts) = (section.epoch, section.pieces.len() > 1);
+        self.pieces.extend(section.pieces);
+        self.cold.extend(section.cold);
     }
 
-    /// Where that begins which holds everything.
-    fn from(&self) -> usize {
-        self.before.unwrap_or(self.cycle)
-    }
-
-    /// A new life begins a new cycle, though the one under way is not complete.
-    fn begin_anew(&mut self) {
-        (self.cycle, self.before) = (self.from(), None);
-    }
-
-    fn kept(&self) -> Kept {
-        let epoch = self.sections.last().expect("there is one").epoch;
-        let sections = self.sections[self.from()..].iter().map(|section| section.bytes.clone());
-        let cold = self.sections.iter().filter_map(|section| section.cold.clone());
-        Kept { epoch, sections: sections.collect(), cold: cold.collect() }
+    fn kept(&self, packer: &mut Packer) -> Kept {
+        let pieces = self.pieces.iter().map(|piece| packer.pack(piece).unwrap());
+        Kept { epoch: self.epoch, pieces: pieces.collect(), cold: self.cold.clone() }
     }
 }
 
@@ -139,11 +130,11 @@ pub(crate) fn groups() -> Vec<KeyGroup> {
 impl Cluster {
     /// What an earlier one has written of the epochs of `log`, on `workers` workers. Begins with the first epoch that
     /// somebody does not know.
-    pub(crate) fn restore(workers: usize, archived: &mut Archived, log: &[EpochInput], setting: &Setting) -> Self {
+    pub(crate) fn restore(workers: usize, archived: &Archived, log: &[EpochInput], setting: &Setting) -> Self {
         let groups = groups();
-        archived.values_mut().for_each(Written::begin_anew);
+        let mut packer = Packer::new().unwrap();
         let parts: Vec<(Keeper, KeyGroup, Kept)> =
-            archived.iter().map(|((keeper, group), written)| (*keeper, *group, written.kept())).collect();
+            archived.iter().map(|((keeper, group), written)| (*keeper, *group, written.kept(&mut packer))).collect();
         let is_whole = groups.iter().all(|group| archived.contains_key(&(Keeper::Players, *group)));
         let known = parts.iter().map(|(_, _, kept)| kept.epoch + 1).min();
         let next = known.filter(|_| is_whole).unwrap_or(0);
@@ -162,7 +153,7 @@ impl Cluster {
                 rates: rates.clone(),
                 wall: (next > 0).then(|| wall(next - 1)),
                 oldest_to_come: before.last().map(|epoch| epoch.arrival.now.min(epoch.arrival.newest)),
-                parts: mine.cloned().collect(),
+                parts: mine.cloned().collect::<Vec<_>>().into(),
                 helpers: 1,
             };
             let rules = Rules { ledger: setting.ledger.clone(), ..rules() };

@@ -1,6 +1,7 @@
 //! What it costs to write the state and to read it again: one bet of each player, then some more of a few, without
 //! storage. One thread writes.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use datasets::hash::{KEY_GROUPS, KeyGroup};
 use datasets::mapping::Record;
-use datasets::state::{Keeper, Kept, Section};
+use datasets::state::{Keeper, Kept, Packer, Section};
 use datasets::{Epoch, EventBatch, Timestamp, TopicId};
 use operators::activity::DailyActivity;
 use operators::decode::{Chunk, Decoder};
@@ -18,7 +19,7 @@ use operators::snapshot::Restored;
 use pipeline::config::Config;
 use pipeline::dataflow::Plan;
 use pipeline::plan::{Purpose, prepare};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Outcome;
 
@@ -30,6 +31,9 @@ pub struct State {
     /// One in so many players changes between two checkpoints.
     #[arg(long, default_value_t = 100)]
     one_in: u64,
+    /// Checkpoints of changes before the state is read again, each of other players.
+    #[arg(long, default_value_t = 1)]
+    rounds: usize,
     #[arg(long, default_value_t = 20)]
     missions: u32,
     /// Threads that read it again.
@@ -116,8 +120,10 @@ struct Round {
 
 impl Round {
     fn figures(&self) -> Result<serde_json::Value, Box<dyn std::error::Error>> {
-        let bytes: usize = self.sections.iter().map(|section| section.bytes.len()).sum();
-        let packed = self.sections.iter().map(|section| zstd::bulk::compress(&section.bytes, 1).map(|one| one.len()));
+        let bytes: usize = self.sections.iter().map(|section| section.bytes()).sum();
+        let mut packer = Packer::new()?;
+        let pieces = self.sections.iter().flat_map(|section| &section.pieces);
+        let packed = pieces.map(|piece| packer.pack(piece).map(|packed| packed.stored().len()));
         let mut groups = self.groups.clone();
         groups.sort_unstable();
         let longest_of = |percent: usize| groups[(groups.len() - 1) * percent / 100].as_secs_f64() * 1e3;
@@ -127,6 +133,34 @@ impl Round {
             "seconds": groups.iter().sum::<Duration>().as_secs_f64(),
             "group_ms": { "p50": longest_of(50), "p99": longest_of(99), "max": longest_of(100) },
         }))
+    }
+}
+
+/// What a start needs of what was written.
+#[derive(Default)]
+struct Parts(BTreeMap<(Keeper, KeyGroup), Vec<Vec<u8>>>);
+
+impl Parts {
+    fn take(&mut self, round: Round) {
+        for section in round.sections {
+            let pieces = self.0.entry((section.part.keeper, section.part.group)).or_default();
+            pieces.drain(..pieces.len() - section.needs);
+            pieces.extend(section.pieces);
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.values().flatten().map(Vec::len).sum()
+    }
+
+    /// As they lie in storage.
+    fn kept(self) -> std::io::Result<Vec<(Keeper, KeyGroup, Kept)>> {
+        let mut packer = Packer::new()?;
+        let parts = self.0.into_iter().map(|((keeper, group), pieces)| {
+            let pieces = pieces.into_iter().map(|piece| packer.pack(&piece)).collect::<Result<_, _>>()?;
+            Ok((keeper, group, Kept { epoch: 0, pieces, cold: Vec::new() }))
+        });
+        parts.collect()
     }
 }
 
@@ -168,33 +202,42 @@ impl State {
         let before = resident_bytes()?;
         let written = play(&mut core, &mut (0..self.players)).saturating_sub(1);
         let resident = resident_bytes()?.saturating_sub(before);
+        let mut parts = Parts::default();
         let first = core.write(written);
-        let step = usize::try_from(self.one_in)?;
-        let written = play(&mut core, &mut (0..self.players).step_by(step)).saturating_sub(1);
-        let second = core.write(written);
-        let (all, changes) = (first.figures()?, second.figures()?);
+        let all = first.figures()?;
+        parts.take(first);
+        let (step, mut changes, mut needed) = (usize::try_from(self.one_in)?, Value::Null, Vec::new());
+        for round in 0..self.rounds {
+            let begin = u64::try_from(round)? % self.one_in;
+            let written = play(&mut core, &mut (begin..self.players).step_by(step)).saturating_sub(1);
+            let some = core.write(written);
+            if round == 0 {
+                changes = some.figures()?;
+            }
+            parts.take(some);
+            needed.push(parts.bytes());
+        }
 
         drop(core);
+        let parts = parts.kept()?;
+        let stored: usize = parts.iter().flat_map(|(.., kept)| &kept.pieces).map(|piece| piece.stored().len()).sum();
         let begun = Instant::now();
         let mut restored = Core::new(&prepared.plan);
-        let mut parts: std::collections::BTreeMap<(Keeper, KeyGroup), Kept> = std::collections::BTreeMap::new();
-        for section in first.sections.into_iter().chain(second.sections) {
-            let kept = parts.entry((section.part.keeper, section.part.group));
-            let kept = kept.or_insert_with(|| Kept { epoch: section.epoch, sections: Vec::new(), cold: Vec::new() });
-            kept.epoch = section.epoch;
-            kept.sections.push(section.bytes);
-        }
         let state = Restored {
             rates: datasets::rates::RateBook::default(),
             definitions: definitions.into_iter().map(|record| (0, record)).collect(),
             wall: None,
             oldest_to_come: None,
-            parts: parts.into_iter().map(|((keeper, group), kept)| (keeper, group, kept)).collect(),
+            parts: parts.into(),
             helpers: self.threads.saturating_sub(1),
         };
+        let mut steps = Vec::new();
         restored.players.restore(&state);
+        steps.push(begun.elapsed().as_secs_f64());
         restored.activity.restore(&state);
+        steps.push(begun.elapsed().as_secs_f64());
         restored.players.wake(u64::MAX);
+        steps.push(begun.elapsed().as_secs_f64());
         restored.activity.wake(u64::MAX);
         Ok(json!({
             "players": self.players,
@@ -203,6 +246,11 @@ impl State {
             "resident_bytes": resident,
             "all": all,
             "changes": changes,
+            "rounds": self.rounds,
+            "needed_bytes": needed,
+            "read_bytes": needed.last(),
+            "read_bytes_stored": stored,
+            "steps": steps,
             "restore_seconds": begun.elapsed().as_secs_f64(),
         }))
     }

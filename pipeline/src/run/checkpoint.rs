@@ -278,7 +278,7 @@ impl Keeping {
         let share = |_| Restored { helpers, ..Restored::default() };
         let mut shares: Vec<Restored> = here.clone().map(share).collect();
         let mut known = BTreeMap::new();
-        if let Some(Recovered { manifest, parts, outputs }) = recovered {
+        if let Some(Recovered { manifest, parts, outputs, .. }) = recovered {
             let before = &manifest.before.definitions;
             let records: Vec<_> = before.iter().filter_map(|(at, row)| Some((*at, definition(row, topics)?))).collect();
             for share in &mut shares {
@@ -291,7 +291,7 @@ impl Keeping {
             for (part, kept) in parts {
                 let worker = part.group.worker(team.workers());
                 if here.contains(&worker) {
-                    shares[worker - here.start].parts.push((part.keeper, part.group, kept));
+                    shares[worker - here.start].parts.get_mut().push((part.keeper, part.group, kept));
                 }
             }
             known = outputs;
@@ -392,7 +392,7 @@ impl Archive for Turns {
     }
 
     fn keep(&mut self, section: Section) {
-        self.written += section.bytes.len() + section.cold.as_ref().map_or(0, |cold| cold.bytes.len());
+        self.written += section.bytes() + section.cold.as_ref().map_or(0, |cold| cold.bytes.len());
         self.archiving.shelf.section(section);
     }
 
