@@ -1,6 +1,8 @@
 //! Everything that leaves Questline, self-contained: topic names instead of ids, text instead of
 //! spans. The field names, as JSON and as columns, are a contract (DOMAIN §6): changes are additive.
 
+mod loyalty;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::rates::RateChanges;
 use crate::time::Date;
 use crate::{Coordinates, Money, Reason, Timestamp, Topics};
+
+pub use loyalty::{PointsKind, PointsReason, PointsRow, TierKind, TierRow};
 
 /// [`Coordinates`] with the topic's name, for those who read outputs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -200,57 +204,6 @@ pub struct AuditRow {
     pub reward: Option<RewardRow>,
     /// All channels of the reward.
     pub channels: Vec<String>,
-}
-
-/// What moved a player's points (DOMAIN §4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PointsReason {
-    /// A completion whose reward is points.
-    Earn,
-    /// A `points_spent` event.
-    Spend,
-    /// Their time was over. Above 0: a correction, they were spent in time or are not there to expire.
-    Expire,
-    /// What was earned or spent is taken back.
-    Revoke,
-}
-
-/// The `type` of a line of the points ledger.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PointsKind {
-    /// The only one.
-    #[default]
-    PointsChanged,
-}
-
-/// A line of a player's points ledger: a message of the topic `completions` and a row of the table `points`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PointsRow {
-    /// Always the same.
-    #[serde(rename = "type")]
-    pub kind: PointsKind,
-    /// The player; the message's key.
-    pub player_id: String,
-    /// Counts the player's lines, from 1.
-    pub line: u64,
-    /// What is added; below 0, taken.
-    pub delta: Money,
-    /// The sum of all lines up to this one.
-    pub balance: Money,
-    /// Why.
-    pub reason: PointsReason,
-    /// The completion's id, or the transaction of the `points_spent` event.
-    pub reference: String,
-    /// Event time of what moved the points; of an expiry, when it was due.
-    pub changed_at: Timestamp,
-    /// When earned points expire; null on other lines, and where points do not expire.
-    pub expires_at: Option<Timestamp>,
-    /// The pipeline's clock when it left.
-    pub emitted_at: Timestamp,
-    /// What caused it; null if the clock did.
-    pub trigger: Option<Trigger>,
 }
 
 /// The key of a row of daily gaming activity (DOMAIN §5).
@@ -461,6 +414,9 @@ pub struct EpochOutputs {
     /// Lines of points ledgers by player, then number.
     #[serde(default)]
     pub points: Vec<PointsRow>,
+    /// Changes of tiers by player, then revision.
+    #[serde(default)]
+    pub tiers: Vec<TierRow>,
     /// Rows of activity by key.
     pub activity: Vec<ActivityRow>,
     /// Dead letters by coordinates.
@@ -482,6 +438,7 @@ impl EpochOutputs {
         !(self.completions.is_empty()
             && self.audit.is_empty()
             && self.points.is_empty()
+            && self.tiers.is_empty()
             && self.activity.is_empty()
             && self.dead_letters.is_empty())
     }

@@ -17,7 +17,9 @@ mod outputs;
 
 pub use columns::{Builder, Column, Layout};
 pub use events::{EventNames, EventPage, events};
-pub use outputs::{activity, audit, completions, dead_letters, dispositions, epochs, mission_definitions, points};
+pub use outputs::{
+    activity, audit, completions, dead_letters, dispositions, epochs, mission_definitions, points, tiers,
+};
 
 /// Version of all tables' schemas; part of every object's name.
 pub const SCHEMA_VERSION: u16 = 1;

@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::rows::{
     ActivityKey, ActivityRow, AuditKind, AuditRow, CompletionKind, CompletionRow, DeadLetterRow, DefinitionRow,
-    DispositionKind, DispositionRow, Place, PointsKind, PointsReason, PointsRow, Restriction, RewardRow, Trigger,
-    TriggerKind,
+    DispositionKind, DispositionRow, Place, PointsKind, PointsReason, PointsRow, Restriction, RewardRow, TierKind,
+    TierRow, Trigger, TriggerKind,
 };
 use crate::{Money, Reason, Timestamp};
 
@@ -150,6 +150,17 @@ by_fields! { PointsRow as "PointsRow" through PointsFields {
     reference: String,
     changed_at: Timestamp,
     expires_at: Option<Timestamp>,
+    emitted_at: Timestamp,
+    #[serde(with = "optional_trigger")] trigger: Option<Trigger>,
+} }
+
+by_fields! { TierRow as "TierRow" through TierFields {
+    kind: TierKind,
+    player_id: String,
+    revision: u64,
+    tier: Option<String>,
+    previous: Option<String>,
+    changed_at: Timestamp,
     emitted_at: Timestamp,
     #[serde(with = "optional_trigger")] trigger: Option<Trigger>,
 } }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use datasets::hash::KeyGroup;
 use datasets::rates::RateChanges;
-use datasets::rows::{AuditRow, CompletionRow, Counters, DeadLetterRow, DefinitionRow, DispositionRow, PointsRow};
+use datasets::rows::{
+    AuditRow, CompletionRow, Counters, DeadLetterRow, DefinitionRow, DispositionRow, PointsRow, TierRow,
+};
 use datasets::{Coordinates, Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +66,9 @@ pub struct Changes {
     /// Lines of points ledgers: a player and a line's number order them.
     #[serde(with = "datasets::wire")]
     pub points: Vec<PointsRow>,
+    /// Changes of tiers: a player and a revision order them.
+    #[serde(with = "datasets::wire")]
+    pub tiers: Vec<TierRow>,
     /// Updates of the collection of postings.
     pub postings: Vec<(Posting, isize)>,
     /// Dead letters of identity and reversal.

@@ -4,6 +4,7 @@
 //!
 //! - [`players`]: identity, reversal and missions, by player.
 //! - [`points`]: what a player earned and spent, and what of it has expired.
+//! - [`tiers`]: which tier a player has, until when, and when that is told.
 //! - [`activity`]: daily gaming activity with GGR, as restated revisions.
 //! - [`decode`]: from records to events, on the worker that read them.
 //! - [`rollup`]: GGR by date and game type.
@@ -27,3 +28,4 @@ mod slab;
 pub mod snapshot;
 #[cfg(test)]
 mod testing;
+pub mod tiers;

@@ -80,6 +80,7 @@ impl Gathering {
                 append(&mut self.completions, changes.completions);
                 append(&mut self.audit, changes.audit);
                 append(&mut self.outputs.points, changes.points);
+                append(&mut self.outputs.tiers, changes.tiers);
                 append(&mut self.dead_letters, changes.dead_letters);
                 append(&mut self.dispositions, changes.dispositions);
                 append(&mut self.definitions, changes.definitions);
@@ -96,6 +97,7 @@ impl Gathering {
         outputs.completions = in_order(self.completions);
         outputs.audit = in_order(self.audit);
         outputs.points.sort_by(|a, b| (&a.player_id, a.line).cmp(&(&b.player_id, b.line)));
+        outputs.tiers.sort_by(|a, b| (&a.player_id, a.revision).cmp(&(&b.player_id, b.revision)));
         outputs.dead_letters = in_order(self.dead_letters);
         outputs.dispositions = in_order(self.dispositions);
         outputs.definitions = in_order(self.definitions);
@@ -144,7 +146,8 @@ mod tests {
 
     use super::*;
     use crate::testing::{
-        Rng, Run, batch, cut, definitions, random_script, random_script_with_restrictions, restricted_definitions,
+        MIXED, Rng, Run, batch, cut, definitions, random_script, random_script_with_restrictions,
+        restricted_definitions, tiered,
     };
 
     /// What another process gets.
@@ -182,13 +185,14 @@ mod tests {
     fn everything_is_the_same_in_another_process() {
         crossed(&[Part::Read(refused()), Part::Read(Read::default())]);
         let (mut completions, mut rows, mut dispositions, mut dead_letters, mut audit) = (0, 0, 0, 0, 0);
+        let mut tiers = 0;
         for seed in 0..8 {
             let mut rng = Rng(seed);
             let (script, missions) = match seed % 2 {
                 0 => (random_script(&mut rng, 140), definitions(1)),
                 _ => (random_script_with_restrictions(&mut rng, 140), restricted_definitions(1)),
             };
-            let mut run = Run::new(missions);
+            let mut run = Run::with(tiered(&MIXED), missions);
             for arrival in cut(&mut rng, &script, 30) {
                 let batches: Vec<Arc<EventBatch>> = crossed(&batch(&arrival.inputs));
                 assert!(batches.iter().flat_map(|batch| batch.iter()).all(|event| !event.player_id().is_empty()));
@@ -196,6 +200,7 @@ mod tests {
                 let changes = run.step(&arrival);
                 completions += changes.completions.len();
                 audit += changes.audit.len();
+                tiers += changes.tiers.len();
                 dispositions += changes.dispositions.len();
                 dead_letters += changes.dead_letters.len();
                 rows += run.rows.len() - before;
@@ -203,6 +208,6 @@ mod tests {
                 crossed(&[Part::Changes(changes), Part::Activity(run.rows[before..].to_vec()), Part::Clock(clock)]);
             }
         }
-        assert!(completions > 0 && rows > 0 && dispositions > 0 && dead_letters > 0 && audit > 0);
+        assert!(completions > 0 && rows > 0 && dispositions > 0 && dead_letters > 0 && audit > 0 && tiers > 0);
     }
 }

@@ -21,8 +21,9 @@ pub(crate) use round::{Round, Turn};
 /// Changes with every change of what sections hold. Older ones are read; a newer one cannot be.
 /// Format 3 adds a form of contributions with long values, laps of missions that repeat, and timelines of players.
 /// Format 4 adds restrictions, points and unlocks of players.
-/// Format 5 adds amounts that wait for a rate, and slips of bets whose stakes are booked with their settlements.
-pub const FORMAT: u32 = 5;
+/// Format 5 adds amounts that wait for a rate, slips of bets whose stakes are booked with their settlements, and tiers of players.
+/// Format 6 cuts sections into pieces, and says of each section how many pieces before it are needed.
+pub const FORMAT: u32 = 6;
 
 /// Takes one worker's sections, and says when they are due. An operator does not read a clock, and need not:
 /// state is the same whenever it is written.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use datasets::mission::MissionDefaults;
 use datasets::schema::EventNames;
 use datasets::{Family, SourceId, TopicId, Topics};
 use operators::activity::{ActivityRules, Base, Basis, Deduction, Reporting};
@@ -45,7 +44,7 @@ const LANES: u16 = 1;
 /// Compiles a checked configuration.
 ///
 /// # Errors
-/// What a mapping has wrong; the configuration's own check finds it before.
+/// What a mapping or a tier has wrong; the configuration's own check finds it before.
 pub fn prepare(config: &Config, workers: usize, purpose: Purpose) -> Result<Prepared, String> {
     let clock = (purpose == Purpose::Replay).then_some(CLOCK);
     let inputs = config.sources.iter().flat_map(|source| source.topics.iter().map(String::as_str));
@@ -76,7 +75,7 @@ pub fn prepare(config: &Config, workers: usize, purpose: Purpose) -> Result<Prep
     };
     let plan = Plan {
         decode,
-        players: players_rules(config),
+        players: players_rules(config)?,
         activity: activity_rules(config),
         reporting,
         clock,
@@ -91,18 +90,15 @@ pub fn prepare(config: &Config, workers: usize, purpose: Purpose) -> Result<Prep
     Ok(Prepared { plan, names, first: id(first), missions: id(&config.missions.topic) })
 }
 
-/// Defaults of mission definitions.
-pub fn mission_defaults(config: &Config) -> MissionDefaults {
-    MissionDefaults {
-        currency: config.defaults.currency.as_str().into(),
-        currencies: config.currencies(),
-        zone: config.defaults.zone.time_zone().clone(),
-        zone_name: config.defaults.zone.name().into(),
-    }
-}
-
-fn players_rules(config: &Config) -> Rules {
-    Rules {
+fn players_rules(config: &Config) -> Result<Rules, String> {
+    let tiers = config.checked_tiers().into_iter().zip(&config.tiers).map(|(tier, written)| {
+        tier.map_err(|errors| {
+            let errors: Vec<String> =
+                errors.into_iter().map(|error| format!("{}: {}", error.key, error.message)).collect();
+            format!("tier {}: {}", written.name, errors.join("; "))
+        })
+    });
+    Ok(Rules {
         pipeline: config.pipeline.name.as_str().into(),
         ledger: LedgerRules {
             identity_retention: config.identity.retention.micros(),
@@ -121,8 +117,9 @@ fn players_rules(config: &Config) -> Rules {
             // As long as its transactions are known, a completion can be taken back.
             kept: config.ledger.retention.micros().saturating_mul(2),
         },
-        missions: mission_defaults(config),
-    }
+        missions: config.mission_defaults(),
+        tiers: tiers.collect::<Result<_, String>>()?,
+    })
 }
 
 fn activity_rules(config: &Config) -> ActivityRules {

@@ -7,7 +7,7 @@ use datasets::rates::RateChanges;
 use datasets::rows::{
     ActivityKey, ActivityRow, AuditKind, AuditRow, CompletionKind, CompletionRow, Counters, DeadLetterRow,
     DefinitionRow, DispositionKind, DispositionRow, EpochOutputs, Place, PointsKind, PointsReason, PointsRow,
-    Restriction, RewardRow, Trigger, TriggerKind,
+    Restriction, RewardRow, TierKind, TierRow, Trigger, TriggerKind,
 };
 use datasets::time::Date;
 use datasets::{Epoch, Money, Reason, Timestamp};
@@ -38,6 +38,8 @@ pub struct Seen {
     pub audit: Vec<String>,
     /// By [`points`].
     pub points: Vec<String>,
+    /// By [`tier`].
+    pub tiers: Vec<String>,
     /// By [`activity`].
     pub activity: Vec<String>,
     /// By [`dead_letter`].
@@ -51,6 +53,7 @@ impl Seen {
             seen.completions.extend(out.completions.iter().map(completion));
             seen.audit.extend(out.audit.iter().map(audit));
             seen.points.extend(out.points.iter().map(points));
+            seen.tiers.extend(out.tiers.iter().map(tier));
             seen.activity.extend(out.activity.iter().map(activity));
             seen.dead_letters.extend(out.dead_letters.iter().map(dead_letter));
         }
@@ -71,6 +74,11 @@ pub fn audit(row: &AuditRow) -> String {
 /// Identity of a line of a points ledger.
 pub fn points(row: &PointsRow) -> String {
     format!("{} {}", row.player_id, row.line)
+}
+
+/// Identity of a change of tier.
+pub fn tier(row: &TierRow) -> String {
+    format!("{} {}", row.player_id, row.revision)
 }
 
 /// Identity of a revision of a row of activity.
@@ -199,6 +207,7 @@ fn outputs(epoch: Epoch) -> EpochOutputs {
         completions: (0..rows).map(|row| completion_row(place(row), now)).collect(),
         audit: (0..rows / 2).map(|row| audit_row(place(row), now)).collect(),
         points: (0..rows).map(|row| points_row(place(row), now)).collect(),
+        tiers: (0..rows).map(|row| tier_row(place(row), now)).collect(),
         activity: (0..rows).map(|row| activity_row(epoch, row, now)).collect(),
         dead_letters: (0..rows / 2).map(|row| dead_letter_row(place(row), now)).collect(),
         dispositions: (0..rows).map(|row| disposition_row(place(row), now)).collect(),
@@ -272,6 +281,23 @@ fn points_row(place: Place, now: Timestamp) -> PointsRow {
         expires_at: is_earned.then(|| now.plus_micros(1)),
         emitted_at: now,
         trigger: is_earned.then_some(Trigger { kind: TriggerKind::DefinitionChange, transaction_id: None, place }),
+    }
+}
+
+/// A rise by an event, or a fall to no tier by the clock.
+fn tier_row(place: Place, now: Timestamp) -> TierRow {
+    let (revision, rises) = (place.offset.unsigned_abs() + 1, place.offset % 2 == 0);
+    let (lower, higher) = (None, Some("Gold".to_owned()));
+    let (previous, tier) = if rises { (lower, higher) } else { (higher, lower) };
+    TierRow {
+        kind: TierKind::TierChanged,
+        player_id: format!("p{}", place.offset % 3),
+        revision,
+        tier,
+        previous,
+        changed_at: now.plus_micros(-4_001),
+        emitted_at: now,
+        trigger: rises.then(|| Trigger { kind: TriggerKind::Event, transaction_id: Some("t".to_owned()), place }),
     }
 }
 

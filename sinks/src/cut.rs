@@ -17,6 +17,7 @@ pub enum Table {
     Epochs,
     Audit,
     Points,
+    Tiers,
 }
 
 /// All rows of `lane` of `table` in epochs `first..=last`. One object for each date among them.

@@ -16,8 +16,6 @@ use crate::{EpochWriter, SinkError};
 
 /// Written at the end of a replay: its absence tells that a replay did not get there.
 const SUMMARY: &str = "summary.json";
-/// Outputs that have no rows yet. Their files exist, so that readers need not ask.
-const EMPTY: [&str; 1] = ["tiers.jsonl"];
 
 /// Writes the outputs of a replay to a folder.
 pub struct FilesWriter {
@@ -25,6 +23,7 @@ pub struct FilesWriter {
     completions: Lines,
     audit: Lines,
     points: Lines,
+    tiers: Lines,
     activity: Lines,
     dead_letters: Lines,
     counters: Counters,
@@ -43,13 +42,11 @@ impl FilesWriter {
         if summary.exists() {
             std::fs::remove_file(&summary).map_err(|error| not_created(&summary, error))?;
         }
-        for name in EMPTY {
-            Lines::create(folder.join(name))?;
-        }
         Ok(FilesWriter {
             completions: Lines::create(folder.join("completions.jsonl"))?,
             audit: Lines::create(folder.join("audit.jsonl"))?,
             points: Lines::create(folder.join("points.jsonl"))?,
+            tiers: Lines::create(folder.join("tiers.jsonl"))?,
             activity: Lines::create(folder.join("activity.jsonl"))?,
             dead_letters: Lines::create(folder.join("dead_letters.jsonl"))?,
             counters: Counters::default(),
@@ -66,6 +63,7 @@ impl FilesWriter {
         self.completions.flush()?;
         self.audit.flush()?;
         self.points.flush()?;
+        self.tiers.flush()?;
         self.activity.flush()?;
         self.dead_letters.flush()?;
         let path = self.folder.join(SUMMARY);
@@ -90,6 +88,7 @@ impl EpochWriter for FilesWriter {
             self.completions.write(&outputs.completions)?;
             self.audit.write(&outputs.audit)?;
             self.points.write(&outputs.points)?;
+            self.tiers.write(&outputs.tiers)?;
             self.activity.write(&outputs.activity)?;
             self.dead_letters.write(&outputs.dead_letters)?;
             self.counters.add(&outputs.counters);
@@ -165,6 +164,9 @@ mod tests {
             for line in rows("points.jsonl").lines() {
                 seen.points.push(contract::points(&serde_json::from_str(line).unwrap()));
             }
+            for line in rows("tiers.jsonl").lines() {
+                seen.tiers.push(contract::tier(&serde_json::from_str(line).unwrap()));
+            }
             for line in rows("activity.jsonl").lines() {
                 seen.activity.push(contract::activity(&serde_json::from_str(line).unwrap()));
             }
@@ -193,7 +195,7 @@ mod tests {
         let first = write(&contract::script(0..3));
         write(&contract::script(0..9));
         assert_eq!(write(&contract::script(0..3)), first);
-        assert_eq!(first[3], "");
+        assert_eq!(first[3].lines().count(), 3);
         assert!(first[4].starts_with("{\n  \"read\": "), "{}", first[4]);
         // Until a replay has ended, no summary of an earlier one passes for its own.
         drop(FilesWriter::create(folder.path()).unwrap());

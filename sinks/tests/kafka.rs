@@ -475,11 +475,11 @@ fn a_topic_that_is_no_log_of_ours_is_refused() {
 #[test]
 fn an_absent_broker_is_named_after_the_timeout() {
     let mut config = CommitterConfig::new(Connection::new("127.0.0.1:1"), "absent", "run");
-    config.connection.startup_timeout = Duration::from_secs(1);
+    config.connection.startup_timeout = Duration::from_secs(5);
     let started = Instant::now();
     let error = open(&config).map(|(_, log)| log).unwrap_err();
-    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     let SinkError::Rejected(message, _) = &error else { panic!("{error:?}") };
-    assert!(message.contains("127.0.0.1:1 within 1s"), "{message}");
+    assert!(message.contains("127.0.0.1:1 within 5s"), "{message}");
     assert!(message.contains("Connection refused"), "{message}");
 }

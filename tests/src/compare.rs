@@ -4,6 +4,7 @@ mod history;
 mod points;
 mod restrictions;
 mod tables;
+mod tiers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,9 +33,11 @@ pub fn everything(scenario: &Scenario, oracle: &Oracle<'_>) -> String {
     let topic = |of: &str| read_all(&scenario.stack.brokers, &scenario.topic(of));
     tally(scenario, oracle);
     let epochs = Epochs::read(scenario);
-    let (points, completions_only) = points::split(topic("completions"));
+    let (points, rest) = split(topic("completions"), "points_changed");
+    let (tiers, completions_only) = split(rest, "tier_changed");
     let (completions, audit) = completions(scenario, oracle, &epochs, (completions_only, topic("audit")));
     points::check(scenario, &completions, &points);
+    tiers::check(scenario, oracle, &tiers);
     let activity = activity(oracle, topic("activity"));
     let dead_letters = dead_letters(scenario, oracle, topic("dead-letters"));
 
@@ -59,6 +62,21 @@ pub fn everything(scenario: &Scenario, oracle: &Oracle<'_>) -> String {
         activity.len(),
         dead_letters.len(),
     )
+}
+
+/// Parts the messages of one type from the others of the same topic.
+fn split(messages: Vec<Message>, kind: &str) -> (Vec<Value>, Vec<Message>) {
+    let (mut found, mut others) = (Vec::new(), Vec::new());
+    for message in messages {
+        let value: Value = serde_json::from_str(&message.value).expect("messages are JSON");
+        if value["type"] == kind {
+            assert_eq!(value["player_id"].as_str(), message.key.as_deref(), "{value}");
+            found.push(value);
+        } else {
+            others.push(message);
+        }
+    }
+    (found, others)
 }
 
 /// The recomputation against the generator's own book: two that know nothing of each other.

@@ -13,6 +13,18 @@ use crate::play::Play;
 use crate::process::{Questline, Variables};
 use crate::stack::{Stack, Wait, unique, wait_for};
 
+/// Tiers by the number of bets that stand, from the lowest to the highest.
+pub const TIERS: [(&str, i64); 3] = [("Bronze", 3), ("Silver", 12), ("Gold", 40)];
+
+/// The same as configuration. Each is lost when bets are reversed.
+pub fn tiers() -> String {
+    let tiers = TIERS.map(|(name, bets)| {
+        let measure = "{ kind = \"count\", on = [\"bet_placed\"] }";
+        format!("[[tier]]\nname = \"{name}\"\nmeasure = {measure}\nthreshold = {bets}\ndowngrade = \"automatic\"\n")
+    });
+    tiers.concat()
+}
+
 /// See the module.
 pub struct Scenario {
     /// The servers.
@@ -77,6 +89,7 @@ impl Scenario {
     /// Its configuration file.
     pub fn config(&self) -> PathBuf {
         let Scenario { stack: Stack { brokers, s3_endpoint, bucket }, name, .. } = self;
+        let tiers = tiers();
         let text = format!(
             r#"
 [pipeline]
@@ -106,7 +119,7 @@ max_file_age = "1s"
 [lake.s3]
 endpoint = "{s3_endpoint}"
 allow_http = true
-"#
+{tiers}"#
         );
         let path = self.folder.path().join("pipeline.toml");
         // A process that was just started may be reading it.

@@ -210,8 +210,9 @@ fn by_command_line(config: &str, input: Option<&str>) -> (i32, String, String) {
 fn bad_usage_is_named() {
     let (code, help, _) = questline(["--help"]);
     assert_eq!(code, 0);
-    assert!(["demo", "run", "replay", "validate", "generate"].iter().all(|command| help.contains(command)), "{help}");
-    for command in ["demo", "run", "replay", "validate", "generate"] {
+    let commands = ["demo", "run", "replay", "validate", "generate", "bench"];
+    assert!(commands.iter().all(|command| help.contains(command)), "{help}");
+    for command in commands {
         let (code, help, _) = questline([command, "--help"]);
         assert!(code == 0 && help.contains("Usage"), "{command}: {help}");
     }
@@ -285,4 +286,28 @@ fn a_program_reads_what_validate_finds() {
     let (code, said) = validate("[pipeline]\nname = \"p\"\nworkrs = 2\n", mission);
     assert_eq!(code, 2);
     assert!(said["errors"][0].as_str().unwrap().contains("workrs"), "{said}");
+}
+
+#[test]
+fn bench_says_what_an_event_costs() {
+    let of = ["bench", "--events", "20000", "--players", "300", "--missions", "8", "--unmatched", "12"];
+    let (code, said, error) = questline(of);
+    assert_eq!((code, error.as_str()), (0, ""));
+    assert!(said.starts_with("20,000 events of 300 players beside 20 missions"), "{said}");
+    let (code, said, error) = questline(of.into_iter().chain(["--format", "json"]));
+    assert_eq!((code, error.as_str()), (0, ""));
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&said["events"], &said["missions"]), (&Value::from(20_000), &Value::from(20)));
+    // The unmatched missions have nobody: as many completions without them.
+    let (_, alone, _) =
+        questline(["bench", "--events", "20000", "--players", "300", "--missions", "8", "--format", "json"]);
+    let alone: Value = serde_json::from_str(&alone).unwrap();
+    assert!(said["completions"].as_u64().unwrap() > 0, "{said}");
+    assert_eq!((&said["completions"], &said["rows"]), (&alone["completions"], &alone["rows"]));
+    let stages = ["decode", "players", "activity", "report"];
+    let sum: u64 = stages.iter().map(|stage| said["nanos_per_event"][stage].as_u64().unwrap()).sum();
+    let all = said["nanos_per_event"]["all"].as_u64().unwrap();
+    assert!((sum..sum + 4).contains(&all), "each stage is cut to whole nanoseconds: {said}");
+    assert_eq!(questline(["bench", "--events", "100", "--missions", "0", "--unmatched", "3"]).0, 0);
+    assert_eq!(questline(["bench", "--players", "0"]).0, 2);
 }

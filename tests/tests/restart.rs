@@ -1,7 +1,8 @@
 //! Ends and starts of `questline run` on real servers: two at once, asked to stop, without a broker, with a
 //! partition that was not there at the start.
 
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use questline_tests::compare;
@@ -81,10 +82,58 @@ fn a_partition_that_comes_later_is_read() {
     println!("{}", compare::everything(&scenario, &oracle));
 }
 
+/// Nobody listens on it.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("it has one").port()
+}
+
+/// The page at `path`; `None` while nobody listens.
+fn page(port: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: questline\r\nConnection: close\r\n\r\n").ok()?;
+    let mut page = String::new();
+    stream.read_to_string(&mut page).ok()?;
+    Some(page)
+}
+
+#[test]
+fn metrics_count_what_this_run_committed() {
+    let Some(stack) = Stack::from_env() else { return };
+    let scenario = Scenario::new(stack, "metrics", Play::new(recent(20_000, 16)));
+    let oracle = scenario.play.oracle();
+    let (port, half) = (free_port(), scenario.play.sent.len() / 2);
+    let listen = format!("127.0.0.1:{port}");
+    let variables = [("QUESTLINE__METRICS__LISTEN", listen.as_str())];
+    let is_ready = || page(port, "/ready").filter(|page| page.starts_with("HTTP/1.1 200 ")).map(drop);
+    let has = |metric: &str, value: usize| {
+        let line = format!("questline_{metric}{{pipeline=\"{}\"}} {value}", scenario.name);
+        page(port, "/metrics").filter(|page| page.lines().any(|told| told == line)).map(drop)
+    };
+
+    scenario.feed(half);
+    let mut run = scenario.run_with(1, &variables);
+    wait_for("the first half to be counted", || {
+        run.assert_running();
+        has("events_read_total", half)
+    });
+    wait_for("the first run to be ready", is_ready);
+    run.kill();
+    // What the first run has committed is followed by the second one, and is none of its own.
+    let mut run = scenario.run_with(2, &variables);
+    wait_for("the second run to be ready", is_ready);
+    assert!(has("events_read_total", 0).is_some(), "{:?}", page(port, "/metrics"));
+    scenario.feed(usize::MAX);
+    wait_for("the second half to be counted", || has("events_read_total", scenario.play.sent.len() - half));
+    scenario.await_outputs(&mut run, &oracle);
+    let told = page(port, "/metrics").expect("it still runs");
+    assert!(told.contains("stage=\"commit\""), "{told}");
+    run.terminate();
+    println!("{}", compare::everything(&scenario, &oracle));
+}
+
 #[test]
 fn without_a_broker_it_says_so_and_gives_up() {
-    // A port that nobody listens on.
-    let port = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("it has one").port();
+    let port = free_port();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let config = folder.path().join("pipeline.toml");
     let text =

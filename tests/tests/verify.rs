@@ -16,7 +16,7 @@ use questline_tests::kafka::{Producer, read_all};
 use questline_tests::lake::epochs;
 use questline_tests::play::{Play, recent};
 use questline_tests::process::{questline, without_servers};
-use questline_tests::scenario::Scenario;
+use questline_tests::scenario::{Scenario, tiers};
 use questline_tests::stack::{Stack, wait_for};
 use questline_tests::{cases, explained};
 use serde_json::Value;
@@ -60,8 +60,9 @@ impl Replayed {
         let lake = folder.path().join("lake");
         let text = format!(
             "[pipeline]\nname = \"acme\"\n{reporting}\n[[source]]\nname = \"pam\"\ntopics = [\"events\"]\n\
-             [lake]\nurl = \"file://{}\"\nmax_file_age = \"2h\"\n",
-            lake.display()
+             [lake]\nurl = \"file://{}\"\nmax_file_age = \"2h\"\n{}",
+            lake.display(),
+            tiers()
         );
         std::fs::write(&path, text).unwrap();
         let config = Config::load(&path, []).unwrap();
@@ -111,7 +112,7 @@ fn a_replays_lake_is_whole_or_differs() {
     let whole = lake.verify().unwrap();
     assert!(whole.is_equal() && whole.is_complete(), "{whole:#?}");
 
-    for table in ["completions", "points", "activity", "dispositions"] {
+    for table in ["completions", "points", "tiers", "activity", "dispositions"] {
         let files = lake.files(table);
         for missing in [&files[2..3], &files[files.len() - 1..]] {
             let verdict = lake.without(missing).unwrap();
@@ -187,7 +188,9 @@ fn assert_proved(scenario: &Scenario, verdict: &Value) {
     assert_eq!(verdict["equal"], true, "{verdict}");
     assert_eq!(verdict["complete"], true, "{verdict}");
     let lake = scenario.lake();
-    for table in ["completions", "audit", "points", "activity", "dispositions", "mission_definitions", "epochs"] {
+    for table in
+        ["completions", "audit", "points", "tiers", "activity", "dispositions", "mission_definitions", "epochs"]
+    {
         let mut rows = 0;
         lake.read(table, |_| rows += 1);
         assert_eq!(number(verdict, &format!("lake {table}"), "records"), rows, "{table}");

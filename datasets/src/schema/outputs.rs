@@ -130,6 +130,30 @@ pub fn points() -> Layout<EpochOutputs> {
     Layout::new("points", "emitted_dt", |out| out.points.len(), day, columns)
 }
 
+/// Layout of `tiers`: changes of players' tiers, partitioned by the UTC day of emission.
+pub fn tiers() -> Layout<EpochOutputs> {
+    fn trigger(out: &EpochOutputs, row: usize) -> Option<&Trigger> {
+        out.tiers[row].trigger.as_ref()
+    }
+    let columns = vec![
+        Col::text("type", |_, _| Some("tier_changed")),
+        Col::text("player_id", |out, row| Some(&out.tiers[row].player_id)),
+        Col::int("revision", |out, row| Some(signed(out.tiers[row].revision))).required(),
+        Col::text("tier", |out, row| out.tiers[row].tier.as_deref()),
+        Col::text("previous", |out, row| out.tiers[row].previous.as_deref()),
+        Col::time("changed_at", |out, row| Some(out.tiers[row].changed_at)).required(),
+        Col::time("emitted_at", |out, row| Some(out.tiers[row].emitted_at)).required(),
+        Col::text("trigger_kind", |out, row| trigger(out, row).map(|trigger| trigger_kind(trigger.kind))),
+        Col::text("trigger_transaction_id", |out, row| trigger(out, row)?.transaction_id.as_deref()),
+        Col::text("trigger_topic", |out, row| Some(&trigger(out, row)?.place.topic)),
+        Col::int("trigger_partition", |out, row| Some(trigger(out, row)?.place.partition.into())),
+        Col::int("trigger_offset", |out, row| Some(trigger(out, row)?.place.offset)),
+        epoch(),
+    ];
+    let day = |out: &EpochOutputs, row: usize| utc_day(out.tiers[row].emitted_at);
+    Layout::new("tiers", "emitted_dt", |out| out.tiers.len(), day, columns)
+}
+
 /// Layout of `dead_letters`, partitioned by the UTC day of ingestion.
 pub fn dead_letters() -> Layout<EpochOutputs> {
     let columns = vec![

@@ -3,6 +3,7 @@
 mod classes;
 mod edits;
 mod gated;
+mod tiers;
 mod unlocking;
 
 use std::cell::Cell;
@@ -63,10 +64,10 @@ pub struct VersionInForce {
 }
 
 impl VersionInForce {
-    fn new(record: &DefinitionRecord, mission: Mission) -> Self {
+    fn new((from, at): (Timestamp, Coordinates), mission: Mission) -> Self {
         VersionInForce {
-            from: record.ingest_time,
-            at: record.at,
+            from,
+            at,
             mission,
             archived: false,
             recent: Cell::new(None),
@@ -291,6 +292,8 @@ pub struct Definitions {
     gated: Vec<MissionSlot>,
     unlocking: Unlocking,
     has_groups: bool,
+    /// The first missions are tiers.
+    tiers: u32,
     classes: Classes,
     /// Over the classes of all versions, since a late event is judged by the version of its time.
     index: StageIndex<ClassId>,
@@ -311,6 +314,7 @@ impl Definitions {
             gated: Vec::new(),
             unlocking: Unlocking::default(),
             has_groups: false,
+            tiers: 0,
             classes,
             index,
             is_indexed: true,
@@ -361,7 +365,7 @@ impl Definitions {
         self.slots.get(mission_id).copied()
     }
 
-    /// The mission's id.
+    /// The mission's id, or the tier's name.
     pub fn mission_id(&self, slot: MissionSlot) -> &str {
         &self.history(slot).version(0).mission.mission_id
     }
@@ -391,7 +395,7 @@ impl Definitions {
             let message = REFUSED_BEFORE.to_owned();
             return Applied::Refused(vec![DefinitionError { path: String::new(), message }]);
         }
-        let version = VersionInForce::new(record, mission);
+        let version = VersionInForce::new((record.ingest_time, record.at), mission);
         match slot {
             Some(slot) => {
                 // A pause in between judges nobody.
@@ -462,38 +466,4 @@ fn index(slot: MissionSlot) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{record, rules};
-
-    fn mission(id: &str, kind: &str) -> Option<String> {
-        let stage = format!(r#"{{"on":["bet_placed"],"measure":{kind},"target":"3"}}"#);
-        Some(format!(r#"{{"mission_id":"{id}","version":1,"status":"active","stages":[{stage}]}}"#))
-    }
-
-    #[test]
-    fn what_an_older_release_refused_takes_no_number_from_others() {
-        let mut definitions = Definitions::new(rules().missions);
-        let understood_now = mission("a", r#"{"kind":"max","field":"amount"}"#);
-        let refused = DefinitionRecord { was_refused: true, ..record("a", understood_now.clone(), 0, 0) };
-        assert!(matches!(definitions.apply(&refused), Applied::Refused(errors) if errors.len() == 1));
-        let first = definitions.apply(&record("b", mission("b", r#"{"kind":"count"}"#), 0, 1));
-        assert_eq!(first, Applied::Version { slot: MissionSlot(0), retargeted: false, required: vec![] });
-        let again = definitions.apply(&record("a", understood_now, 1, 2));
-        assert_eq!(again, Applied::Version { slot: MissionSlot(1), retargeted: false, required: vec![] });
-    }
-
-    #[test]
-    fn what_is_still_wrong_says_what() {
-        let mut definitions = Definitions::new(rules().missions);
-        let wrong = DefinitionRecord { was_refused: true, ..record("a", Some("{".to_owned()), 0, 0) };
-        let Applied::Refused(errors) = definitions.apply(&wrong) else { panic!("it is no JSON") };
-        assert!(errors[0].message.contains("JSON"), "{errors:?}");
-
-        definitions.apply(&record("m", mission("m", r#"{"kind":"count"}"#), 0, 1));
-        let edit = mission("m", r#"{"kind":"distinct","field":"game_id"}"#);
-        let refused = definitions.apply(&record("m", edit.clone(), 1, 2));
-        assert!(matches!(&refused, Applied::Refused(errors) if errors[0].path == "/stages/0/measure"), "{refused:?}");
-        assert_eq!(definitions.apply(&DefinitionRecord { was_refused: true, ..record("m", edit, 1, 2) }), refused);
-    }
-}
+mod tests;

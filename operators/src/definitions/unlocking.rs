@@ -46,7 +46,8 @@ impl MissionHistory {
 impl Definitions {
     /// Missions that a completion of this one may unlock.
     pub fn unlocked_by(&self, slot: MissionSlot) -> &[MissionSlot] {
-        if self.unlocking.by.is_empty() {
+        // A mission may have a tier's name as its id, and is what is required by it.
+        if self.unlocking.by.is_empty() || self.tier(slot).is_some() {
             return &[];
         }
         self.unlocking.by.get(self.mission_id(slot)).map_or(&[], Vec::as_slice)

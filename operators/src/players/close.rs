@@ -63,6 +63,7 @@ impl Players {
             fetch::fetch(&self.groups, block);
             block.iter_mut().for_each(|player| self.settle(player, (now, oldest_to_come), &mut changes));
         }
+        self.end_tiers(now, &mut changes);
         self.fire(now, &mut changes);
         self.emit(now, &mut changes);
         self.book_points(now, &mut changes);
@@ -199,7 +200,7 @@ impl Players {
         let held = kept.into_iter().filter_map(|order| waits?.due(order, &self.definitions));
         classes.chain(held).for_each(|due| self.closings.file(due, here));
         if !moved.is_empty() {
-            self.announce((event, ingest_time), (place, phase), moved, clocks);
+            self.announce((event, ingest_time), (place, phase), moved, clocks, changes);
         }
     }
 
@@ -210,11 +211,14 @@ impl Players {
         (place, phase): (u32, Phase),
         moved: Vec<OccurrenceKey>,
         (now, oldest_to_come): Clocks,
+        changes: &mut Changes,
     ) {
-        let (id, player) = self.groups[event.key_group().index()].players.get_mut(place);
+        let (_, player) = self.groups[event.key_group().index()].players.get_mut(place);
         let why = Why { cause: Cause::Event, ingest_time, oldest_to_come };
-        let Outcome { told, begun } = player.announce(moved, why, &self.definitions);
+        let Outcome { mut told, begun } = player.announce(moved, why, &self.definitions);
         keep(&mut self.closings, (event.key_group(), place), begun, &self.definitions);
+        self.tell_tier((event, place), &mut told, (ingest_time, now), changes);
+        let (id, player) = self.groups[event.key_group().index()].players.get_mut(place);
         for (Told { key, occurrence, announcement }, sequence) in told.into_iter().zip(0..) {
             let OccurrenceKey { slot, window, .. } = key;
             let history = self.definitions.history(slot);

@@ -19,6 +19,7 @@ mod held;
 mod occurrences;
 mod operator;
 mod purse;
+mod ranks;
 mod rates;
 mod repeats;
 mod report;
@@ -45,11 +46,13 @@ use crate::definitions::Definitions;
 use crate::ledger::{Effect, Ledger, LedgerRules, Markets};
 use crate::points::PointsRules;
 use crate::snapshot::Round;
+use crate::tiers::Tier;
 use closings::Closings;
 use emission::{Leaving, Release};
 use held::Held;
 use occurrences::Occurrences;
 use purse::{BookedSpending, Expiry, Purse};
+use ranks::{Fall, Ranked};
 use report::Reporter;
 use restrictions::Restrictions;
 use roster::Roster;
@@ -78,6 +81,8 @@ pub struct Rules {
     pub missions: MissionDefaults,
     /// When points expire.
     pub points: PointsRules,
+    /// From the lowest to the highest.
+    pub tiers: Vec<Tier>,
 }
 
 /// One player's state.
@@ -94,6 +99,9 @@ struct Player {
     /// Absent where there never were points. As the timeline, said apart.
     #[serde(skip)]
     points: Purse,
+    /// Absent where there never was a tier. The same.
+    #[serde(skip)]
+    rank: Ranked,
     /// Absent where nothing waits, and written as timelines are.
     #[serde(skip)]
     waits: Option<Box<Held>>,
@@ -126,6 +134,8 @@ pub struct Players {
     releases: BTreeSet<Release>,
     /// When whose points expire.
     expiries: BTreeSet<Expiry>,
+    /// When who may lose a tier.
+    falls: BTreeSet<Fall>,
     /// What an epoch does to points beside its completions, until it closes.
     spendings: Vec<BookedSpending>,
     /// Who is looked at when, for what can be forgotten.
@@ -147,7 +157,7 @@ impl Players {
     pub fn new(rules: Rules, topics: Arc<Topics>, speaks: bool) -> Self {
         Players {
             reporter: Reporter { topics, pipeline: rules.pipeline.clone() },
-            definitions: Definitions::new(rules.missions.clone()),
+            definitions: Definitions::with_tiers(rules.missions.clone(), rules.tiers.iter().map(|tier| &tier.mission)),
             rates: RateBook::default(),
             refused_rates: BTreeMap::new(),
             groups: (0..KEY_GROUPS).map(|_| Group::default()).collect(),
@@ -157,6 +167,7 @@ impl Players {
             deadlines: BTreeSet::new(),
             releases: BTreeSet::new(),
             expiries: BTreeSet::new(),
+            falls: BTreeSet::new(),
             spendings: Vec::new(),
             closings: Closings::default(),
             swept: NEVER,
@@ -173,7 +184,8 @@ impl Players {
         let orphan = self.deadlines.first().map(|(deadline, _)| deadline.plus_micros(1));
         let release = self.releases.first().map(|(due, ..)| *due);
         let expiry = self.expiries.first().map(|(due, ..)| *due);
-        orphan.into_iter().chain(release).chain(expiry).min()
+        let fall = self.falls.first().map(|(due, ..)| *due);
+        orphan.into_iter().chain(release).chain(expiry).chain(fall).min()
     }
 
     /// A key group's state.
@@ -197,5 +209,7 @@ mod restriction_tests;
 mod settlement_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tier_tests;
 #[cfg(test)]
 mod unlock_tests;

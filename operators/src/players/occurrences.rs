@@ -155,7 +155,7 @@ impl Player {
         // A tally is of occurrences that are there.
         self.settle(definitions);
         self.tracks.iter_mut().for_each(Track::close);
-        self.settle_completion(key);
+        self.settle_completion(key, definitions);
         self.occurrences.remove(key);
         if let Some(restrictions) = &mut self.restrictions {
             restrictions.forget(key);

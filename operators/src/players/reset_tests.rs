@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::gate_tests::{EVENTS, assert_any_order_gives_the_same_facts, compare};
-use crate::testing::{RESETTING, Rng, cut, gated_definitions, interleave, random_script_with_controls};
+use crate::testing::{RESETTING, Rng, arrived, cut, gated_definitions, random_script_with_controls};
 
 #[test]
 fn agrees_with_recomputation_after_every_epoch() {
@@ -12,7 +12,7 @@ fn agrees_with_recomputation_after_every_epoch() {
     for seed in 0..100 {
         let mut rng = Rng(60_000 + seed);
         let script = random_script_with_controls(&mut rng, EVENTS, &RESETTING);
-        let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
+        let script = arrived(&mut rng, script);
         let longest = rng.pick(&[1, 12]);
         let run = compare(&RESETTING, &cut(&mut rng, &script, longest), 60, &format!("seed {seed}"));
         revoked += run.counters.revoked;

@@ -13,6 +13,7 @@ use super::timeline::Timeline;
 use super::unlocks::Unlocks;
 use crate::points::Points;
 use crate::slab::Slab;
+use crate::tiers::Rank;
 
 /// Every player that was heard of, at a place that stays.
 #[derive(Clone, Debug, Default)]
@@ -81,6 +82,16 @@ impl Member {
     /// What was written beside the player.
     pub(super) fn set_restrictions(&mut self, restrictions: Box<Restrictions>) {
         self.player.restrictions = Some(restrictions);
+    }
+
+    /// The player's tiers.
+    pub(super) fn rank(&self) -> Option<&Rank> {
+        self.player.rank.as_deref()
+    }
+
+    /// What was written beside the player.
+    pub(super) fn set_rank(&mut self, rank: Box<Rank>) {
+        self.player.rank = Some(rank);
     }
 
     /// The player's points.

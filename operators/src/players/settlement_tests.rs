@@ -9,8 +9,8 @@ use super::tests::assert_same;
 use super::*;
 use crate::ledger::Attribution;
 use crate::testing::{
-    Arrival, Input, LedgerOracle, Rng, Run, at, batch, cut, interleave, random_script_with_settlements, rules, sums,
-    sums_of_postings, value_rows,
+    Arrival, Input, LedgerOracle, Rng, Run, arrived, at, batch, cut, interleave, random_script_with_settlements, rules,
+    sums, sums_of_postings, value_rows,
 };
 
 fn by_settlement() -> Rules {
@@ -38,7 +38,7 @@ fn agrees_with_recomputation_after_every_epoch() {
     for seed in 0..60 {
         let mut rng = Rng(30_000 + seed);
         let script = random_script_with_settlements(&mut rng, 160);
-        let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
+        let script = arrived(&mut rng, script);
         let longest = rng.pick(&[1, 12]);
         settled += compare(&cut(&mut rng, &script, longest), &by_settlement(), &format!("seed {seed}"));
     }

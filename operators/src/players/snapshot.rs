@@ -18,6 +18,7 @@ use super::{Group, NEVER, Players};
 use crate::ledger::{ColdRules, LedgerRules, Markets, WrittenLedger};
 use crate::points::Points;
 use crate::snapshot::{self, READABLE, Round, Turn};
+use crate::tiers::Rank;
 
 /// What a piece says of a key group. [`Group::read`] reads its fields one behind the other.
 #[derive(Serialize)]
@@ -39,6 +40,7 @@ impl WrittenGroup<'_> {
             written(members, Member::unlocks),
             written(members, Member::waits),
             self.ledger.slips(),
+            written(members, Member::rank),
         ];
         let needed = lists.iter().rposition(|(_, is_empty)| !is_empty).map_or(0, |last| last + 1);
         lists[..needed].iter().for_each(|(list, _)| bytes.extend_from_slice(list));
@@ -47,8 +49,8 @@ impl WrittenGroup<'_> {
 }
 
 /// What members have that few have, by their places among them. Behind [`WrittenGroup`] come lists of it, in the order of
-/// the formats that added them: timelines (3); restrictions, points, unlocks (4); what waits for a rate, and behind these the slips
-/// of bets (5). The last ones are left out where they are empty, so a section that needs nothing of a format is one of the format before.
+/// the formats that added them: timelines (3); restrictions, points, unlocks (4); what waits for a rate, behind these the slips
+/// of bets, and tiers (5). The last ones are left out where they are empty, so a section that needs nothing of a format is one of the format before.
 type Beside<T> = Vec<(usize, T)>;
 
 /// Reads the next list, if there is one.
@@ -114,6 +116,10 @@ impl Group {
                 players.member_mut(places[place]).set_waits(held);
             }
             group.ledger.read_slips(next(&mut rest));
+            let players = &mut group.players;
+            for (place, rank) in beside::<Box<Rank>>(&mut rest) {
+                players.member_mut(places[place]).set_rank(rank);
+            }
             let [plain, full, slips] = group.ledger.chunks();
             sizes.push([group.players.members.chunks(), plain, full, slips]);
         }
@@ -177,6 +183,9 @@ impl Players {
                 }
                 if let Some(due) = player.points.as_ref().and_then(|points| points.next_expiry()) {
                     self.expiries.insert((due, number, place));
+                }
+                if let Some(due) = player.rank.as_ref().and_then(|rank| rank.next_due()) {
+                    self.falls.insert((due, number, place));
                 }
                 if let Some(hour) = player.next_closing(NEVER, &self.definitions) {
                     self.closings.file(hour, (number, place));

@@ -283,8 +283,8 @@ impl<'a> Touch<'a> {
     #[cfg(test)]
     fn assert_folded(&self) {
         let (occurrences, tracks) = (self.occurrences.clone(), self.tracks.clone());
-        let (timeline, restrictions, points, waits) = (self.timeline.clone(), None, None, None);
-        let mut player = Player { occurrences, tracks, timeline, restrictions, points, waits };
+        let timeline = self.timeline.clone();
+        let mut player = Player { occurrences, tracks, timeline, ..Player::default() };
         player.settle(self.definitions);
         let timeline = player.timeline.as_deref();
         for (key, progress) in player.occurrences.iter() {

@@ -202,7 +202,11 @@ impl Player {
     }
 
     /// A window is about to be forgotten, with its completion.
-    pub(super) fn settle_completion(&mut self, key: OccurrenceKey) {
+    pub(super) fn settle_completion(&mut self, key: OccurrenceKey, definitions: &Definitions) {
+        // Nobody can require a tier.
+        if definitions.tier(key.slot).is_some() {
+            return;
+        }
         if let Some(since) = self.occurrences.get(key).and_then(|progress| progress.in_force_since()) {
             self.timeline.get_or_insert_default().unlocks.settle(key.slot, since);
         }

@@ -8,10 +8,11 @@ use crate::activity::Reporting;
 use crate::definitions::DefinitionRecord;
 use crate::ledger::{Attribution, ColdRules, LedgerRules, cold_answers};
 use crate::testing::{
-    Archived, Arrival, Cluster, EpochInput, GATED, GROUPED, Out, RESETTING, Rng, Setting, Spec, UNLOCKING, at, cut,
-    definitions, first_definitions, gated_definitions, groups, interleave, random_script, random_script_with_controls,
-    random_script_with_rates, random_script_with_restrictions, random_script_with_settlements, rated_definitions,
-    record, restricted_definitions, rules, second_definitions, seeds,
+    Archived, Arrival, Cluster, EpochInput, GATED, GROUPED, MIXED, Out, PERIODS, RESETTING, Rng, Setting, Spec,
+    TierSpec, UNLOCKING, arrived, at, cut, definitions, first_definitions, gated_definitions, groups, random_script,
+    random_script_of_many, random_script_with_controls, random_script_with_rates, random_script_with_restrictions,
+    random_script_with_settlements, rated_definitions, record, restricted_definitions, rules, second_definitions,
+    seeds,
 };
 
 /// `arrivals` as epochs, with each definition before the first event of its time.
@@ -123,7 +124,7 @@ fn assert_a_crash_changes_nothing_of(specs: &[Spec], seeds: u64) {
     for seed in 0..100 {
         let mut rng = Rng(seeds + seed);
         let script = random_script_with_controls(&mut rng, 140, specs);
-        let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
+        let script = arrived(&mut rng, script);
         let longest = rng.pick(&[1, 4, 12]);
         let lateness_days = rng.pick(&[1, 60]);
         let log = epochs(cut(&mut rng, &script, longest), gated_definitions(specs, lateness_days));
@@ -138,11 +139,27 @@ fn a_crash_changes_nothing_of_restrictions() {
     for seed in 0..100 {
         let mut rng = Rng(11_000 + seed);
         let script = random_script_with_restrictions(&mut rng, 140);
-        let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
+        let script = arrived(&mut rng, script);
         let longest = rng.pick(&[1, 4, 12]);
         let lateness_days = rng.pick(&[1, 60]);
         let log = epochs(cut(&mut rng, &script, longest), restricted_definitions(lateness_days));
         lives += compare(&mut rng, &log, &Setting::new(Reporting::EveryEpoch), &format!("seed {seed}"));
+    }
+    assert!(lives > 200, "only {lives} lives went on from what was written");
+}
+
+#[test]
+fn a_crash_changes_nothing_of_tiers() {
+    let mut lives = 0;
+    for seed in 0..150 {
+        let mut rng = Rng(14_000 + seed);
+        let script = random_script(&mut rng, 140);
+        let script = arrived(&mut rng, script);
+        let longest = rng.pick(&[1, 4, 12]);
+        let log = epochs(cut(&mut rng, &script, longest), definitions(rng.pick(&[1, 60])));
+        let tiers: &'static [TierSpec] = rng.pick(&[&MIXED[..], &PERIODS, &PERIODS]);
+        let setting = Setting { tiers, ..Setting::new(Reporting::EveryEpoch) };
+        lives += compare(&mut rng, &log, &setting, &format!("seed {seed}"));
     }
     assert!(lives > 200, "only {lives} lives went on from what was written");
 }
@@ -153,7 +170,7 @@ fn a_crash_changes_nothing_of_what_waits_for_a_rate() {
     for seed in 0..100 {
         let mut rng = Rng(9_500 + seed);
         let script = random_script_with_rates(&mut rng, 140);
-        let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
+        let script = arrived(&mut rng, script);
         let longest = rng.pick(&[1, 4, 12]);
         let log = epochs(cut(&mut rng, &script, longest), rated_definitions(rng.pick(&[1, 60])));
         let ledger = if rng.one_in(2) { rules().ledger } else { short(&mut rng) };
@@ -169,7 +186,7 @@ fn a_crash_changes_nothing() {
     for seed in 0..150 {
         let mut rng = Rng(7_000 + seed);
         let script = random_script(&mut rng, 140);
-        let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
+        let script = arrived(&mut rng, script);
         let longest = rng.pick(&[1, 4, 12]);
         let lateness_days = rng.pick(&[1, 60]);
         let missions = definitions(lateness_days).into_iter().chain(edits(&mut rng)).collect();
@@ -184,28 +201,35 @@ fn a_crash_changes_nothing() {
 #[test]
 fn a_crash_changes_nothing_of_large_groups() {
     let mut rng = Rng(5);
-    let script = random_script(&mut rng, 9_000);
+    let script = random_script_of_many(&mut rng, 9_000);
     let log = epochs(cut(&mut rng, &script, 60), definitions(60));
-    let setting = Setting::new(Reporting::EveryEpoch);
-    let expected = straight(&log, &setting);
-    let (mut archived, mut most) = (Archived::new(), (0, 0));
-    for life in 0.. {
-        let mut cluster = Cluster::restore([1, 4, 2][life % 3], &archived, &log, &setting);
-        let begin = usize::try_from(cluster.next()).unwrap();
-        for (number, epoch) in log.iter().enumerate().skip(begin).take(log.len() / 5) {
-            cluster.close(epoch).assert_is(&expected[number], &format!("epoch {number} in life {life}"));
-            // All groups behind one epoch: no epoch is known to some of them only.
-            if number % 40 < 3 || number % 40 == 39 {
-                groups().into_iter().for_each(|group| cluster.write(group, &mut archived));
-                most.0 += archived.values().filter(|written| written.cuts).count();
+    let day = 86_400_000_000;
+    let forgetting = LedgerRules { identity_retention: 4 * day, ledger_retention: 10 * day, ..rules().ledger };
+    for ledger in [rules().ledger, forgetting] {
+        let setting = Setting { ledger, ..Setting::new(Reporting::EveryEpoch) };
+        let expected = straight(&log, &setting);
+        let (mut archived, mut cut, mut restarts, mut reached) = (Archived::new(), 0, 0, 0);
+        while reached < log.len() {
+            let mut cluster = Cluster::restore([1, 4, 2][restarts % 3], &archived, &log, &setting);
+            restarts += 1;
+            let begin = usize::try_from(cluster.next()).unwrap();
+            let end = log.len().min(reached + log.len() / 7);
+            for (number, epoch) in log.iter().enumerate().take(end).skip(begin) {
+                let out = cluster.close(epoch);
+                if number < reached {
+                    continue;
+                }
+                out.assert_is(&expected[number], &format!("epoch {number}"));
+                // Now nothing for a long time, now every epoch.
+                if number % 40 < 3 || number % 40 == 39 {
+                    groups().into_iter().for_each(|group| cluster.write(group, &mut archived));
+                    cut += archived.values().filter(|written| written.cuts).count();
+                }
             }
+            reached = end;
         }
-        if begin + log.len() / 5 >= log.len() {
-            break;
-        }
-        most.1 += archived.values().map(|written| written.pieces.len()).max().unwrap();
+        assert!(cut > 5 && restarts > 6, "{cut} sections were cut, {restarts} lives");
     }
-    assert!(most.0 > 5 && most.1 > 4, "{most:?}");
 }
 
 /// Times within which a script of a month forgets, and uses ids again.
@@ -224,13 +248,13 @@ fn a_crash_changes_nothing_of_stakes_that_are_settled() {
     for seed in 0..200 {
         let mut rng = Rng(40_000 + seed);
         let script = random_script_with_settlements(&mut rng, 140);
-        let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
+        let script = arrived(&mut rng, script);
         let longest = rng.pick(&[1, 4, 12]);
         let log = epochs(cut(&mut rng, &script, longest), Vec::new());
         let ledger = if rng.one_in(3) { rules().ledger } else { short(&mut rng) };
         let ledger = LedgerRules { attribution: Attribution::Settlement, ..ledger };
         let cold = rng.one_in(2).then(|| ColdRules { after_hours: rng.pick(&[-1_000_000, 5, 48]), every_hours: 7 });
-        let setting = Setting { reporting: Reporting::EveryEpoch, ledger, cold };
+        let setting = Setting { ledger, cold, ..Setting::new(Reporting::EveryEpoch) };
         lives += compare(&mut rng, &log, &setting, &format!("seed {seed} with {cold:?}"));
     }
     assert!(lives > 400, "only {lives} lives went on from what was written");
@@ -242,7 +266,7 @@ fn what_is_cold_changes_nothing() {
     for seed in seeds(160) {
         let mut rng = Rng(90_000 + seed);
         let script = random_script(&mut rng, 140);
-        let script = if rng.one_in(2) { interleave(&mut rng, &script) } else { script };
+        let script = arrived(&mut rng, script);
         let missions = definitions(rng.pick(&[1, 60])).into_iter().chain(edits(&mut rng)).collect();
         let longest = rng.pick(&[1, 4, 12]);
         let log = epochs(cut(&mut rng, &script, longest), missions);
@@ -251,7 +275,7 @@ fn what_is_cold_changes_nothing() {
         let (after_hours, every_hours) = rng.pick(&cold);
         let ledger = if rng.one_in(3) { rules().ledger } else { short(&mut rng) };
         let cold = Some(ColdRules { after_hours, every_hours });
-        let setting = Setting { reporting: Reporting::EveryEpoch, ledger, cold };
+        let setting = Setting { ledger, cold, ..Setting::new(Reporting::EveryEpoch) };
         lives += compare(&mut rng, &log, &setting, &format!("seed {seed} with {cold:?}"));
     }
     assert!(lives > 320, "only {lives} lives went on from what was written");
@@ -360,6 +384,15 @@ fn format_5_stays_readable() {
     let ledger = LedgerRules { attribution: Attribution::Settlement, ..rules().ledger };
     let setting = Setting { ledger, ..Setting::new(Reporting::EveryEpoch) };
     assert_log_readable("format_5", include_bytes!("format_5.postcard"), &log, &setting);
+}
+
+#[test]
+fn format_5_of_tiers_stays_readable() {
+    let mut rng = Rng(1);
+    let script = random_script(&mut rng, 140);
+    let log = epochs(cut(&mut rng, &script, 4), definitions(60));
+    let setting = Setting { tiers: &PERIODS, ..Setting::new(Reporting::EveryEpoch) };
+    assert_log_readable("format_5_tiers", include_bytes!("format_5_tiers.postcard"), &log, &setting);
 }
 
 #[test]

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use datasets::cold::ColdRun;
 use datasets::hash::{KeyGroup, player_hash};
 use datasets::rates::RateBook;
-use datasets::rows::{ActivityRow, AuditRow, CompletionRow, Counters, DeadLetterRow, DispositionRow, PointsRow};
+use datasets::rows::{
+    ActivityRow, AuditRow, CompletionRow, Counters, DeadLetterRow, DispositionRow, PointsRow, TierRow,
+};
 use datasets::state::{Keeper, Kept, Packer, Section};
 use datasets::{Epoch, Timestamp, Topics};
 
 use super::script::{PLAYERS, batches};
-use super::{Arrival, rules};
+use super::{Arrival, TierSpec, rules, tiered};
 use crate::activity::{ActivityRules, DailyActivity, Reporting};
 use crate::decode::rates_of;
 use crate::definitions::DefinitionRecord;
@@ -33,6 +35,7 @@ pub(crate) struct Out {
     completions: Vec<CompletionRow>,
     audit: Vec<AuditRow>,
     points: Vec<PointsRow>,
+    tiers: Vec<TierRow>,
     dead_letters: Vec<DeadLetterRow>,
     dispositions: Vec<DispositionRow>,
     rows: Vec<ActivityRow>,
@@ -45,6 +48,7 @@ impl Out {
         assert_same(&self.completions, &expected.completions, what);
         assert_same(&self.audit, &expected.audit, what);
         assert_same(&self.points, &expected.points, what);
+        assert_same(&self.tiers, &expected.tiers, what);
         assert_same(&self.dead_letters, &expected.dead_letters, what);
         assert_same(&self.dispositions, &expected.dispositions, what);
         assert_same(&self.rows, &expected.rows, what);
@@ -108,12 +112,13 @@ pub(crate) struct Setting {
     pub ledger: LedgerRules,
     /// What goes cold when it is written.
     pub cold: Option<ColdRules>,
+    pub tiers: &'static [TierSpec],
 }
 
 impl Setting {
     /// That of most tests.
     pub(crate) fn new(reporting: Reporting) -> Self {
-        Setting { reporting, ledger: rules().ledger, cold: None }
+        Setting { reporting, ledger: rules().ledger, cold: None, tiers: &[] }
     }
 }
 
@@ -156,7 +161,7 @@ impl Cluster {
                 parts: mine.cloned().collect::<Vec<_>>().into(),
                 helpers: 1,
             };
-            let rules = Rules { ledger: setting.ledger.clone(), ..rules() };
+            let rules = Rules { ledger: setting.ledger.clone(), ..tiered(setting.tiers) };
             let mut worker = Worker::new(rules, setting.reporting, worker == 0);
             worker.players.restore(&state);
             worker.activity.restore(&state);
@@ -190,12 +195,14 @@ impl Cluster {
             completions.extend(changes.completions);
             audit.extend(changes.audit);
             out.points.extend(changes.points);
+            out.tiers.extend(changes.tiers);
             out.counters.add(&changes.counters);
             out.dead_letters.extend(changes.dead_letters.into_iter().map(|(_, row)| row));
             out.dispositions.extend(changes.dispositions.into_iter().map(|(_, row)| row));
         }
         completions.sort_by(|(a, _), (b, _)| a.cmp(b));
         out.points.sort_by(|a, b| (&a.player_id, a.line).cmp(&(&b.player_id, b.line)));
+        out.tiers.sort_by(|a, b| (&a.player_id, a.revision).cmp(&(&b.player_id, b.revision)));
         out.completions = completions.into_iter().map(|(_, row)| row).collect();
         audit.sort_by(|(a, _), (b, _)| a.cmp(b));
         out.audit = audit.into_iter().map(|(_, row)| row).collect();
@@ -219,7 +226,7 @@ impl Cluster {
 
 /// What is known of rates after these epochs, as the manifest of a checkpoint has it.
 fn rates_after(log: &[EpochInput], setting: &Setting) -> RateBook {
-    let rules = Rules { ledger: setting.ledger.clone(), ..rules() };
+    let rules = Rules { ledger: setting.ledger.clone(), ..tiered(setting.tiers) };
     let mut players = Worker::new(rules, setting.reporting, true).players;
     let mut known = RateBook::default();
     for (EpochInput { arrival, .. }, epoch) in log.iter().zip(0..) {

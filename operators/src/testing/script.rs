@@ -162,6 +162,7 @@ pub(crate) fn rules() -> Rules {
         activity_zone: TimeZone::UTC,
         points: PointsRules { expiry: Some(5 * DAY), kept: 36 * DAY },
         missions: MissionDefaults::utc("EUR", Currencies::default()),
+        tiers: Vec::new(),
     }
 }
 
@@ -230,6 +231,24 @@ pub(crate) fn random_script_of(
     script
 }
 
+/// A month's script in which an id is used in a few hours only, so that there are more of them the longer it is.
+pub(crate) fn random_script_of_many(rng: &mut Rng, len: usize) -> Vec<Input> {
+    let hours = |place: usize| i64::try_from(place * 30 * 24 / len).unwrap();
+    let mut script = random_script_of(rng, len, |rng, script, _| {
+        let input = random_input(rng, script, hours(script.len()));
+        // Those that come again have it already.
+        if input.id.contains('-') {
+            return input;
+        }
+        let of_now = |id: String| format!("{id}-{}", script.len() / 16);
+        Input { id: of_now(input.id), reference: input.reference.map(of_now), ..input }
+    });
+    for (place, input) in script.iter_mut().enumerate() {
+        input.ingest_time = at(hours(place));
+    }
+    script
+}
+
 pub(super) fn random_input(rng: &mut Rng, script: &[Input], hours: i64) -> Input {
     if !script.is_empty() && rng.one_in(12) {
         return script[rng.index(script.len())].clone();
@@ -293,6 +312,11 @@ pub(crate) fn interleave(rng: &mut Rng, script: &[Input]) -> Vec<Input> {
         }
     }
     arrived
+}
+
+/// `script` as it arrives: in its order, or [`interleave`]d, by a throw of `rng`.
+pub(crate) fn arrived(rng: &mut Rng, script: Vec<Input>) -> Vec<Input> {
+    if rng.one_in(2) { interleave(rng, &script) } else { script }
 }
 
 /// `arrived` in epochs of at most `longest` inputs, with the clock of a pipeline that catches up: it

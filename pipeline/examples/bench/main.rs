@@ -3,19 +3,23 @@
 //! - `bare-loop`: consumes a topic and parses its payloads, and does nothing else.
 //! - `cold`: what transactions cost that are not in memory.
 //! - `commits`: follows a pipeline's progress topic until everything is committed, and says when that was.
-//! - `core`: the stages of the core on events in memory, without a broker.
 //! - `state`: what it costs to write the state of many players and to read it again, without storage.
+//! - `group`: follows a consumer group's offsets, of programs that have no progress topic.
+//! - `tally`: counts and hashes what a topic holds.
+//! - `topics`: makes topics.
 //! - `prepare`: makes topics and definitions for live play.
 //! - `latency`: sends play at a steady rate, and measures how soon a completion is visible.
 
 mod bare_loop;
 mod cold;
 mod commits;
-mod core;
+mod group;
 mod latency;
 mod prepare;
 mod reader;
 mod state;
+mod tally;
+mod topics;
 
 use std::process::ExitCode;
 
@@ -42,12 +46,16 @@ enum Helper {
     Cold(cold::Cold),
     /// Waits until a pipeline has committed a topic.
     Commits(commits::Commits),
-    /// Decodes and settles events in memory, on one thread.
-    Core(core::Core),
+    /// Waits until a consumer group has committed a topic.
+    Group(group::Group),
     /// Makes topics and definitions for live play.
     Prepare(prepare::Prepare),
     /// Writes and reads the state of many players, on one thread.
     State(state::State),
+    /// Counts and hashes the records of a topic.
+    Tally(tally::Tally),
+    /// Makes topics.
+    Topics(topics::MakeTopics),
     /// Measures event to completion.
     Latency(latency::Latency),
 }
@@ -58,9 +66,11 @@ fn main() -> ExitCode {
         Helper::BareLoop(helper) => helper.run(&brokers),
         Helper::Cold(helper) => helper.run(),
         Helper::Commits(helper) => helper.run(&brokers),
-        Helper::Core(helper) => helper.run(),
+        Helper::Group(helper) => helper.run(&brokers),
         Helper::Prepare(helper) => helper.run(&brokers),
         Helper::State(helper) => helper.run(),
+        Helper::Tally(helper) => helper.run(&brokers),
+        Helper::Topics(helper) => helper.run(&brokers),
         Helper::Latency(helper) => helper.run(&brokers),
     };
     match outcome {

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use datasets::generator::{GeneratorConfig, missions};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use serde_json::{Value, json};
 
 use crate::Outcome;
+use crate::topics::{create, plain};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -39,7 +38,13 @@ impl Prepare {
     pub fn run(self, brokers: &str) -> Outcome {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", brokers);
-        self.create_topics(&config)?;
+        let topics = [
+            // The broker stamps what it appends: that is where latency begins.
+            plain(&self.topic, self.partitions).set("message.timestamp.type", "LogAppendTime"),
+            plain(&self.missions_topic, 1).set("cleanup.policy", "compact"),
+            plain(&self.completions, self.partitions),
+        ];
+        create(&config, &topics)?;
         let producer: ThreadedProducer<DefaultProducerContext> = config.set("enable.idempotence", "true").create()?;
         let mut definitions = missions(&GeneratorConfig { missions: self.missions, ..GeneratorConfig::default() });
         definitions.push(probed_mission());
@@ -49,23 +54,6 @@ impl Prepare {
         }
         producer.flush(PATIENCE)?;
         Ok(json!({"missions": definitions.len()}))
-    }
-
-    fn create_topics(&self, config: &ClientConfig) -> Result<(), Box<dyn std::error::Error>> {
-        let topic = |name, partitions| NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
-        let topics = [
-            // The broker stamps what it appends: that is where latency begins.
-            topic(&self.topic, self.partitions).set("message.timestamp.type", "LogAppendTime"),
-            topic(&self.missions_topic, 1).set("cleanup.policy", "compact"),
-            topic(&self.completions, self.partitions),
-        ];
-        let admin: AdminClient<DefaultClientContext> = config.create()?;
-        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        for created in runtime.block_on(admin.create_topics(&topics, &options))? {
-            created.map_err(|(topic, error)| format!("cannot create topic {topic}: {error}"))?;
-        }
-        Ok(())
     }
 }
 

@@ -183,7 +183,7 @@ impl State {
             missions: self.missions,
             ..datasets::generator::GeneratorConfig::default()
         };
-        let definitions = crate::core::definitions(&generator, prepared.missions);
+        let definitions = pipeline::bench::definitions(&generator, prepared.missions);
         let mut to_come = definitions.clone();
         let (mut epoch, mut offset): (Epoch, u64) = (0, 0);
         let mut play = |core: &mut Core, players: &mut dyn Iterator<Item = u64>| {

@@ -93,7 +93,7 @@ fn definitions(path: &Path, defaults: &MissionDefaults) -> Result<Vec<Definition
 impl ValidateArgs {
     fn run(self) -> Result<(), Failure> {
         let defaults = match self.config {
-            Some(config) => crate::plan::mission_defaults(&ConfigArgs { config }.load()?),
+            Some(config) => ConfigArgs { config }.load()?.mission_defaults(),
             None => MissionDefaults::utc("EUR", Currencies::default()),
         };
         let definitions = definitions(&self.file, &defaults)?;
@@ -106,7 +106,7 @@ impl ValidateArgs {
 impl ApplyArgs {
     fn run(self) -> Result<(), Failure> {
         let (config, kafka) = self.config.load_with_kafka("the missions topic is there")?;
-        let definitions = definitions(&self.file, &crate::plan::mission_defaults(&config))?;
+        let definitions = definitions(&self.file, &config.mission_defaults())?;
         for Applied { mission_id, version, before, place } in apply(&config, &kafka, &definitions)? {
             let before = before.map_or_else(|| "new".to_owned(), |before| format!("was version {before}"));
             match place {
@@ -155,7 +155,7 @@ impl ListArgs {
 impl DiffArgs {
     fn run(self) -> Result<(), Failure> {
         let config = self.config.load()?;
-        let definitions = definitions(&self.file, &crate::plan::mission_defaults(&config))?;
+        let definitions = definitions(&self.file, &config.mission_defaults())?;
         let history = match &self.input {
             Some(path) => {
                 History::of_input(&config, Input::open(path).map_err(|error| Failure::Invalid(vec![error]))?)?

@@ -1,5 +1,6 @@
 //! The command line (INTERFACE, "Commands").
 
+mod bench;
 mod checkpoint;
 mod dead_letters;
 mod demo;
@@ -55,6 +56,8 @@ enum Command {
     Warehouse(warehouse::Warehouse),
     /// Generates play: to a file, to standard output, or to Kafka.
     Generate(generate::Generate),
+    /// Measures what an event costs on this machine, stage by stage, without a server.
+    Bench(bench::Bench),
 }
 
 /// Why a command ended without success.
@@ -145,6 +148,7 @@ pub fn main() -> ExitCode {
         Command::DeadLetters(command) => command.run(),
         Command::Warehouse(command) => command.run(),
         Command::Generate(command) => command.run(),
+        Command::Bench(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -46,7 +46,7 @@ impl Validate {
     fn check(&self) -> Result<(usize, Vec<String>), Failure> {
         let config = self.config.load()?;
         let Some(path) = &self.missions else { return Ok((0, Vec::new())) };
-        let defaults = crate::plan::mission_defaults(&config);
+        let defaults = config.mission_defaults();
         let definitions = read_definitions(path, &defaults).map_err(Failure::Invalid)?;
         Ok((definitions.len(), notes(&definitions, &defaults)))
     }

@@ -8,12 +8,12 @@ use super::document::Document;
 use super::errors::Problems;
 use super::path::KeyPath;
 use super::settings::{Config, KafkaConfig, LakeConfig, MissingOffsets, NgrConfig};
+use super::tiers::TierError;
 use super::values::Duration;
 
 /// Reports everything that is wrong in `config`.
 pub(super) fn check(config: &Config, document: &Document<'_>, problems: &mut Problems) {
     let mut checker = Checker { document, problems };
-    checker.unsupported(config);
     checker.pipeline(config);
     checker.sources(config);
     checker.topics(config);
@@ -32,6 +32,7 @@ pub(super) fn check(config: &Config, document: &Document<'_>, problems: &mut Pro
     checker.at_least_one("limits.epochs_in_flight", config.limits.epochs_in_flight);
     checker.at_least_one("limits.bytes_in_flight", config.limits.bytes_in_flight);
     checker.mappings(config);
+    checker.tiers(config);
 }
 
 struct Checker<'a, 't> {
@@ -54,11 +55,6 @@ impl Checker<'_, '_> {
 
     fn at_least_one(&mut self, key: &str, value: u64) {
         self.require(value > 0, key, "must be at least 1");
-    }
-
-    fn unsupported(&mut self, config: &Config) {
-        let instead = "is not supported in this version: remove it";
-        self.require(config.tier.is_none(), "tier", format!("a loyalty tier {instead}"));
     }
 
     fn pipeline(&mut self, config: &Config) {
@@ -236,6 +232,15 @@ impl Checker<'_, '_> {
             "lake.s3.endpoint",
             "is plain HTTP: use https, or set lake.s3.allow_http = true",
         );
+    }
+
+    fn tiers(&mut self, config: &Config) {
+        for (index, tier) in config.checked_tiers().into_iter().enumerate() {
+            let path = KeyPath::of("tier").index(index);
+            for TierError { key, message } in tier.err().into_iter().flatten() {
+                self.fail(path.join(&key), message);
+            }
+        }
     }
 
     fn mappings(&mut self, config: &Config) {

@@ -11,6 +11,7 @@ mod path;
 mod rules;
 mod settings;
 mod suggest;
+mod tiers;
 mod values;
 
 #[cfg(test)]
@@ -18,11 +19,11 @@ mod tests;
 
 pub use errors::{ConfigError, ConfigErrors, Place};
 pub use settings::{
-    ActivityConfig, Attribution, Basis, CheckpointConfig, Clamp, Config, DeadLettersConfig, DefaultsConfig,
+    ActivityConfig, Attribution, Basis, CheckpointConfig, Clamp, Config, DeadLettersConfig, DefaultsConfig, Downgrade,
     IdentityConfig, KafkaConfig, LakeConfig, LedgerConfig, LimitsConfig, MissingOffsets, MissionsConfig, NgrBase,
-    NgrConfig, PipelineConfig, PointsConfig, S3Config, SourceConfig, TopicsConfig,
+    NgrConfig, Period, PipelineConfig, PointsConfig, S3Config, SourceConfig, TierConfig, TierKept, TopicsConfig,
 };
-pub use values::{Duration, Percent, Properties, Secret, Zone};
+pub use values::{Duration, Percent, Properties, Secret, Threshold, Zone};
 
 use std::path::Path;
 

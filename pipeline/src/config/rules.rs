@@ -1,10 +1,11 @@
-//! What the configuration says of decoding; the rest of it is checked with this.
+//! What the configuration says of decoding and of missions; the rest of it is checked with this.
 
 use std::collections::BTreeSet;
 
 use datasets::SourceId;
 use datasets::currency::Currencies;
 use datasets::mapping::{ConfigError, DecodeRules, Mapper};
+use datasets::mission::MissionDefaults;
 
 use super::settings::Config;
 
@@ -19,6 +20,16 @@ impl Config {
         let names: BTreeSet<&str> = self.sources.iter().map(|source| source.name.as_str()).collect();
         let id = |name: &str| u16::try_from(names.range(..name).count()).expect("fewer than 65,536 sources");
         self.sources.iter().map(|source| SourceId(id(&source.name))).collect()
+    }
+
+    /// What a mission or tier may leave out.
+    pub fn mission_defaults(&self) -> MissionDefaults {
+        MissionDefaults {
+            currency: self.defaults.currency.as_str().into(),
+            currencies: self.currencies(),
+            zone: self.defaults.zone.time_zone().clone(),
+            zone_name: self.defaults.zone.name().into(),
+        }
     }
 
     /// What decoding needs beyond the mapping.

@@ -1,12 +1,13 @@
 //! Every setting with its default (INTERFACE, "Configuration").
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use datasets::mapping::MappingConfig;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
 
-use super::values::{Duration, Percent, Properties, Secret, Zone};
+use super::values::{Duration, Percent, Properties, Secret, Threshold, Zone};
 
 /// The whole configuration of a pipeline.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -39,8 +40,11 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Points that players earn and spend.
     pub points: PointsConfig,
-    /// Read only to be refused: tiers are not supported in this version.
-    pub(super) tier: Option<IgnoredAny>,
+    /// Figures of a running pipeline.
+    pub metrics: MetricsConfig,
+    /// Loyalty tiers, from the lowest to the highest.
+    #[serde(rename = "tier")]
+    pub tiers: Vec<TierConfig>,
 }
 
 /// `[pipeline]`
@@ -387,6 +391,63 @@ pub struct PointsConfig {
     pub expiry: Option<Duration>,
 }
 
+/// `[[tier]]`: one loyalty tier.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TierConfig {
+    /// What messages call it. Required.
+    pub name: String,
+    /// What counts for it: `on` names the events, the rest is as the measure of a mission's stage; `where` may stand beside. Required.
+    pub measure: Map<String, Value>,
+    /// How much of it a player needs. Required.
+    pub threshold: Option<Threshold>,
+    /// When a player who has it loses it again. Default `never`.
+    pub downgrade: Downgrade,
+    /// With `period_end`: what is measured, and after which a tier is lost. Default `month`.
+    pub period: Option<Period>,
+    /// With `period_end`: where periods begin. Default: `defaults.zone`.
+    pub zone: Option<Zone>,
+    /// With `period_end`: at which end a tier is lost. Default `period`.
+    pub kept: Option<TierKept>,
+}
+
+/// `tier.period`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Period {
+    /// A day.
+    Day,
+    /// An ISO week, which begins on Monday.
+    Week,
+    /// A month of the calendar.
+    #[default]
+    Month,
+}
+
+/// `tier.kept`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TierKept {
+    /// To the end of the period in which it was reached.
+    #[default]
+    Period,
+    /// To the end of the one behind that: a tier is lost when it was not reached in a whole period.
+    NextPeriod,
+}
+
+/// `tier.downgrade`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Downgrade {
+    /// Whoever has reached it keeps it.
+    #[default]
+    Never,
+    /// When a correction takes progress under the threshold.
+    Automatic,
+    /// At the end of a period: what is measured begins anew in each.
+    PeriodEnd,
+}
+
 /// `[dead_letters]`
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -409,4 +470,12 @@ impl Default for LimitsConfig {
     fn default() -> Self {
         LimitsConfig { epochs_in_flight: 64, bytes_in_flight: 256 << 20 }
     }
+}
+
+/// `[metrics]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// Address and port at which a run answers `/metrics` and `/ready` by HTTP, to whoever asks. Absent: nowhere.
+    pub listen: Option<SocketAddr>,
 }

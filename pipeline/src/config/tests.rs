@@ -44,6 +44,7 @@ fn the_example_states_the_defaults() {
     expected.pipeline.reporting_interval = Some(PipelineConfig::REPORTING_INTERVAL);
     expected.checkpoint.url = Some("s3://acme-state/questline".to_owned());
     expected.checkpoint.cold_folder = Some("/var/lib/questline/cold".into());
+    expected.metrics.listen = Some(std::net::SocketAddr::from(([127, 0, 0, 1], 9464)));
     let kafka = expected.kafka.as_mut().unwrap();
     kafka.topics.progress = Some("acme-progress".to_owned());
     kafka.topics.replication = Some(3);
@@ -86,16 +87,20 @@ fn the_example_shows_every_key() {
         "checkpoint",
         "dead_letters",
         "limits",
+        "tier",
     ] {
-        let header = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
+        let header = match table {
+            "" => String::new(),
+            "tier" => "[[tier]]\n".to_owned(),
+            table => format!("[{table}]\n"),
+        };
         let unknown = errors(&format!("{header}no_such_key_at_all = 1"));
         let known =
             unknown.lines().find_map(|line| line.split_once("use one of ")).unwrap_or_else(|| panic!("{unknown}")).1;
         for key in known.split(", ") {
             let path = if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") };
             let is_table = text.contains(&format!("[{path}]"));
-            let is_refused = key == "tier";
-            assert!(is_table || is_refused || shows(key), "{path} is not in docs/pipeline.example.toml");
+            assert!(is_table || shows(key), "{path} is not in docs/pipeline.example.toml");
         }
     }
 }
@@ -159,10 +164,59 @@ p.toml:25:15: activity.attribution: unknown value "settled": use one of transact
 p.toml:28:11: activity.ngr[0].percent: invalid type: floating point `12.5`, expected a percentage as a string, such as "12.5"
 p.toml:29:1: activity.ngr[1].percent: is missing: give percent (with of) or amount_of
 p.toml:32:1: points.expiry: must be longer than 0
-p.toml:33:3: tier: a loyalty tier is not supported in this version: remove it
+p.toml:33:1: tier[0].threshold: is missing: say how much of the measure a player needs
 p.toml:36:1: lake.url: "gs://bucket" is no place for the lake: write "s3://bucket/root" or "file:///path"
 p.toml:37:18: lake.max_file_bytes: invalid value: integer `-1`, expected a whole number from 0"#;
     assert_eq!(errors(text), expected.trim_start());
+}
+
+#[test]
+fn what_is_wrong_with_a_tier_is_listed() {
+    let text = r#"
+[[source]]
+name = "pam"
+topics = ["events"]
+[[tier]]
+measure = { kind = "count", on = ["login"] }
+threshold = 1
+[[tier]]
+name = "Silver"
+measure = { kind = "sum", field = "amount", on = ["bet_placed"], where = "game_type == 'slots'" }
+threshold = "1000.50"
+downgrade = "never"
+[[tier]]
+name = "Gold"
+measure = { kind = "sum", field = "amount", where = "game_type == 'slots'", on = ["bet_placed"] }
+threshold = 1000
+[[tier]]
+name = "Silver"
+measure = { kind = "count", on = ["login"] }
+threshold = 1
+[[tier]]
+name = "Float"
+measure = { kind = "count", on = ["login"] }
+threshold = 1.5
+[[tier]]
+name = "Wrong"
+measure = { kind = "sum", feld = "amount", where = "amount >" }
+threshold = "much"
+downgrade = "sometimes"
+"#;
+    let expected = r#"
+p.toml:5:1: tier[0].name: is missing: messages call the tier by it
+p.toml:16:1: tier[2].threshold: is not above that of "Silver", which comes before and measures the same: list tiers from the lowest to the highest
+p.toml:18:1: tier[3].name: "Silver" is the name of tier[1] too
+p.toml:24:13: tier[4].threshold: invalid type: floating point `1.5`, expected a number as a string, such as "1000.50""#;
+    let found = errors(text);
+    let (tiers, wrong) = found.split_at(found.find("\np.toml:27").unwrap_or(found.len()));
+    assert_eq!(tiers, expected.trim_start());
+    let misplaced =
+        "[[tier]]\nname = \"S\"\nmeasure = { kind = \"count\", on = [\"login\"] }\nthreshold = 1\nperiod = \"week\"\n";
+    let found = errors(misplaced);
+    assert!(found.contains(r#"tier[0].period: belongs to downgrade = "period_end": remove it"#), "{found}");
+    for key in ["measure.on", "measure.where", "measure.field", "measure.feld", "threshold", "downgrade"] {
+        assert!(wrong.contains(&format!(" tier[5].{key}: ")), "{key}: {wrong}");
+    }
 }
 
 #[test]

@@ -171,6 +171,16 @@ impl<'de> Deserialize<'de> for Percent {
     }
 }
 
+/// A number that a measure is to reach, as it is written: its digits are exact. A decimal string, or a whole number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Threshold(pub String);
+
+impl<'de> Deserialize<'de> for Threshold {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ScalarText("a number as a string, such as \"1000.50\"")).map(Threshold)
+    }
+}
+
 /// A string, or a whole number or boolean as its text. A TOML float is refused: its digits are gone.
 struct ScalarText(&'static str);
 

@@ -58,7 +58,7 @@ pub fn list(config: &Config, kafka: &KafkaConfig) -> Result<Vec<Current>, String
     let (group, topic) = (config.pipeline.name.as_str(), config.missions.topic.as_str());
     let cluster = KafkaCluster::connect(&connection, &ConsumerConfig::new(group));
     let cluster = cluster.map_err(|error| crate::chain(&error))?;
-    let defaults = crate::plan::mission_defaults(config);
+    let defaults = config.mission_defaults();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut last: BTreeMap<String, Current> = BTreeMap::new();
     read_whole_topic(&connection, (group, topic), &cluster, |record| {
@@ -81,7 +81,7 @@ pub fn list(config: &Config, kafka: &KafkaConfig) -> Result<Vec<Current>, String
 /// the topic: then none is sent.
 pub fn apply(config: &Config, kafka: &KafkaConfig, definitions: &[Definition]) -> Result<Vec<Applied>, String> {
     let all = list(config, kafka)?;
-    let defaults = crate::plan::mission_defaults(config);
+    let defaults = config.mission_defaults();
     let on_topic =
         all.iter().filter_map(|known| Mission::parse(&known.mission_id, known.text.as_deref()?, &defaults).ok());
     let on_topic: BTreeMap<_, _> = on_topic.map(|mission| (mission.mission_id.clone(), mission)).collect();

@@ -62,13 +62,16 @@ pub fn checkpoint_config(config: &Config, run_id: &str) -> Option<CheckpointConf
 /// Tells the rules that the state follows from. Under others the log is followed from its beginning, as if they had
 /// always been in force.
 fn rules(config: &Config) -> String {
-    let Config { sources, missions, defaults, ledger, identity, activity, points, lake, .. } = config;
+    let Config { sources, missions, defaults, ledger, identity, activity, points, tiers, lake, .. } = config;
     // A checkpoint knows how far a lake is written: of another one, or of none, it knows nothing.
     let lake = lake.as_ref().map(|lake| &lake.url);
     let mut text = format!("{:?}", (sources, missions, defaults, ledger, identity, activity, lake));
     // Where it says nothing, checkpoints of releases that did not have it are of the same rules.
     if *points != PointsConfig::default() {
         text += &format!("{points:?}");
+    }
+    if !tiers.is_empty() {
+        text += &format!("{tiers:?}");
     }
     format!("{:032x}", fingerprint(text.as_bytes()))
 }

@@ -13,8 +13,10 @@ mod checkpoint;
 mod chunk;
 mod commit;
 mod decisions;
+mod exporter;
 mod follow;
 mod gate;
+mod metrics;
 mod missing;
 mod monitor;
 mod offsets;
@@ -52,6 +54,7 @@ use checkpoint::{Keeping, Start};
 use commit::CommitLoop;
 use decisions::Decisions;
 use gate::Gate;
+use metrics::Metrics;
 use monitor::Monitor;
 use pacer::{Flow, Hint, Limits, LivePacer};
 use peers::{Desk, Peers};
@@ -149,7 +152,13 @@ fn lead(config: &Config, part: Part, (wake, halt): (Wake, Halt)) -> Result<(), S
 
     let flow = Flow::resuming(first, log.upper);
     let (publish, epochs) = unbounded();
-    let (committed, counts) = monitor::committed();
+    let metrics = Metrics::new(&config.pipeline.name, log.upper);
+    if let Some(listen) = config.metrics.listen {
+        let address = exporter::serve(listen, metrics.clone())
+            .map_err(|error| format!("cannot serve metrics at {listen} (metrics.listen): {error}"))?;
+        tracing::info!(%address, "metrics are at /metrics, readiness at /ready");
+    }
+    let (committed, counts) = monitor::committed(metrics);
     let hand_out = move |worker: usize, position| match worker / team.threads {
         0 => finds.give(worker, position),
         process => peers.tell(process, Message::Found { worker, position }),
@@ -165,6 +174,7 @@ fn lead(config: &Config, part: Part, (wake, halt): (Wake, Halt)) -> Result<(), S
         halt.clone(),
         (discovery, hand_out),
         trimming,
+        (flow.clone(), log.upper),
     );
     let monitor = monitor.map_err(|error| error.to_string())?;
     let commits = CommitLoop {

@@ -8,13 +8,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use datasets::Timestamp;
 use datasets::rows::{Binding, Counters};
+use datasets::{Epoch, Timestamp};
 use sinks::checkpoint::CheckpointHandle;
 use sinks::lake::LakeHandle;
 
 use super::assign::Discovery;
+use super::metrics::Metrics;
 use super::offsets::Offsets;
+use super::pacer::{Flow, wall_time};
 use super::stages::{Closed, Stages};
 use super::trimming::Trimming;
 use crate::engine::Halt;
@@ -31,12 +33,14 @@ pub type HandOut = dyn FnMut(usize, Position) + Send;
 /// only counts. The monitor ends when it is dropped.
 pub struct Committed {
     sums: Arc<Mutex<Sums>>,
+    metrics: Arc<Metrics>,
     _open: Sender<Infallible>,
 }
 
 /// The monitor's end of [`Committed`].
 pub struct Looked {
     sums: Arc<Mutex<Sums>>,
+    metrics: Arc<Metrics>,
     closed: Receiver<Infallible>,
 }
 
@@ -49,16 +53,17 @@ struct Sums {
     stages: Stages,
 }
 
-/// Nothing is committed yet.
-pub fn committed() -> (Committed, Looked) {
+/// Nothing is committed yet. `metrics` hear of everything that will be.
+pub fn committed(metrics: Arc<Metrics>) -> (Committed, Looked) {
     let sums = Arc::<Mutex<Sums>>::default();
     let (open, closed) = bounded(0);
-    (Committed { sums: sums.clone(), _open: open }, Looked { sums, closed })
+    (Committed { sums: sums.clone(), metrics: metrics.clone(), _open: open }, Looked { sums, metrics, closed })
 }
 
 impl Committed {
     /// These epochs are committed, too, in a transaction that began and ended then.
     pub fn add(&self, epochs: &[Closed], began: Timestamp, ended: Timestamp) {
+        self.metrics.add(epochs, began, ended);
         let mut sums = self.sums.lock().expect("no panic while adding");
         sums.stages.add(epochs, began, ended);
         for Closed { outputs, .. } in epochs {
@@ -83,10 +88,23 @@ impl Monitor {
         halt: Halt,
         (discovery, hand_out): (Discovery, Box<HandOut>),
         trimming: Option<Trimming>,
+        (flow, free_from): (Flow, Epoch),
     ) -> std::io::Result<Self> {
         let offsets = Offsets::start(discovery.cluster.clone())?;
         let counters = Counters::default();
-        let watch = Watch { committed, lake, checkpoint, halt, discovery, hand_out, offsets, trimming, counters };
+        let watch = Watch {
+            committed,
+            lake,
+            checkpoint,
+            halt,
+            discovery,
+            hand_out,
+            offsets,
+            trimming,
+            flow,
+            free_from,
+            counters,
+        };
         std::thread::Builder::new().name("monitor".to_owned()).spawn(move || watch.run()).map(Monitor)
     }
 
@@ -106,6 +124,9 @@ struct Watch {
     hand_out: Box<HandOut>,
     offsets: Offsets,
     trimming: Option<Trimming>,
+    flow: Flow,
+    /// Earlier epochs were committed by an earlier run.
+    free_from: Epoch,
     counters: Counters,
 }
 
@@ -128,6 +149,8 @@ impl Watch {
             if let Some(trimming) = &mut self.trimming {
                 trimming.look();
             }
+            let is_ready = self.flow.published() >= self.free_from;
+            self.committed.metrics.look(wall_time(), is_ready, self.lake.as_ref(), self.checkpoint.as_ref());
             if let Some(error) = self.lake.as_ref().and_then(LakeHandle::error) {
                 self.halt.fail(crate::chain(&error));
             }

@@ -87,7 +87,8 @@ impl Flow {
         self.0.committed.store(upper, Ordering::Release);
     }
 
-    fn published(&self) -> Epoch {
+    /// The dataflow has put out epochs below.
+    pub fn published(&self) -> Epoch {
         self.0.published.load(Ordering::Acquire)
     }
 

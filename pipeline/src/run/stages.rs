@@ -23,7 +23,20 @@ impl Closed {
     pub fn now(outputs: Arc<EpochOutputs>) -> Self {
         Closed { outputs, at: wall_time() }
     }
+
+    /// The instants between which its stages lie, if it has messages and read something: what only a timer makes it put out waited
+    /// for no record. In a transaction that began and ended then.
+    pub fn times(&self, began: Timestamp, ended: Timestamp) -> Option<[Timestamp; 5]> {
+        let Closed { outputs, at } = self;
+        (outputs.has_messages() && outputs.counters.read > 0).then(|| [outputs.newest, outputs.wall, *at, began, ended])
+    }
 }
+
+/// What an epoch goes through.
+///
+/// `source`: the newest record's ingest until the epoch was opened. `compute`: until the dataflow put it out, reading
+/// included. `queue`: until its transaction began. `commit`: until it was committed.
+pub const STAGES: [&str; 4] = ["source", "compute", "queue", "commit"];
 
 /// Times of epochs with messages, by stage.
 pub struct Stages([(&'static str, Histogram<u64>); 4]);
@@ -36,19 +49,14 @@ impl Default for Stages {
         let longest = u64::try_from(LONGEST.as_micros()).expect("ten minutes");
         // Two digits: nobody acts on a hundredth of a latency.
         let empty = || Histogram::new_with_max(longest, 2).expect("bounds that a histogram can have");
-        Stages(["source", "compute", "queue", "commit"].map(|name| (name, empty())))
+        Stages(STAGES.map(|name| (name, empty())))
     }
 }
 
 impl Stages {
     /// One transaction that began and ended then, with these epochs.
-    ///
-    /// `source`: the newest record's ingest until the epoch was opened. `compute`: until the dataflow put it out, reading
-    /// included. `queue`: until its transaction began. `commit`: until it was committed.
     pub fn add(&mut self, epochs: &[Closed], began: Timestamp, ended: Timestamp) {
-        for Closed { outputs, at } in epochs.iter().filter(|closed| closed.outputs.has_messages()) {
-            self.record([outputs.newest, outputs.wall, *at, began, ended]);
-        }
+        epochs.iter().filter_map(|closed| closed.times(began, ended)).for_each(|times| self.record(times));
     }
 
     fn record(&mut self, times: [Timestamp; 5]) {

@@ -78,6 +78,7 @@ pub(super) fn tables(lake: &Arc<LakeReader>, settled: Settled) -> Result<Vec<Tab
         check(Table::DeadLetters, schema::dead_letters(), letter, follows_decoding)?,
         check(Table::Audit, schema::audit(), &["completion_id", "revision", "type"], every)?,
         check(Table::Points, schema::points(), &["player_id", "line"], every)?,
+        check(Table::Tiers, schema::tiers(), &["player_id", "revision"], every)?,
     ])
 }
 

@@ -62,6 +62,7 @@ impl TopicCheck {
         };
         outputs.completions.iter().for_each(|row| expect(&mut self.completions.1, &row.player_id, json(row)));
         outputs.points.iter().for_each(|row| expect(&mut self.completions.1, &row.player_id, json(row)));
+        outputs.tiers.iter().for_each(|row| expect(&mut self.completions.1, &row.player_id, json(row)));
         outputs.audit.iter().for_each(|row| expect(&mut self.audit.1, &row.player_id, json(row)));
         for row in &outputs.activity {
             let expected = Expected { epoch, player: String::new(), json: json(row), found: 0 };
@@ -210,10 +211,14 @@ fn judge_unknown(key: String, at: Option<Timestamp>, until: Timestamp, compariso
 /// What no two messages of the topic `completions` have in common.
 fn message_key(row: &Value) -> String {
     let text = |name: &str| row[name].as_str().unwrap_or_default();
-    if text("type") == "points_changed" {
-        return format!("player_id {}, line {}, type {}", text("player_id"), row["line"], text("type"));
+    let number = |name: &str| &row[name];
+    match text("type") {
+        kind @ "points_changed" => format!("player_id {}, line {}, type {kind}", text("player_id"), number("line")),
+        kind @ "tier_changed" => {
+            format!("player_id {}, revision {}, type {kind}", text("player_id"), number("revision"))
+        }
+        kind => format!("completion_id {}, revision {}, type {kind}", text("completion_id"), number("revision")),
     }
-    format!("completion_id {}, revision {}, type {}", text("completion_id"), row["revision"], text("type"))
 }
 
 /// The first member, by name, in which two objects differ, with both values. Objects in them are looked into.

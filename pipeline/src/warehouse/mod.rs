@@ -44,6 +44,7 @@ impl Described {
             Table::Epochs => parts(&schema::epochs()),
             Table::Audit => parts(&schema::audit()),
             Table::Points => parts(&schema::points()),
+            Table::Tiers => parts(&schema::tiers()),
         };
         Described { table, partition, schema }
     }

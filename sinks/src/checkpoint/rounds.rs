@@ -239,7 +239,8 @@ impl Track {
 
     fn write(&mut self, section: &Section, seq: u64) {
         self.epoch = Some(section.epoch);
-        self.segments.drain(..self.segments.len().saturating_sub(section.needs));
+        let superfluous = self.segments.len().checked_sub(section.needs);
+        self.segments.drain(..superfluous.expect("what a section needs was written, and was said to be needed"));
         self.segments.extend(section.pieces.iter().map(|_| seq));
     }
 

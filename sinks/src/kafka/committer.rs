@@ -199,6 +199,11 @@ impl<P: Transactional> KafkaCommitter<P> {
             let key = Some(row.player_id.as_bytes());
             hand_over(producer, Message { topic: &self.topics.completions, key, payload: &payload })?;
         }
+        for row in &outputs.tiers {
+            write_json(&mut payload, row);
+            let key = Some(row.player_id.as_bytes());
+            hand_over(producer, Message { topic: &self.topics.completions, key, payload: &payload })?;
+        }
         for row in &outputs.activity {
             write_json(&mut payload, row);
             let key = activity_key(&row.key);

@@ -5,7 +5,7 @@ use datasets::rows::{ActivityKey, DeadLetterRow};
 /// Where outputs go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputTopics {
-    /// Completions, revocations and lines of points ledgers, by player.
+    /// Completions, revocations, lines of points ledgers and changes of tiers, by player.
     pub completions: String,
     /// Completions that did not leave, by player.
     pub audit: String,

@@ -282,6 +282,7 @@ pub(crate) fn output_bytes(out: &EpochOutputs) -> usize {
         + size_of_val(out.completions.as_slice())
         + size_of_val(out.audit.as_slice())
         + size_of_val(out.points.as_slice())
+        + size_of_val(out.tiers.as_slice())
         + size_of_val(out.activity.as_slice())
         + size_of_val(out.dead_letters.as_slice())
         + out.dead_letters.iter().map(|row| raw(&row.raw) + raw(&row.raw_base64)).sum::<usize>()

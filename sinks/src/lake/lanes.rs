@@ -83,6 +83,7 @@ impl Lanes {
                 output(Table::Completions, schema::completions())?,
                 output(Table::Audit, schema::audit())?,
                 output(Table::Points, schema::points())?,
+                output(Table::Tiers, schema::tiers())?,
                 output(Table::DeadLetters, schema::dead_letters())?,
                 output(Table::MissionDefinitions, schema::mission_definitions())?,
                 output(Table::Epochs, schema::epochs())?,

@@ -6,13 +6,14 @@ use crate::cut::{Cut, Table};
 
 impl Table {
     /// Every table; `epochs` is last because without a log its objects mark what is complete.
-    pub const ALL: [Table; 9] = [
+    pub const ALL: [Table; 10] = [
         Table::Events,
         Table::Dispositions,
         Table::Activity,
         Table::Completions,
         Table::Audit,
         Table::Points,
+        Table::Tiers,
         Table::DeadLetters,
         Table::MissionDefinitions,
         Table::Epochs,
@@ -27,6 +28,7 @@ impl Table {
             Table::Completions => "completions",
             Table::Audit => "audit",
             Table::Points => "points",
+            Table::Tiers => "tiers",
             Table::DeadLetters => "dead_letters",
             Table::MissionDefinitions => "mission_definitions",
             Table::Epochs => "epochs",

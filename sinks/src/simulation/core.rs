@@ -9,7 +9,8 @@ use datasets::hash::{KeyGroup, fingerprint, player_hash};
 use datasets::rates::{Forgotten, RateRecord};
 use datasets::rows::{
     ActivityKey, ActivityRow, AuditKind, AuditRow, Binding, CompletionKind, CompletionRow, DeadLetterRow,
-    DefinitionRow, EpochOutputs, Place, PointsKind, PointsReason, PointsRow, Restriction, Trigger, TriggerKind,
+    DefinitionRow, EpochOutputs, Place, PointsKind, PointsReason, PointsRow, Restriction, TierKind, TierRow, Trigger,
+    TriggerKind,
 };
 use datasets::state::{Keeper, Kept, Part, Section, Unpacker};
 use datasets::time::Date;
@@ -299,6 +300,17 @@ impl Player {
                 emitted_at: input.now,
                 trigger: None,
             });
+            let tier = |rises: bool| rises.then(|| "Gold".to_owned());
+            outputs.tiers.push(TierRow {
+                kind: TierKind::TierChanged,
+                player_id: PLAYERS[record.player].to_owned(),
+                revision: count / 3,
+                tier: tier(!is_revoked),
+                previous: tier(is_revoked),
+                changed_at: record.ingest_time,
+                emitted_at: input.now,
+                trigger: None,
+            });
         }
     }
 
@@ -439,6 +451,7 @@ pub fn merge(parts: Vec<EpochOutputs>) -> EpochOutputs {
         whole.completions.extend(part.completions);
         whole.audit.extend(part.audit);
         whole.points.extend(part.points);
+        whole.tiers.extend(part.tiers);
         whole.activity.extend(part.activity);
         whole.dead_letters.extend(part.dead_letters);
         whole.definitions.extend(part.definitions);
@@ -447,6 +460,7 @@ pub fn merge(parts: Vec<EpochOutputs>) -> EpochOutputs {
     whole.completions.sort_by(|a, b| a.trigger.place.cmp(&b.trigger.place));
     whole.audit.sort_by(|a, b| a.trigger.place.cmp(&b.trigger.place));
     whole.points.sort_by(|a, b| (&a.player_id, a.line).cmp(&(&b.player_id, b.line)));
+    whole.tiers.sort_by(|a, b| (&a.player_id, a.revision).cmp(&(&b.player_id, b.revision)));
     whole.activity.sort_by(|a, b| a.key.cmp(&b.key));
     whole.dead_letters.sort_by(|a, b| a.place.cmp(&b.place));
     whole.definitions.sort_by(|a, b| a.place.cmp(&b.place));

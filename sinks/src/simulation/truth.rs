@@ -111,6 +111,9 @@ impl Truth {
             for row in &outputs.points {
                 send("completions", Some(row.player_id.clone()), json(row));
             }
+            for row in &outputs.tiers {
+                send("completions", Some(row.player_id.clone()), json(row));
+            }
             for row in &outputs.activity {
                 send("activity", Some(activity_key(&row.key)), json(row));
             }
@@ -203,6 +206,7 @@ impl Truth {
             add(&mut tables, Table::Completions, schema::completions(), &one.outputs);
             add(&mut tables, Table::Audit, schema::audit(), &one.outputs);
             add(&mut tables, Table::Points, schema::points(), &one.outputs);
+            add(&mut tables, Table::Tiers, schema::tiers(), &one.outputs);
             add(&mut tables, Table::DeadLetters, schema::dead_letters(), &one.outputs);
             add(&mut tables, Table::MissionDefinitions, schema::mission_definitions(), &one.outputs);
             add(&mut tables, Table::Epochs, schema::epochs(), &one.outputs);

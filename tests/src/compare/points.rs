@@ -4,25 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::tables::{equal, money, time};
-use crate::kafka::Message;
+use super::tables::{equal, money, time, trigger};
 use crate::oracle::number::{show_units, units};
 use crate::scenario::Scenario;
-
-/// Parts lines of points ledgers from the completions of the same topic.
-pub fn split(messages: Vec<Message>) -> (Vec<Value>, Vec<Message>) {
-    let (mut points, mut completions) = (Vec::new(), Vec::new());
-    for message in messages {
-        let value: Value = serde_json::from_str(&message.value).expect("messages are JSON");
-        if value["type"] == "points_changed" {
-            assert_eq!(value["player_id"].as_str(), message.key.as_deref(), "{value}");
-            points.push(value);
-        } else {
-            completions.push(message);
-        }
-    }
-    (points, completions)
-}
 
 /// Every completion that earns points has its line, and every revocation that takes them back, in the same order; and
 /// the table has every line of the topic once. Nobody spends, and nothing expires.
@@ -76,13 +60,7 @@ pub fn check(scenario: &Scenario, completions: &[Value], points: &[Value]) {
             "changed_at": time(row, "changed_at"),
             "expires_at": time(row, "expires_at"),
             "emitted_at": time(row, "emitted_at"),
-            "trigger": {
-                "kind": row.text("trigger_kind"),
-                "transaction_id": row.text("trigger_transaction_id"),
-                "topic": row.text("trigger_topic"),
-                "partition": row.int("trigger_partition"),
-                "offset": row.int("trigger_offset"),
-            },
+            "trigger": trigger(row),
         });
         assert!(rows.insert(name(&line), line).is_none(), "a line is there twice");
     });

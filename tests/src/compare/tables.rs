@@ -16,6 +16,17 @@ pub(super) fn money(row: Row<'_>, name: &str) -> Value {
     row.units(name).map(show_units).into()
 }
 
+/// What caused a row, as messages have it.
+pub(super) fn trigger(row: Row<'_>) -> Value {
+    json!({
+        "kind": row.text("trigger_kind"),
+        "transaction_id": row.text("trigger_transaction_id"),
+        "topic": row.text("trigger_topic"),
+        "partition": row.int("trigger_partition"),
+        "offset": row.int("trigger_offset"),
+    })
+}
+
 /// Table `completions` has every message of the topic once, word for word.
 pub fn completions(scenario: &Scenario, messages: &[Value]) {
     let mut found = BTreeMap::new();
@@ -32,13 +43,7 @@ pub fn completions(scenario: &Scenario, messages: &[Value]) {
             "window_end": time(row, "window_end"),
             "completed_at": time(row, "completed_at"),
             "emitted_at": time(row, "emitted_at"),
-            "trigger": {
-                "kind": row.text("trigger_kind"),
-                "transaction_id": row.text("trigger_transaction_id"),
-                "topic": row.text("trigger_topic"),
-                "partition": row.int("trigger_partition"),
-                "offset": row.int("trigger_offset"),
-            },
+            "trigger": trigger(row),
             "progress": money(row, "progress"),
             "target": money(row, "target"),
             "reward": {"type": row.text("reward_type"), "value": row.text("reward_value")},
@@ -72,13 +77,7 @@ pub fn audit(scenario: &Scenario, messages: &[Value]) {
             "window_end": time(row, "window_end"),
             "completed_at": time(row, "completed_at"),
             "emitted_at": time(row, "emitted_at"),
-            "trigger": {
-                "kind": row.text("trigger_kind"),
-                "transaction_id": row.text("trigger_transaction_id"),
-                "topic": row.text("trigger_topic"),
-                "partition": row.int("trigger_partition"),
-                "offset": row.int("trigger_offset"),
-            },
+            "trigger": trigger(row),
             "progress": money(row, "progress"),
             "target": money(row, "target"),
             "reward": {"type": row.text("reward_type"), "value": row.text("reward_value")},

@@ -84,6 +84,7 @@ fn seen(store: &Arc<dyn ObjectStore>) -> Seen {
         completions: rows("completions", &["completion_id", "revision"]),
         audit: rows("audit", &["completion_id", "revision"]),
         points: rows("points", &["player_id", "line"]),
+        tiers: rows("tiers", &["player_id", "revision"]),
         activity: rows("activity", &["date", "customer_id", "game_type", "currency", "revision"]),
         dead_letters: rows("dead_letters", &["topic", "partition", "offset", "record_index"]),
     }

@@ -1,0 +1,184 @@
+//! The stateful core on one thread, without a broker or files: what an event costs at each stage.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use datasets::generator::{Generated, Generator, GeneratorConfig, missions};
+use datasets::mapping::Record;
+use datasets::{Coordinates, Timestamp, TopicId};
+use operators::activity::DailyActivity;
+use operators::decode::{Chunk, Decoder};
+use operators::definitions::DefinitionRecord;
+use operators::players::{Clock, Players};
+use serde_json::json;
+
+use crate::config::Config;
+use crate::plan::{Purpose, prepare};
+
+/// What is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Workload {
+    /// Generated events.
+    pub events: u64,
+    /// Players who may turn up.
+    pub players: u32,
+    /// Missions that the events meet.
+    pub missions: u32,
+    /// So many more, of mixed conditions that no event meets.
+    pub unmatched: u32,
+    /// Seconds that the events cover; as many reports of activity as there are reporting intervals in them.
+    pub span: u32,
+}
+
+/// What it cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Figures {
+    /// Events decoded and settled.
+    pub events: u64,
+    /// Missions in force.
+    pub missions: usize,
+    /// Completions that came of them.
+    pub completions: usize,
+    /// Rows of activity reported, revisions included.
+    pub rows: usize,
+    /// Putting the missions in force.
+    pub define: Duration,
+    /// From payloads to events.
+    pub decode: Duration,
+    /// Identity and missions.
+    pub players: Duration,
+    /// Daily activity.
+    pub activity: Duration,
+    /// Reports of it.
+    pub report: Duration,
+}
+
+impl Figures {
+    /// All stages that an event goes through.
+    pub fn all(&self) -> Duration {
+        self.decode + self.players + self.activity + self.report
+    }
+
+    /// Nanoseconds of `stage` for one event.
+    pub fn nanos(&self, stage: Duration) -> u64 {
+        u64::try_from(stage.as_nanos() / u128::from(self.events.max(1))).unwrap_or(u64::MAX)
+    }
+}
+
+/// Records of an epoch.
+const EPOCH: usize = 8192;
+
+/// Records of one epoch, in memory.
+struct Records<'a>(&'a [Generated], TopicId, i64);
+
+impl Chunk for Records<'_> {
+    fn for_each(&self, each: &mut dyn FnMut(&Record<'_>)) {
+        for (record, offset) in self.0.iter().zip(self.2..) {
+            each(&Record {
+                topic: self.1,
+                partition: 0,
+                offset,
+                timestamp: Some(record.timestamp),
+                key: Some(record.key.as_bytes()),
+                headers: &(),
+                value: Some(&record.value),
+            });
+        }
+    }
+}
+
+/// Generates play, and then takes it through decoding, identity, missions and activity, epoch by epoch.
+///
+/// # Errors
+/// A workload that cannot be generated.
+pub fn core(workload: &Workload) -> Result<Figures, String> {
+    let generator = GeneratorConfig {
+        events: workload.events,
+        players: workload.players,
+        missions: workload.missions,
+        span_micros: i64::from(workload.span) * 1_000_000,
+        seed: 1,
+        ..GeneratorConfig::default()
+    };
+    let records: Vec<Generated> = Generator::new(&generator).map_err(|error| error.to_string())?.collect();
+    let config = Config::parse("[pipeline]\nname = \"bench\"\n", "bench.toml", Path::new(""), [])
+        .map_err(|errors| errors.to_string())?;
+    let prepared = prepare(&config, 1, Purpose::Run)?;
+    let plan = prepared.plan;
+    let mut decoder = Decoder::new(plan.decode.clone());
+    let mut players = Players::new(plan.players, plan.decode.topics, true);
+    let mut activity = DailyActivity::new(plan.activity, plan.reporting);
+    let all = missions(&generator).into_iter().chain(unmatched(workload.unmatched));
+    let mut definitions = definition_records(all, prepared.missions);
+    let mut figures = Figures { missions: definitions.len(), ..Figures::default() };
+    let begun = Instant::now();
+    let start = records.first().map_or_else(Timestamp::default, |record| record.timestamp);
+    players.close(Clock { now: start, wall: start, newest: start, is_last: false }, &mut definitions, &[]);
+    figures.define = begun.elapsed();
+    for (epoch, first) in records.chunks(EPOCH).zip((0..).step_by(EPOCH)) {
+        let begun = Instant::now();
+        decoder.decode(&Records(epoch, prepared.first, first));
+        let (batches, _, read) = decoder.take();
+        figures.decode += begun.elapsed();
+
+        let begun = Instant::now();
+        let now = read.newest.unwrap_or_default();
+        let clock = Clock { now, wall: now, newest: now, is_last: false };
+        let changes = players.close(clock, &mut Vec::new(), &batches);
+        figures.completions += changes.completions.len();
+        figures.players += begun.elapsed();
+
+        let begun = Instant::now();
+        let postings: Vec<_> = changes.postings.into_iter().map(|(posting, diff)| (posting, (), diff)).collect();
+        activity.update(&postings);
+        figures.activity += begun.elapsed();
+
+        let begun = Instant::now();
+        figures.rows += activity.report(&clock).rows.len();
+        figures.report += begun.elapsed();
+        figures.events += read.counters.read;
+    }
+    Ok(figures)
+}
+
+/// `count` definitions, each with a condition that generated play does not meet: by turns a title, a sport, a list of types of
+/// game, a stake, a text of the payload, and another event. By id.
+fn unmatched(count: u32) -> impl Iterator<Item = (String, String)> {
+    (0..count).map(|number| {
+        let (on, condition) = match number % 6 {
+            0 => ("bet_placed", format!("game_id == 'title-of-another-day-{number}'")),
+            1 => ("bet_placed", format!("game_type == 'sportsbook' && sport == 'sport-{number}' && odds >= 1.8")),
+            2 => ("bet_placed", format!("game_type in ['bingo-{number}', 'keno-{number}'] && amount >= 5")),
+            3 => ("bet_placed", format!("currency == 'EUR' && amount >= {}", 1_000_000 + number)),
+            4 => ("win", format!("campaign == 'campaign-{number}' && win_amount > 0")),
+            _ => ("tournament_entered", format!("tournament == 'cup-{number}'")),
+        };
+        let mission_id = format!("unmatched-{number:05}");
+        let text = json!({
+            "mission_id": mission_id, "version": 1, "name": mission_id, "status": "active",
+            "start": "2026-06-01T00:00:00Z", "window": {"every": "day", "zone": "UTC"},
+            "stages": [{"on": [on], "where": condition, "measure": {"kind": "count"}, "target": "3"}],
+            "reward": {"type": "points", "value": "50"},
+        });
+        (mission_id, text.to_string())
+    })
+}
+
+/// The definitions of generated play, at the beginning of `topic`.
+pub fn definitions(generator: &GeneratorConfig, topic: TopicId) -> Vec<DefinitionRecord> {
+    definition_records(missions(generator), topic)
+}
+
+fn definition_records(
+    definitions: impl IntoIterator<Item = (String, String)>,
+    topic: TopicId,
+) -> Vec<DefinitionRecord> {
+    let record = |(offset, (key, text)): (i64, (String, String))| DefinitionRecord {
+        was_refused: false,
+        at: Coordinates { topic, partition: 0, offset, index: 0 },
+        ingest_time: Timestamp::from_micros(0),
+        key,
+        text: Some(text),
+    };
+    (0..).zip(definitions).map(record).collect()
+}
