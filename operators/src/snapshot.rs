@@ -32,13 +32,35 @@ pub trait Archive {
     /// so that nothing which one has sent to the other is between two sections.
     fn due(&mut self, epoch: Epoch) -> Range<u16>;
 
+    /// A group of [`due`](Self::due) is [`Visited::Unfinished`] behind `epoch`: it and those behind it are not due then, for none
+    /// of the worker's operators, but behind a later epoch.
+    fn put_off(&mut self, epoch: Epoch, group: KeyGroup);
+
     /// Takes a section.
     fn keep(&mut self, section: Section);
 
+    /// By what is written.
+    fn terms(&self) -> Terms;
+}
+
+/// By what an operator writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
     /// What may go cold, where there is a place for it.
-    fn cold(&self) -> Option<ColdRules> {
-        None
-    }
+    pub cold: Option<ColdRules>,
+    /// Of one group about so much is written behind one epoch, so that the worker is soon back; more than nothing.
+    pub bytes_at_once: usize,
+}
+
+/// What came of a group's turn.
+#[derive(Debug)]
+pub enum Visited {
+    /// Nothing: what an earlier life has written of it knows more than this one yet.
+    Asleep,
+    /// A part of its section; the rest is written when it has its turn again.
+    Unfinished,
+    /// Its section.
+    Section(Section),
 }
 
 /// What a worker's operators begin with, and where they write it again.
@@ -115,19 +137,21 @@ pub(crate) fn list<'a, T: Deserialize<'a>>(rest: &mut &'a [u8]) -> impl ExactSiz
 }
 
 impl State {
-    /// Writes the groups that are due after `epoch`.
+    /// Writes the groups that are due after `epoch`, by `write`.
     pub(crate) fn write(
         &self,
         epoch: Epoch,
         (worker, workers): (usize, usize),
-        mut write: impl FnMut(KeyGroup, Option<ColdRules>) -> Option<Section>,
+        mut write: impl FnMut(KeyGroup, Terms) -> Visited,
     ) {
         let Some(archive) = &self.archive else { return };
-        let due = archive.borrow_mut().due(epoch);
-        let cold = archive.borrow().cold();
+        let mut archive = archive.borrow_mut();
+        let (due, terms) = (archive.due(epoch), archive.terms());
         for group in due.map(KeyGroup).filter(|group| group.worker(workers) == worker) {
-            if let Some(section) = write(group, cold) {
-                archive.borrow_mut().keep(section);
+            match write(group, terms) {
+                Visited::Asleep => {}
+                Visited::Section(section) => archive.keep(section),
+                Visited::Unfinished => return archive.put_off(epoch, group),
             }
         }
     }
@@ -140,33 +164,46 @@ mod tests {
     use super::*;
 
     /// Lets everything go cold, and keeps nothing.
-    struct Nowhere(Vec<Section>);
+    #[derive(Default)]
+    struct Nowhere {
+        kept: Vec<Section>,
+        put_off: Vec<(Epoch, u16)>,
+    }
 
     impl Archive for Nowhere {
         fn due(&mut self, _: Epoch) -> Range<u16> {
-            3..6
+            3..10
+        }
+
+        fn put_off(&mut self, epoch: Epoch, group: KeyGroup) {
+            self.put_off.push((epoch, group.0));
         }
 
         fn keep(&mut self, section: Section) {
-            self.0.push(section);
+            self.kept.push(section);
         }
 
-        fn cold(&self) -> Option<ColdRules> {
-            Some(ColdRules { after_hours: 5, every_hours: 6 })
+        fn terms(&self) -> Terms {
+            Terms { cold: Some(ColdRules { after_hours: 5, every_hours: 6 }), bytes_at_once: 7 }
         }
     }
 
     #[test]
     fn a_worker_writes_its_groups_by_the_rules_of_the_archive() {
-        let nowhere = Rc::new(RefCell::new(Nowhere(Vec::new())));
+        let nowhere = Rc::new(RefCell::new(Nowhere::default()));
         let state = State { archive: Some(nowhere.clone()), restored: Rc::default() };
         let mut asked = Vec::new();
-        state.write(8, (1, 2), |group, cold| {
-            asked.push((group.0, cold.unwrap().after_hours));
+        state.write(8, (1, 2), |group, terms| {
+            asked.push((group.0, terms.cold.unwrap().after_hours, terms.bytes_at_once));
             let part = datasets::state::Part { keeper: Keeper::Players, group };
-            Some(Section { part, epoch: 8, needs: 0, pieces: Vec::new(), cold: None })
+            match group.0 {
+                3 => Visited::Asleep,
+                5 => Visited::Section(Section { part, epoch: 8, needs: 0, pieces: Vec::new(), cold: None }),
+                _ => Visited::Unfinished,
+            }
         });
-        assert_eq!(asked, [(3, 5), (5, 5)]);
-        assert_eq!(nowhere.borrow().0.len(), 2);
+        // Of those of the worker none behind the one that has to go on.
+        assert_eq!(asked, [(3, 5, 7), (5, 5, 7), (7, 5, 7)]);
+        assert_eq!((nowhere.borrow().kept.len(), &nowhere.borrow().put_off[..]), (1, &[(8, 7)][..]));
     }
 }

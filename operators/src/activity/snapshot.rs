@@ -14,7 +14,7 @@ use super::key::ReadKey;
 use super::{DailyActivity, Row, RowKey, Rows};
 use crate::ledger::{Market, MarketName, Markets};
 use crate::slab::CHUNK;
-use crate::snapshot::{self, READABLE, Round, Turn};
+use crate::snapshot::{self, READABLE, Round, Turn, Visited};
 
 /// Key groups that were read from a checkpoint and have not been reached yet, with the epochs that they know.
 #[derive(Default)]
@@ -22,9 +22,9 @@ pub(super) struct Restored(BTreeMap<KeyGroup, (Epoch, Rows)>);
 
 impl DailyActivity {
     /// What is new in `group` after `epoch`, and a little of the rest. Nothing of a group that has yet to wake up.
-    pub fn write(&mut self, group: KeyGroup, epoch: Epoch) -> Option<Section> {
+    pub fn write(&mut self, group: KeyGroup, epoch: Epoch) -> Visited {
         if self.restored.0.contains_key(&group) {
-            return None;
+            return Visited::Asleep;
         }
         let Rows { rows, changed, round, .. } = &mut self.groups[group.index()];
         let Turn { pieces, needs, .. } = round.next([chunks_of(rows)], changed.len());
@@ -41,7 +41,7 @@ impl DailyActivity {
             postcard::to_allocvec(&written).expect("rows have only types that postcard writes")
         });
         let (part, pieces) = (Part { keeper: Keeper::Activity, group }, pieces.collect());
-        Some(Section { part, epoch, needs, pieces, cold: None })
+        Visited::Section(Section { part, epoch, needs, pieces, cold: None })
     }
 
     /// Takes what was written. Each group wakes up behind the epoch that was written last.

@@ -3,7 +3,6 @@
 //! What follows from the rest is not written: when a transaction can be forgotten, and with it the references
 //! of what was forgotten. Nor is what went cold: it was handed out when it did.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use datasets::cold::ColdRun;
@@ -28,8 +27,9 @@ pub(crate) struct WrittenLedger<'a> {
     /// References that are not here are none, else they are as they were.
     are_all_references: bool,
     references: Vec<(Identity, &'a [Reference])>,
-    waiting: &'a BTreeMap<(Timestamp, Identity), Waiting>,
-    set_aside: &'a FastMap<Identity, Vec<Identity>>,
+    /// This and what follows is whole in the last piece of a section, and empty in those before.
+    waiting: Vec<(&'a (Timestamp, Identity), &'a Waiting)>,
+    set_aside: Vec<(&'a Identity, &'a Vec<Identity>)>,
     /// Transactions that were due to be forgotten when they came, and are not until the next hour.
     overdue: Vec<Identity>,
     /// Written apart, behind what older formats say.
@@ -76,16 +76,22 @@ impl Ledger {
             }
             _ => (true, by_reference.iter().map(|(id, references)| (*id, references.as_slice())).collect()),
         };
-        WrittenLedger {
+        let mut written = WrittenLedger {
             plain: transactions.plain.take(plain, is_last).collect(),
             full: transactions.full.take(full, is_last).collect(),
             are_all_references,
             references,
-            waiting: &reversals.waiting,
-            set_aside,
-            overdue: expiry.range(..swept).flat_map(|(_, keys)| keys).copied().collect(),
+            waiting: Vec::new(),
+            set_aside: Vec::new(),
+            overdue: Vec::new(),
             slips: stakes.slips.take(slips, is_last).collect(),
+        };
+        if is_last {
+            written.waiting = reversals.waiting.iter().collect();
+            written.set_aside = set_aside.iter().collect();
+            written.overdue = expiry.range(..swept).flat_map(|(_, keys)| keys).copied().collect();
         }
+        written
     }
 
     /// Takes what a piece says, off the front of `rest`; pieces come from the oldest to the newest. Answers what was overdue then.

@@ -1,6 +1,7 @@
 //! The players operator's state in sections, and back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 use datasets::Epoch;
 use datasets::hash::KeyGroup;
@@ -15,9 +16,9 @@ use super::roster::Member;
 use super::timeline::Timeline;
 use super::unlocks::Unlocks;
 use super::{Group, NEVER, Players};
-use crate::ledger::{ColdRules, LedgerRules, Markets, WrittenLedger};
+use crate::ledger::{LedgerRules, Markets, WrittenLedger};
 use crate::points::Points;
-use crate::snapshot::{self, READABLE, Round, Turn};
+use crate::snapshot::{self, READABLE, Round, Terms, Turn, Visited};
 use crate::tiers::Rank;
 
 /// What a piece says of a key group. [`Group::read`] reads its fields one behind the other.
@@ -90,6 +91,17 @@ impl Restored {
 /// Why state can always be written.
 const WRITABLE: &str = "state has only types that postcard writes";
 
+/// A section that is not whole yet. What changes in what it has already comes with its last piece, so that all of it is as it
+/// is behind the epoch of that one.
+#[derive(Clone, Debug)]
+pub(super) struct Unfinished {
+    /// The chunks of the pieces that are to be written.
+    to_come: VecDeque<[Range<usize>; 4]>,
+    is_first: bool,
+    needs: usize,
+    pieces: Vec<Vec<u8>>,
+}
+
 impl Group {
     fn read(kept: Kept, unpacker: &mut Unpacker, rules: &LedgerRules, markets: &mut Markets) -> Group {
         let mut group = Group::default();
@@ -132,27 +144,43 @@ impl Group {
 }
 
 impl Players {
-    /// What is new in `group` after `epoch`, and a little of the rest. Nothing of a group that has yet to wake up. What is
-    /// due to go cold by these rules does so first; without any, nothing does.
-    pub fn write(&mut self, group: KeyGroup, epoch: Epoch, cold: Option<ColdRules>) -> Option<Section> {
+    /// What is new in `group` after `epoch`, and a little of the rest; if that is much, behind several epochs. What is due to go
+    /// cold does so with the end of the section.
+    pub fn write(&mut self, group: KeyGroup, epoch: Epoch, terms: Terms) -> Visited {
         if self.restored.is_asleep(group) {
-            return None;
+            return Visited::Asleep;
         }
         let swept = self.swept;
-        let Group { players, ledger, round } = &mut self.groups[group.index()];
-        let cold = ledger.freeze(group, cold, &self.rules.ledger);
-        let [plain, full, slips] = ledger.chunks();
-        let changed = players.members.changed() + ledger.changed();
-        let Turn { pieces, is_first, needs } = round.next([players.members.chunks(), plain, full, slips], changed);
-        let last = pieces.len() - 1;
-        let pieces = pieces.into_iter().enumerate().map(|(place, [members, plain, full, slips])| {
-            let is_last = place == last;
-            let members = players.members.take(members, is_last).collect();
-            let ledger = ledger.write([plain, full, slips], (is_first && place == 0, is_last), swept);
-            WrittenGroup { swept, members, ledger }.bytes()
+        let Group { players, ledger, round, unfinished } = &mut self.groups[group.index()];
+        let mut section = unfinished.take().unwrap_or_else(|| {
+            let [plain, full, slips] = ledger.chunks();
+            let changed = players.members.changed() + ledger.changed();
+            let Turn { pieces, is_first, needs } = round.next([players.members.chunks(), plain, full, slips], changed);
+            Box::new(Unfinished { to_come: pieces.into(), is_first, needs, pieces: Vec::new() })
         });
-        let (part, pieces) = (Part { keeper: Keeper::Players, group }, pieces.collect());
-        Some(Section { part, epoch, needs, pieces, cold })
+        let mut bytes = 0;
+        while bytes < terms.bytes_at_once {
+            let [members, plain, full, slips] = section.to_come.pop_front().expect("it ends with the last one");
+            let is_last = section.to_come.is_empty();
+            let cold = if is_last { ledger.freeze(group, terms.cold, &self.rules.ledger) } else { None };
+            let is_first = section.is_first && section.pieces.is_empty();
+            let members = players.members.take(members, is_last).collect();
+            let ledger = ledger.write([plain, full, slips], (is_first, is_last), swept);
+            section.pieces.push(WrittenGroup { swept, members, ledger }.bytes());
+            if is_last {
+                let Unfinished { needs, pieces, .. } = *section;
+                return Visited::Section(Section {
+                    part: Part { keeper: Keeper::Players, group },
+                    epoch,
+                    needs,
+                    pieces,
+                    cold,
+                });
+            }
+            bytes += section.pieces.last().map_or(0, Vec::len);
+        }
+        *unfinished = Some(section);
+        Visited::Unfinished
     }
 
     /// Takes what was written. Each group wakes up behind the epoch that was written last.

@@ -2,7 +2,7 @@
 
 use datasets::Timestamp;
 use datasets::hash::KeyGroup;
-use datasets::state::{Part, Section};
+use datasets::state::{Packed, Packer, Part, Section, Unpacker};
 
 use crate::activity::Reporting;
 use crate::definitions::DefinitionRecord;
@@ -205,10 +205,17 @@ fn a_crash_changes_nothing_of_large_groups() {
     let log = epochs(cut(&mut rng, &script, 60), definitions(60));
     let day = 86_400_000_000;
     let forgetting = LedgerRules { identity_retention: 4 * day, ledger_retention: 10 * day, ..rules().ledger };
-    for ledger in [rules().ledger, forgetting] {
-        let setting = Setting { ledger, ..Setting::new(Reporting::EveryEpoch) };
+    let cold = Some(ColdRules { after_hours: 24, every_hours: 7 });
+    for (ledger, bytes_at_once, cold) in [
+        (rules().ledger, usize::MAX, None),
+        (forgetting.clone(), 1, None),
+        (rules().ledger, 4_000, cold),
+        (forgetting, 1, cold),
+    ] {
+        let setting = Setting { ledger, bytes_at_once, cold, ..Setting::new(Reporting::EveryEpoch) };
         let expected = straight(&log, &setting);
-        let (mut archived, mut cut, mut restarts, mut reached) = (Archived::new(), 0, 0, 0);
+        let (mut archived, mut cut, mut unfinished) = (Archived::new(), 0, 0);
+        let (mut restarts, mut reached) = (0, 0);
         while reached < log.len() {
             let mut cluster = Cluster::restore([1, 4, 2][restarts % 3], &archived, &log, &setting);
             restarts += 1;
@@ -221,14 +228,16 @@ fn a_crash_changes_nothing_of_large_groups() {
                 }
                 out.assert_is(&expected[number], &format!("epoch {number}"));
                 // Now nothing for a long time, now every epoch.
-                if number % 40 < 3 || number % 40 == 39 {
+                if number % 40 < 15 || number % 40 == 39 {
                     groups().into_iter().for_each(|group| cluster.write(group, &mut archived));
                     cut += archived.values().filter(|written| written.cuts).count();
                 }
             }
             reached = end;
+            unfinished += cluster.unfinished;
         }
         assert!(cut > 5 && restarts > 6, "{cut} sections were cut, {restarts} lives");
+        assert_eq!(unfinished > 20, bytes_at_once < usize::MAX, "{unfinished} turns went on later");
     }
 }
 
@@ -393,6 +402,52 @@ fn format_5_of_tiers_stays_readable() {
     let log = epochs(cut(&mut rng, &script, 4), definitions(60));
     let setting = Setting { tiers: &PERIODS, ..Setting::new(Reporting::EveryEpoch) };
     assert_log_readable("format_5_tiers", include_bytes!("format_5_tiers.postcard"), &log, &setting);
+}
+
+/// Sections of which one is cut into pieces, and one needs these.
+#[test]
+fn format_6_of_pieces_stays_readable() {
+    let mut rng = Rng(1);
+    let mut script = random_script_of_many(&mut rng, 1_300);
+    script.iter_mut().for_each(|input| input.player = "p");
+    let log = epochs(cut(&mut rng, &script, 30), definitions(60));
+    let setting = Setting::new(Reporting::EveryEpoch);
+    let half = log.len() / 2;
+    let mut cluster = Cluster::restore(1, &Archived::new(), &[], &setting);
+    let mut archived = Archived::new();
+    for (number, epoch) in log[..half].iter().enumerate() {
+        cluster.close(epoch);
+        if number + 3 == half || number + 1 == half {
+            groups().into_iter().for_each(|group| cluster.write(group, &mut archived));
+        }
+    }
+    let now: Vec<(usize, u64, Vec<Vec<u8>>)> = archived
+        .into_iter()
+        .map(|((keeper, group), written)| (Part { keeper, group }.index(), written.epoch, written.pieces))
+        .collect();
+    assert!(now.iter().any(|(.., pieces)| pieces.len() > 2));
+    if std::env::var_os("QUESTLINE_WRITE_FORMAT").is_some_and(|wanted| wanted == "format_6_pieces") {
+        let bytes = postcard::to_allocvec(&now).unwrap();
+        let packed = Packer::new().unwrap().pack(&bytes).unwrap();
+        let file = postcard::to_allocvec(&(bytes.len(), packed.stored())).unwrap();
+        std::fs::write("src/snapshot/format_6_pieces.postcard", file).unwrap();
+    }
+    let (len, packed): (usize, Vec<u8>) = postcard::from_bytes(include_bytes!("format_6_pieces.postcard")).unwrap();
+    let mut unpacker = Unpacker::new().unwrap();
+    let known: Vec<(usize, u64, Vec<Vec<u8>>)> =
+        postcard::from_bytes(unpacker.unpack(&Packed::of(packed, len)).unwrap()).unwrap();
+    assert_eq!(known, now, "what is written has changed: count operators::snapshot::FORMAT on, and keep reading this");
+    let mut read = Archived::new();
+    for (part, epoch, pieces) in known {
+        let part = Part::of(part).unwrap();
+        let section = Section { part, epoch, needs: 0, pieces, cold: None };
+        read.entry((part.keeper, part.group)).or_default().push(section);
+    }
+    let mut restored = Cluster::restore(2, &read, &log, &setting);
+    assert_eq!(restored.next(), u64::try_from(half).unwrap());
+    for epoch in &log[half..] {
+        restored.close(epoch).assert_is(&cluster.close(epoch), "behind what was read");
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::decode::rates_of;
 use crate::definitions::DefinitionRecord;
 use crate::ledger::{ColdRules, LedgerRules};
 use crate::players::{Clock, Players, Rules};
-use crate::snapshot::Restored;
+use crate::snapshot::{Restored, Terms, Visited};
 
 /// What one epoch reads.
 #[derive(Clone)]
@@ -102,7 +102,9 @@ struct Worker {
 pub(crate) struct Cluster {
     workers: Vec<Worker>,
     next: Epoch,
-    cold: Option<ColdRules>,
+    terms: Terms,
+    /// How often a group's turn had to go on later.
+    pub unfinished: usize,
 }
 
 /// What a cluster works by.
@@ -112,13 +114,15 @@ pub(crate) struct Setting {
     pub ledger: LedgerRules,
     /// What goes cold when it is written.
     pub cold: Option<ColdRules>,
+    /// How much of a group is written behind one epoch.
+    pub bytes_at_once: usize,
     pub tiers: &'static [TierSpec],
 }
 
 impl Setting {
     /// That of most tests.
     pub(crate) fn new(reporting: Reporting) -> Self {
-        Setting { reporting, ledger: rules().ledger, cold: None, tiers: &[] }
+        Setting { reporting, ledger: rules().ledger, cold: None, bytes_at_once: usize::MAX, tiers: &[] }
     }
 }
 
@@ -167,7 +171,8 @@ impl Cluster {
             worker.activity.restore(&state);
             worker
         });
-        Cluster { workers: workers.collect(), next, cold: setting.cold }
+        let Setting { cold, bytes_at_once, .. } = *setting;
+        Cluster { workers: workers.collect(), next, terms: Terms { cold, bytes_at_once }, unfinished: 0 }
     }
 
     /// The next epoch.
@@ -212,14 +217,22 @@ impl Cluster {
         out
     }
 
-    /// Writes one group as it is now.
+    /// Writes one group as it is now, or some of it: then it is not in the archive yet.
     pub(crate) fn write(&mut self, group: KeyGroup, archived: &mut Archived) {
         let owner = group.worker(self.workers.len());
         let Worker { players, activity } = &mut self.workers[owner];
         let epoch = self.next - 1;
-        let sections = players.write(group, epoch, self.cold).into_iter().chain(activity.write(group, epoch));
-        for section in sections {
-            archived.entry((section.part.keeper, group)).or_default().push(section);
+        let mut keep = |visited| match visited {
+            Visited::Section(section) => archived.entry((section.part.keeper, group)).or_default().push(section),
+            Visited::Asleep => {}
+            Visited::Unfinished => panic!("it was put off"),
+        };
+        match players.write(group, epoch, self.terms) {
+            Visited::Unfinished => self.unfinished += 1,
+            visited => {
+                keep(visited);
+                keep(activity.write(group, epoch));
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use datasets::cold::ColdRun;
 use datasets::rows::EpochOutputs;
-use datasets::state::{Kept, PARTS, Part};
+use datasets::state::{Kept, PARTS, Part, Unpacker};
 use futures::future::join_all;
 
 use super::CheckpointConfig;
@@ -109,6 +109,23 @@ impl Found {
     /// The first thing that is missing or damaged.
     pub fn load(&self, manifest: Manifest) -> Result<Recovered, Problem> {
         self.runtime.block_on(self.folder.load(manifest))
+    }
+}
+
+impl Recovered {
+    /// Decompresses all parts, as a start does where it needs them.
+    ///
+    /// # Errors
+    /// The first one that is something else than what was compressed.
+    pub fn unpack(&self) -> Result<(), Problem> {
+        let unusable = |what: &str, error| Problem::Unusable(format!("{what} cannot be decompressed: {error}"));
+        let mut unpacker = Unpacker::new().map_err(|error| unusable("nothing", error))?;
+        for (part, kept) in &self.parts {
+            for piece in &kept.pieces {
+                unpacker.unpack(piece).map_err(|error| unusable(&format!("a piece of {part:?}"), error))?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datasets::rows::{Binding, EpochOutputs};
-use datasets::state::{Kept, PARTS, Part, Section, Unpacker};
+use datasets::state::{Kept, PARTS, Packed, Part, Section, Unpacker};
 use datasets::{Epoch, Timestamp};
 use tempfile::TempDir;
 
@@ -129,6 +129,7 @@ fn a_start_finds_what_was_written_last() {
     assert_eq!((manifest.first, manifest.reached), (31, 31));
     assert_eq!((manifest.before.now, manifest.before.wall()), (outputs(30).now, outputs(30).wall));
     assert_eq!(manifest.before.uppers, outputs(30).bindings);
+    assert!(recovered(folder.path(), &log(40)).unwrap().unpack().is_ok());
     for (part, kept) in &parts {
         let text = |which, round: u64| format!("{which} of part {}, round {round}", part.index());
         assert_eq!(texts(kept), [text("second", 2), text("first", 3), text("second", 3)]);
@@ -142,6 +143,16 @@ fn a_start_finds_what_was_written_last() {
     let Recovered { manifest, parts, .. } = recovered(folder.path(), &log(60)).unwrap();
     assert_eq!((manifest.seq, manifest.first), (5, 51));
     assert!(parts.iter().all(|(_, kept)| texts(kept).len() == 3 && texts(kept)[2].ends_with("round 5")));
+}
+
+#[test]
+fn what_is_no_compressed_piece_is_told() {
+    let folder = TempDir::new().unwrap();
+    run(folder.path(), &log(0), 0..1);
+    let mut recovered = recovered(folder.path(), &log(10)).unwrap();
+    recovered.parts[9].1.pieces[1] = Packed::of(b"something else".to_vec(), 4);
+    let why = recovered.unpack().unwrap_err().to_string();
+    assert!(why.starts_with(&format!("a piece of {:?} cannot", Part::of(9).unwrap())), "{why}");
 }
 
 #[test]
