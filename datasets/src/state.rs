@@ -2,8 +2,12 @@
 //!
 //! A *part* is what one operator keeps for one key group. Parts know nothing of each other, so each is
 //! written at an epoch of its own, in *sections*: one holds what has changed since the last one, and a
-//! little of what has not, going round. A *cycle* is one round: the sections since a cycle began, and
-//! until it is complete those of the cycle before, hold everything.
+//! little of what has not, going round. So the sections of one time round, up to the newest, hold everything. A large
+//! one is cut into *pieces*, since the first of what it holds is written again long before the last.
+
+use std::io;
+
+use zstd::bulk::{Compressor, Decompressor};
 
 use crate::Epoch;
 use crate::cold::ColdRun;
@@ -55,12 +59,86 @@ pub struct Section {
     pub part: Part,
     /// It holds what the state is after this epoch.
     pub epoch: Epoch,
-    /// A cycle begins with it.
-    pub begins_cycle: bool,
-    /// What changed, encoded by the operator; empty if nothing did.
-    pub bytes: Vec<u8>,
+    /// So many of the part's pieces before it hold what no later one does: with them, it is the whole part.
+    pub needs: usize,
+    /// What changed, encoded by the operator: one or more, each of use for as long as those behind it or shorter.
+    pub pieces: Vec<Vec<u8>>,
     /// What is not in the state any more since it went cold. A part is its sections and all its runs.
     pub cold: Option<ColdRun>,
+}
+
+impl Section {
+    /// How many bytes its pieces have.
+    pub fn bytes(&self) -> usize {
+        self.pieces.iter().map(Vec::len).sum()
+    }
+}
+
+/// Bytes as they are stored: compressed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Packed {
+    bytes: Vec<u8>,
+    /// Of the bytes before compression.
+    len: usize,
+}
+
+impl Packed {
+    /// Level 1: state is small texts and small numbers, and is read once if ever.
+    const LEVEL: i32 = 1;
+
+    /// A frame of zstd that holds `len` bytes.
+    pub fn of(bytes: Vec<u8>, len: usize) -> Self {
+        Packed { bytes, len }
+    }
+
+    /// The frame.
+    pub fn stored(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Compresses what is stored.
+pub struct Packer(Compressor<'static>);
+
+impl Packer {
+    /// # Errors
+    /// No memory.
+    pub fn new() -> io::Result<Self> {
+        Compressor::new(Packed::LEVEL).map(Packer)
+    }
+
+    /// Compresses `bytes`.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn pack(&mut self, bytes: &[u8]) -> io::Result<Packed> {
+        Ok(Packed::of(self.0.compress(bytes)?, bytes.len()))
+    }
+}
+
+/// Reads [`Packed`] bytes, one behind the other in the same memory.
+pub struct Unpacker {
+    decompressor: Decompressor<'static>,
+    buffer: Vec<u8>,
+}
+
+impl Unpacker {
+    /// # Errors
+    /// No memory.
+    pub fn new() -> io::Result<Self> {
+        Ok(Unpacker { decompressor: Decompressor::new()?, buffer: Vec::new() })
+    }
+
+    /// The bytes before compression.
+    ///
+    /// # Errors
+    /// Something else than what was compressed.
+    pub fn unpack(&mut self, packed: &Packed) -> io::Result<&[u8]> {
+        self.buffer.clear();
+        self.buffer.reserve(packed.len);
+        self.decompressor.decompress_to_buffer(&packed.bytes, &mut self.buffer)?;
+        Ok(&self.buffer)
+    }
 }
 
 /// What a part was made of when it was last written, oldest first.
@@ -68,8 +146,8 @@ pub struct Section {
 pub struct Kept {
     /// The state is that after this epoch.
     pub epoch: Epoch,
-    /// [`Section::bytes`] from the beginning of a cycle on, oldest first.
-    pub sections: Vec<Vec<u8>>,
+    /// [`Section::pieces`] of the newest section and those that it needs, oldest first.
+    pub pieces: Vec<Packed>,
     /// What went cold before, and may still be needed.
     pub cold: Vec<ColdRun>,
 }
@@ -77,6 +155,17 @@ pub struct Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_packed_comes_back() {
+        let (mut packer, mut unpacker) = (Packer::new().unwrap(), Unpacker::new().unwrap());
+        for bytes in [&[7; 5000][..], b"", b"abc"] {
+            let packed = packer.pack(bytes).unwrap();
+            assert_eq!(unpacker.unpack(&packed).unwrap(), bytes);
+            let cut = Packed::of(packed.bytes[..packed.bytes.len() - 1].to_vec(), bytes.len());
+            assert!(unpacker.unpack(&cut).is_err());
+        }
+    }
 
     #[test]
     fn parts_are_numbered_without_gaps() {

@@ -14,7 +14,7 @@ pub(crate) struct Slab<T> {
     chunks: Vec<Chunk<T>>,
     /// Places whose values were removed.
     vacant: Vec<u32>,
-    /// Chunks with values that may have changed.
+    /// Chunks with values that may have changed; some are here more than once, and some have none any more.
     changed: Vec<u32>,
     /// How many values may have changed.
     changes: usize,
@@ -80,19 +80,21 @@ impl<T> Slab<T> {
         self.chunks.len()
     }
 
-    /// The values that may have changed since they were last taken, and all those of the chunks `round`.
-    pub(crate) fn take_changed(&mut self, round: std::ops::Range<usize>) -> impl Iterator<Item = &T> {
-        for chunk in round {
-            if self.chunks[chunk].changed == 0 {
-                self.changed.push(u32::try_from(chunk).expect("fewer chunks than values"));
-            }
-            self.chunks[chunk].changed = u32::MAX;
+    /// All values of the `chunks`; and those that may have changed since they were last taken, if `with_changed`. None of them counts as
+    /// changed any more.
+    pub(crate) fn take(&mut self, chunks: std::ops::Range<usize>, with_changed: bool) -> impl Iterator<Item = &T> {
+        let mut taken: Vec<(usize, u32)> = Vec::with_capacity(chunks.len());
+        for chunk in chunks {
+            let changed = std::mem::take(&mut self.chunks[chunk].changed);
+            self.changes -= usize::try_from(changed.count_ones()).expect("32 at most");
+            taken.push((chunk, u32::MAX));
         }
-        self.changes = 0;
-        let mut taken = Vec::new();
-        for chunk in self.changed.drain(..) {
-            let chunk = usize::try_from(chunk).expect("usize holds a u32");
-            taken.push((chunk, std::mem::take(&mut self.chunks[chunk].changed)));
+        if with_changed {
+            self.changes = 0;
+            for chunk in self.changed.drain(..) {
+                let chunk = usize::try_from(chunk).expect("usize holds a u32");
+                taken.push((chunk, std::mem::take(&mut self.chunks[chunk].changed)));
+            }
         }
         taken.into_iter().flat_map(|(chunk, changed)| {
             let values = self.chunks[chunk].values.iter().enumerate();

@@ -1,26 +1,29 @@
-//! When operators write their state, and how far each has gone round in it.
+//! When operators write their state, and how it is read again.
+
+mod round;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Mutex;
 
 use datasets::hash::KeyGroup;
 use datasets::rates::RateBook;
-use datasets::state::{Keeper, Kept, Section};
+use datasets::state::{Keeper, Kept, Section, Unpacker};
 use datasets::{Epoch, Timestamp};
 use serde::Deserialize;
 
 use crate::definitions::DefinitionRecord;
 use crate::ledger::ColdRules;
-use crate::slab::CHUNK;
+pub(crate) use round::{Round, Turn};
 
 /// Changes with every change of what sections hold. Older ones are read; a newer one cannot be.
 /// Format 3 adds a form of contributions with long values, laps of missions that repeat, and timelines of players.
 /// Format 4 adds restrictions, points and unlocks of players.
 /// Format 5 adds amounts that wait for a rate, slips of bets whose stakes are booked with their settlements, and tiers of players.
-/// Format 6 adds events that missions of a group contest.
+/// Format 6 cuts sections into pieces and says of each section how many pieces before it are needed; and adds events that missions of a
+/// group contest.
 pub const FORMAT: u32 = 6;
 
 /// Takes one worker's sections, and says when they are due. An operator does not read a clock, and need not:
@@ -30,13 +33,35 @@ pub trait Archive {
     /// so that nothing which one has sent to the other is between two sections.
     fn due(&mut self, epoch: Epoch) -> Range<u16>;
 
+    /// A group of [`due`](Self::due) is [`Visited::Unfinished`] behind `epoch`: it and those behind it are not due then, for none
+    /// of the worker's operators, but behind a later epoch.
+    fn put_off(&mut self, epoch: Epoch, group: KeyGroup);
+
     /// Takes a section.
     fn keep(&mut self, section: Section);
 
+    /// By what is written.
+    fn terms(&self) -> Terms;
+}
+
+/// By what an operator writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
     /// What may go cold, where there is a place for it.
-    fn cold(&self) -> Option<ColdRules> {
-        None
-    }
+    pub cold: Option<ColdRules>,
+    /// Of one group about so much is written behind one epoch, so that the worker is soon back; more than nothing.
+    pub bytes_at_once: usize,
+}
+
+/// What came of a group's turn.
+#[derive(Debug)]
+pub enum Visited {
+    /// Nothing: what an earlier life has written of it knows more than this one yet.
+    Asleep,
+    /// A part of its section; the rest is written when it has its turn again.
+    Unfinished,
+    /// Its section.
+    Section(Section),
 }
 
 /// What a worker's operators begin with, and where they write it again.
@@ -59,8 +84,8 @@ pub struct Restored {
     pub oldest_to_come: Option<Timestamp>,
     /// Rates of exchange.
     pub rates: RateBook,
-    /// The worker's parts.
-    pub parts: Vec<(Keeper, KeyGroup, Kept)>,
+    /// The worker's parts. Each is taken out when it is read, so that the memory of what is read makes room for what comes of it.
+    pub parts: RefCell<Vec<(Keeper, KeyGroup, Kept)>>,
     /// How many more threads than the worker's own read them.
     pub helpers: usize,
 }
@@ -71,14 +96,15 @@ impl Restored {
     pub(crate) fn read<L: Default, T: Send>(
         &self,
         keeper: Keeper,
-        read: impl Fn(&mut L, &Kept) -> T + Sync,
+        read: impl Fn(&mut L, &mut Unpacker, Kept) -> T + Sync,
     ) -> BTreeMap<KeyGroup, (Epoch, T)> {
-        let parts: Vec<_> = self.parts.iter().filter(|part| part.0 == keeper).collect();
-        let next = AtomicUsize::new(0);
+        let parts: Vec<_> = self.parts.borrow_mut().extract_if(.., |part| part.0 == keeper).collect();
+        let parts = Mutex::new(parts.into_iter());
+        let next = || parts.lock().expect("whoever panics ends the process").next();
         let read_some = || {
-            let (mut shared, mut done) = (L::default(), Vec::new());
-            while let Some((_, group, kept)) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
-                done.push((*group, (kept.epoch, read(&mut shared, kept))));
+            let (mut shared, mut unpacker, mut done) = (L::default(), Unpacker::new().expect(MEMORY), Vec::new());
+            while let Some((_, group, kept)) = next() {
+                done.push((group, (kept.epoch, read(&mut shared, &mut unpacker, kept))));
             }
             done
         };
@@ -92,6 +118,8 @@ impl Restored {
         })
     }
 }
+
+const MEMORY: &str = "there is memory for a decompressor";
 
 /// Why [`Restored::parts`] can always be read.
 pub(crate) const READABLE: &str = "whoever reads a checkpoint looks at its format and checksums";
@@ -110,66 +138,23 @@ pub(crate) fn list<'a, T: Deserialize<'a>>(rest: &mut &'a [u8]) -> impl ExactSiz
 }
 
 impl State {
-    /// Writes the groups that are due after `epoch`.
+    /// Writes the groups that are due after `epoch`, by `write`.
     pub(crate) fn write(
         &self,
         epoch: Epoch,
         (worker, workers): (usize, usize),
-        mut write: impl FnMut(KeyGroup, Option<ColdRules>) -> Option<Section>,
+        mut write: impl FnMut(KeyGroup, Terms) -> Visited,
     ) {
         let Some(archive) = &self.archive else { return };
-        let due = archive.borrow_mut().due(epoch);
-        let cold = archive.borrow().cold();
+        let mut archive = archive.borrow_mut();
+        let (due, terms) = (archive.due(epoch), archive.terms());
         for group in due.map(KeyGroup).filter(|group| group.worker(workers) == worker) {
-            if let Some(section) = write(group, cold) {
-                archive.borrow_mut().keep(section);
+            match write(group, terms) {
+                Visited::Asleep => {}
+                Visited::Section(section) => archive.keep(section),
+                Visited::Unfinished => return archive.put_off(epoch, group),
             }
         }
-    }
-}
-
-/// At least one in so many chunks is written each time, changed or not: so long does a cycle last at most.
-const SLOWEST: usize = 64;
-/// For each value that has changed so many others are written. A start reads two cycles at most, so all state twice, and what changed
-/// meanwhile: with `n` others for each, a cycle has `1 / n` of the state in changes. More of them make a start read less, and a round write more.
-const OTHERS: usize = 4;
-
-/// How far writing has come in the chunks of a part's tables, one table behind the other.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Round {
-    table: usize,
-    chunk: usize,
-}
-
-impl Round {
-    /// The chunks that are written next, of tables of `sizes` in chunks, when so many values have `changed`: what is written follows
-    /// what changes. Answers whether a cycle begins.
-    pub(crate) fn next<const TABLES: usize>(
-        &mut self,
-        sizes: [usize; TABLES],
-        changed: usize,
-    ) -> ([Range<usize>; TABLES], bool) {
-        let begins_cycle = self.table == 0 && self.chunk == 0;
-        let total: usize = sizes.iter().sum();
-        let mut left = (changed * OTHERS).div_ceil(CHUNK).max(total.div_ceil(SLOWEST)).max(1);
-        let mut ranges = [const { 0..0 }; TABLES];
-        while left > 0 && self.table < TABLES {
-            let end = sizes[self.table].min(self.chunk + left);
-            ranges[self.table] = self.chunk..end;
-            left -= end - self.chunk;
-            self.chunk = end;
-            if end == sizes[self.table] {
-                *self = Round { table: self.table + 1, chunk: 0 };
-            }
-        }
-        // What has no chunks does not make the cycle longer.
-        while self.table < TABLES && sizes[self.table] == 0 {
-            self.table += 1;
-        }
-        if self.table == TABLES {
-            *self = Round::default();
-        }
-        (ranges, begins_cycle)
     }
 }
 
@@ -180,56 +165,46 @@ mod tests {
     use super::*;
 
     /// Lets everything go cold, and keeps nothing.
-    struct Nowhere(Vec<Section>);
+    #[derive(Default)]
+    struct Nowhere {
+        kept: Vec<Section>,
+        put_off: Vec<(Epoch, u16)>,
+    }
 
     impl Archive for Nowhere {
         fn due(&mut self, _: Epoch) -> Range<u16> {
-            3..6
+            3..10
+        }
+
+        fn put_off(&mut self, epoch: Epoch, group: KeyGroup) {
+            self.put_off.push((epoch, group.0));
         }
 
         fn keep(&mut self, section: Section) {
-            self.0.push(section);
+            self.kept.push(section);
         }
 
-        fn cold(&self) -> Option<ColdRules> {
-            Some(ColdRules { after_hours: 5, every_hours: 6 })
+        fn terms(&self) -> Terms {
+            Terms { cold: Some(ColdRules { after_hours: 5, every_hours: 6 }), bytes_at_once: 7 }
         }
     }
 
     #[test]
     fn a_worker_writes_its_groups_by_the_rules_of_the_archive() {
-        let nowhere = Rc::new(RefCell::new(Nowhere(Vec::new())));
+        let nowhere = Rc::new(RefCell::new(Nowhere::default()));
         let state = State { archive: Some(nowhere.clone()), restored: Rc::default() };
         let mut asked = Vec::new();
-        state.write(8, (1, 2), |group, cold| {
-            asked.push((group.0, cold.unwrap().after_hours));
+        state.write(8, (1, 2), |group, terms| {
+            asked.push((group.0, terms.cold.unwrap().after_hours, terms.bytes_at_once));
             let part = datasets::state::Part { keeper: Keeper::Players, group };
-            Some(Section { part, epoch: 8, begins_cycle: true, bytes: Vec::new(), cold: None })
-        });
-        assert_eq!(asked, [(3, 5), (5, 5)]);
-        assert_eq!(nowhere.borrow().0.len(), 2);
-    }
-
-    #[test]
-    fn a_cycle_writes_every_chunk_once() {
-        let mut round = Round::default();
-        let mut written = [vec![], vec![], vec![]];
-        for turn in 0.. {
-            let (ranges, begins_cycle) = round.next([7, 0, 3], 32);
-            assert_eq!(begins_cycle, turn == 0 || turn == 3);
-            if turn == 3 {
-                break;
+            match group.0 {
+                3 => Visited::Asleep,
+                5 => Visited::Section(Section { part, epoch: 8, needs: 0, pieces: Vec::new(), cold: None }),
+                _ => Visited::Unfinished,
             }
-            written.iter_mut().zip(ranges).for_each(|(written, range)| written.extend(range));
-        }
-        assert_eq!(written, [(0..7).collect(), vec![], (0..3).collect::<Vec<_>>()]);
-    }
-
-    #[test]
-    fn without_changes_it_goes_on_slowly() {
-        let mut round = Round::default();
-        assert_eq!(round.next([1000, 0], 0), ([0..16, 0..0], true));
-        assert_eq!(round.next([1000, 0], 1), ([16..32, 0..0], false));
-        assert_eq!(Round::default().next([0, 0], 0), ([0..0, 0..0], true));
+        });
+        // Of those of the worker none behind the one that has to go on.
+        assert_eq!(asked, [(3, 5, 7), (5, 5, 7), (7, 5, 7)]);
+        assert_eq!((nowhere.borrow().kept.len(), &nowhere.borrow().put_off[..]), (1, &[(8, 7)][..]));
     }
 }

@@ -61,7 +61,7 @@ struct Rows {
     /// Places of the rows that have changed since they were written.
     changed: Vec<usize>,
     /// Where writing them goes on.
-    round: Round,
+    round: Round<1>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use datasets::Epoch;
 use datasets::hash::KeyGroup;
-use datasets::state::{Keeper, Kept, Part, Section};
+use datasets::state::{Keeper, Kept, Part, Section, Unpacker};
+use foldhash::fast::FixedState;
 use hashbrown::HashSet;
+use indexmap::IndexMap;
 
 use super::key::ReadKey;
 use super::{DailyActivity, Row, RowKey, Rows};
 use crate::ledger::{Market, MarketName, Markets};
 use crate::slab::CHUNK;
-use crate::snapshot;
+use crate::snapshot::{self, READABLE, Round, Turn, Visited};
 
 /// Key groups that were read from a checkpoint and have not been reached yet, with the epochs that they know.
 #[derive(Default)]
@@ -20,27 +22,31 @@ pub(super) struct Restored(BTreeMap<KeyGroup, (Epoch, Rows)>);
 
 impl DailyActivity {
     /// What is new in `group` after `epoch`, and a little of the rest. Nothing of a group that has yet to wake up.
-    pub fn write(&mut self, group: KeyGroup, epoch: Epoch) -> Option<Section> {
+    pub fn write(&mut self, group: KeyGroup, epoch: Epoch) -> Visited {
         if self.restored.0.contains_key(&group) {
-            return None;
+            return Visited::Asleep;
         }
         let Rows { rows, changed, round, .. } = &mut self.groups[group.index()];
-        let ([chunks], begins_cycle) = round.next([rows.len().div_ceil(CHUNK)], changed.len());
-        for place in chunks.start * CHUNK..rows.len().min(chunks.end * CHUNK) {
-            rows[place].mark(place, changed);
-        }
-        for place in changed.iter() {
+        let Turn { pieces, needs, .. } = round.next([chunks_of(rows)], changed.len());
+        let places = pieces.into_iter().map(|[chunks]| chunks.start * CHUNK..rows.len().min(chunks.end * CHUNK));
+        let mut places: Vec<Vec<usize>> = places.map(Iterator::collect).collect();
+        for place in places.iter().flatten() {
             rows[*place].is_changed = false;
         }
-        let written: Vec<(&RowKey, &Row)> =
-            changed.drain(..).map(|place| rows.get_index(place).expect("rows are not removed")).collect();
-        let bytes = postcard::to_allocvec(&written).expect("rows have only types that postcard writes");
-        Some(Section { part: Part { keeper: Keeper::Activity, group }, epoch, begins_cycle, bytes, cold: None })
+        let others = changed.drain(..).filter(|place| std::mem::take(&mut rows[*place].is_changed));
+        places.last_mut().expect("there is a piece").extend(others);
+        let pieces = places.into_iter().map(|places| {
+            let row = |place| rows.get_index(place).expect("rows are not removed");
+            let written: Vec<(&RowKey, &Row)> = places.into_iter().map(row).collect();
+            postcard::to_allocvec(&written).expect("rows have only types that postcard writes")
+        });
+        let (part, pieces) = (Part { keeper: Keeper::Activity, group }, pieces.collect());
+        Visited::Section(Section { part, epoch, needs, pieces, cold: None })
     }
 
     /// Takes what was written. Each group wakes up behind the epoch that was written last.
     pub fn restore(&mut self, state: &snapshot::Restored) {
-        self.restored.0 = state.read(Keeper::Activity, |shared, kept| Rows::read(kept, shared));
+        self.restored.0 = state.read(Keeper::Activity, |shared, unpacker, kept| Rows::read(kept, unpacker, shared));
         self.reported = state.wall;
     }
 
@@ -52,13 +58,18 @@ impl DailyActivity {
     }
 }
 
+fn chunks_of(rows: &IndexMap<RowKey, Row, FixedState>) -> usize {
+    rows.len().div_ceil(CHUNK)
+}
+
 impl Rows {
-    fn read(kept: &Kept, shared: &mut Shared) -> Rows {
+    fn read(kept: Kept, unpacker: &mut Unpacker, shared: &mut Shared) -> Rows {
         let mut restored = Rows::default();
         // A customer's rows are all in one group.
         shared.customers.clear();
-        for bytes in &kept.sections {
-            let mut rest = &bytes[..];
+        let mut sizes = Vec::new();
+        for piece in kept.pieces {
+            let mut rest = unpacker.unpack(&piece).expect(READABLE);
             let rows = snapshot::list::<(ReadKey<'_>, Row)>(&mut rest);
             if restored.rows.is_empty() {
                 restored.rows.reserve_exact(rows.len());
@@ -66,7 +77,11 @@ impl Rows {
             for (key, row) in rows {
                 restored.rows.insert(key.sharing(shared), row);
             }
+            sizes.push([chunks_of(&restored.rows)]);
         }
+        // Room for an eighth more: what came piece by piece has room for as much again.
+        restored.rows.shrink_to(restored.rows.len() / 8 * 9);
+        restored.round = Round::resume(&sizes);
         let touched = restored.rows.values().enumerate().filter(|(_, row)| row.is_touched);
         restored.touched = touched.map(|(place, _)| place).collect();
         restored
@@ -77,7 +92,7 @@ impl Rows {
 #[derive(Default)]
 pub(super) struct Shared {
     markets: Markets,
-    customers: HashSet<Arc<str>, foldhash::fast::FixedState>,
+    customers: HashSet<Arc<str>, FixedState>,
 }
 
 impl Shared {

@@ -3,7 +3,6 @@
 //! What follows from the rest is not written: when a transaction can be forgotten, and with it the references
 //! of what was forgotten. Nor is what went cold: it was handed out when it did.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use datasets::cold::ColdRun;
@@ -20,7 +19,7 @@ use crate::snapshot;
 /// Chunks of plain and of other transactions, and of slips.
 type Chunks<T> = [T; 3];
 
-/// What a section says of a ledger. [`Ledger::read`] reads its fields one behind the other.
+/// What a piece says of a ledger. [`Ledger::read`] reads its fields one behind the other.
 #[derive(Serialize)]
 pub(crate) struct WrittenLedger<'a> {
     plain: Vec<&'a (Identity, Plain)>,
@@ -28,8 +27,9 @@ pub(crate) struct WrittenLedger<'a> {
     /// References that are not here are none, else they are as they were.
     are_all_references: bool,
     references: Vec<(Identity, &'a [Reference])>,
-    waiting: &'a BTreeMap<(Timestamp, Identity), Waiting>,
-    set_aside: &'a FastMap<Identity, Vec<Identity>>,
+    /// This and what follows is whole in the last piece of a section, and empty in those before.
+    waiting: Vec<(&'a (Timestamp, Identity), &'a Waiting)>,
+    set_aside: Vec<(&'a Identity, &'a Vec<Identity>)>,
     /// Transactions that were due to be forgotten when they came, and are not until the next hour.
     overdue: Vec<Identity>,
     /// Written apart, behind what older formats say.
@@ -56,18 +56,18 @@ impl Ledger {
         [self.transactions.plain.chunks(), self.transactions.full.chunks(), self.stakes.slips.chunks()]
     }
 
-    /// What has changed since the last time, and the chunks `round`; all references where a cycle begins.
-    /// The ledger has been swept up to the hour `swept`.
+    /// The chunks of a piece, and all that has changed beside them if it is the last one of its section; all references if it is the first
+    /// of a time round. The ledger has been swept up to the hour `swept`.
     pub(crate) fn write(
         &mut self,
         [plain, full, slips]: Chunks<Range<usize>>,
-        begins_cycle: bool,
+        (is_first, is_last): (bool, bool),
         swept: i64,
     ) -> WrittenLedger<'_> {
         let Ledger { transactions, reversals, stakes, set_aside, expiry, .. } = self;
         let by_reference = &reversals.by_reference;
         let (are_all_references, references) = match std::mem::take(&mut reversals.changed) {
-            Changed::Some(mut changed) if !begins_cycle => {
+            Changed::Some(mut changed) if !is_first => {
                 changed.sort_unstable();
                 changed.dedup();
                 // Of an id that is gone, an older section may tell more.
@@ -76,19 +76,25 @@ impl Ledger {
             }
             _ => (true, by_reference.iter().map(|(id, references)| (*id, references.as_slice())).collect()),
         };
-        WrittenLedger {
-            plain: transactions.plain.take_changed(plain).collect(),
-            full: transactions.full.take_changed(full).collect(),
+        let mut written = WrittenLedger {
+            plain: transactions.plain.take(plain, is_last).collect(),
+            full: transactions.full.take(full, is_last).collect(),
             are_all_references,
             references,
-            waiting: &reversals.waiting,
-            set_aside,
-            overdue: expiry.range(..swept).flat_map(|(_, keys)| keys).copied().collect(),
-            slips: stakes.slips.take_changed(slips).collect(),
+            waiting: Vec::new(),
+            set_aside: Vec::new(),
+            overdue: Vec::new(),
+            slips: stakes.slips.take(slips, is_last).collect(),
+        };
+        if is_last {
+            written.waiting = reversals.waiting.iter().collect();
+            written.set_aside = set_aside.iter().collect();
+            written.overdue = expiry.range(..swept).flat_map(|(_, keys)| keys).copied().collect();
         }
+        written
     }
 
-    /// Takes what a section says, off the front of `rest`; sections come from the oldest to the newest. Answers what was overdue then.
+    /// Takes what a piece says, off the front of `rest`; pieces come from the oldest to the newest. Answers what was overdue then.
     pub(crate) fn read(&mut self, rest: &mut &[u8], markets: &mut Markets) -> Vec<Identity> {
         let plain = snapshot::list::<(Identity, Plain<MarketName<'_>>)>(rest);
         self.transactions.make_room(plain.len());

@@ -57,7 +57,7 @@ use ranks::{Fall, Ranked};
 use report::Reporter;
 use restrictions::Restrictions;
 use roster::Roster;
-use snapshot::Restored;
+use snapshot::{Restored, Unfinished};
 use timeline::Timeline;
 use touch::Scratch;
 use tracks::Tracks;
@@ -114,7 +114,9 @@ pub struct Group {
     players: Roster,
     ledger: Ledger,
     /// Where writing it goes on.
-    round: Round,
+    round: Round<4>,
+    /// A section of which the rest is written behind a later epoch.
+    unfinished: Option<Box<Unfinished>>,
 }
 
 /// The state of the key groups that one worker owns.

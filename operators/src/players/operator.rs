@@ -101,7 +101,7 @@ pub fn players<'s>(
                 let updates = changes.postings.drain(..).map(|(posting, diff)| (posting, epoch, diff));
                 postings_output.session(&for_postings).give_iterator(updates);
                 changes_output.session(&for_changes).give(changes);
-                state.write(epoch, (worker, workers), |group, cold| core.write(group, epoch, cold));
+                state.write(epoch, (worker, workers), |group, terms| core.write(group, epoch, terms));
                 deadlines.players(core.next_deadline());
             }
         }

@@ -31,9 +31,16 @@ struct Slot {
 }
 
 /// A player with the id.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Member {
     id: Arc<str>,
+    player: Player,
+}
+
+/// A [`Member`] as it was written.
+#[derive(Deserialize)]
+pub(super) struct ReadMember<'a> {
+    id: &'a str,
     player: Player,
 }
 
@@ -152,21 +159,16 @@ impl Roster {
     }
 
     /// Takes players as they were written, in the places of what is known. Answers their places.
-    pub(super) fn restore_all(&mut self, members: impl ExactSizeIterator<Item = Member>) -> Vec<u32> {
+    pub(super) fn restore_all<'a>(&mut self, members: impl ExactSizeIterator<Item = ReadMember<'a>>) -> Vec<u32> {
         if self.index.is_empty() {
             self.index.reserve(members.len(), |slot| spread(slot.hash));
         }
         members.map(|member| self.restore(member)).collect()
     }
 
-    fn restore(&mut self, Member { id, player }: Member) -> u32 {
-        let hash = player_hash(&id);
-        if let Some(place) = self.find(hash, &id) {
-            *self.get_mut(place).1 = player;
-            return place;
-        }
-        let place = self.members.insert(Member { id, player });
-        self.index.insert_unique(spread(hash), Slot { hash, place }, |slot| spread(slot.hash));
+    fn restore(&mut self, ReadMember { id, player }: ReadMember<'_>) -> u32 {
+        let place = self.enter(player_hash(id), id);
+        *self.get_mut(place).1 = player;
         place
     }
 

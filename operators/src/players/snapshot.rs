@@ -1,10 +1,11 @@
 //! The players operator's state in sections, and back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 use datasets::Epoch;
 use datasets::hash::KeyGroup;
-use datasets::state::{Keeper, Kept, Part, Section};
+use datasets::state::{Keeper, Kept, Part, Section, Unpacker};
 use serde::{Deserialize, Serialize};
 
 use super::closings::hour_of;
@@ -16,18 +17,38 @@ use super::roster::Member;
 use super::timeline::Timeline;
 use super::unlocks::Unlocks;
 use super::{Group, NEVER, Players};
-use crate::ledger::{ColdRules, LedgerRules, Markets, WrittenLedger};
+use crate::ledger::{LedgerRules, Markets, WrittenLedger};
 use crate::points::Points;
-use crate::snapshot;
+use crate::snapshot::{self, READABLE, Round, Terms, Turn, Visited};
 use crate::tiers::Rank;
 
-/// What a section says of a key group. [`Group::read`] reads its fields one behind the other.
+/// What a piece says of a key group. [`Group::read`] reads its fields one behind the other.
 #[derive(Serialize)]
 struct WrittenGroup<'a> {
     /// The hour up to which state had been swept.
     swept: i64,
     members: Vec<&'a Member>,
     ledger: WrittenLedger<'a>,
+}
+
+impl WrittenGroup<'_> {
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = postcard::to_allocvec(self).expect(WRITABLE);
+        let members = &self.members;
+        let lists = [
+            written(members, Member::timeline),
+            written(members, Member::restrictions),
+            written(members, Member::points),
+            written(members, Member::unlocks),
+            written(members, Member::waits),
+            self.ledger.slips(),
+            written(members, Member::rank),
+            written(members, Member::contests),
+        ];
+        let needed = lists.iter().rposition(|(_, is_empty)| !is_empty).map_or(0, |last| last + 1);
+        lists[..needed].iter().for_each(|(list, _)| bytes.extend_from_slice(list));
+        bytes
+    }
 }
 
 /// What members have that few have, by their places among them. Behind [`WrittenGroup`] come lists of it, in the order of
@@ -72,12 +93,23 @@ impl Restored {
 /// Why state can always be written.
 const WRITABLE: &str = "state has only types that postcard writes";
 
+/// A section that is not whole yet. What changes in what it has already comes with its last piece, so that all of it is as it
+/// is behind the epoch of that one.
+#[derive(Clone, Debug)]
+pub(super) struct Unfinished {
+    /// The chunks of the pieces that are to be written.
+    to_come: VecDeque<[Range<usize>; 4]>,
+    is_first: bool,
+    needs: usize,
+    pieces: Vec<Vec<u8>>,
+}
+
 impl Group {
-    fn read(kept: &Kept, rules: &LedgerRules, markets: &mut Markets) -> Group {
+    fn read(kept: Kept, unpacker: &mut Unpacker, rules: &LedgerRules, markets: &mut Markets) -> Group {
         let mut group = Group::default();
-        let (mut swept, mut overdue) = (NEVER, Vec::new());
-        for bytes in &kept.sections {
-            let mut rest = &bytes[..];
+        let (mut swept, mut overdue, mut sizes) = (NEVER, Vec::new(), Vec::new());
+        for piece in kept.pieces {
+            let mut rest = unpacker.unpack(&piece).expect(READABLE);
             swept = snapshot::next(&mut rest);
             let places = group.players.restore_all(snapshot::list(&mut rest));
             overdue = group.ledger.read(&mut rest, markets);
@@ -105,7 +137,10 @@ impl Group {
             for (place, contests) in beside::<Contests>(&mut rest) {
                 players.member_mut(places[place]).set_contests(contests);
             }
+            let [plain, full, slips] = group.ledger.chunks();
+            sizes.push([group.players.members.chunks(), plain, full, slips]);
         }
+        group.round = Round::resume(&sizes);
         group.players.members.settle();
         let swept = Some(swept).filter(|hour| *hour != NEVER);
         group.ledger.complete(swept, (&overdue, &kept.cold), rules);
@@ -114,39 +149,43 @@ impl Group {
 }
 
 impl Players {
-    /// What is new in `group` after `epoch`, and a little of the rest. Nothing of a group that has yet to wake up. What is
-    /// due to go cold by these rules does so first; without any, nothing does.
-    pub fn write(&mut self, group: KeyGroup, epoch: Epoch, cold: Option<ColdRules>) -> Option<Section> {
+    /// What is new in `group` after `epoch`, and a little of the rest; if that is much, behind several epochs. What is due to go
+    /// cold does so with the end of the section.
+    pub fn write(&mut self, group: KeyGroup, epoch: Epoch, terms: Terms) -> Visited {
         if self.restored.is_asleep(group) {
-            return None;
+            return Visited::Asleep;
         }
         let swept = self.swept;
-        let Group { players, ledger, round } = &mut self.groups[group.index()];
-        let cold = ledger.freeze(group, cold, &self.rules.ledger);
-        let [plain, full, slips] = ledger.chunks();
-        let changed = players.members.changed() + ledger.changed();
-        let ([members, plain, full, slips], begins_cycle) =
-            round.next([players.members.chunks(), plain, full, slips], changed);
-        let group_section = WrittenGroup {
-            swept,
-            members: players.members.take_changed(members).collect(),
-            ledger: ledger.write([plain, full, slips], begins_cycle, swept),
-        };
-        let mut bytes = postcard::to_allocvec(&group_section).expect(WRITABLE);
-        let members = &group_section.members;
-        let lists = [
-            written(members, Member::timeline),
-            written(members, Member::restrictions),
-            written(members, Member::points),
-            written(members, Member::unlocks),
-            written(members, Member::waits),
-            group_section.ledger.slips(),
-            written(members, Member::rank),
-            written(members, Member::contests),
-        ];
-        let needed = lists.iter().rposition(|(_, is_empty)| !is_empty).map_or(0, |last| last + 1);
-        lists[..needed].iter().for_each(|(list, _)| bytes.extend_from_slice(list));
-        Some(Section { part: Part { keeper: Keeper::Players, group }, epoch, begins_cycle, bytes, cold })
+        let Group { players, ledger, round, unfinished } = &mut self.groups[group.index()];
+        let mut section = unfinished.take().unwrap_or_else(|| {
+            let [plain, full, slips] = ledger.chunks();
+            let changed = players.members.changed() + ledger.changed();
+            let Turn { pieces, is_first, needs } = round.next([players.members.chunks(), plain, full, slips], changed);
+            Box::new(Unfinished { to_come: pieces.into(), is_first, needs, pieces: Vec::new() })
+        });
+        let mut bytes = 0;
+        while bytes < terms.bytes_at_once {
+            let [members, plain, full, slips] = section.to_come.pop_front().expect("it ends with the last one");
+            let is_last = section.to_come.is_empty();
+            let cold = if is_last { ledger.freeze(group, terms.cold, &self.rules.ledger) } else { None };
+            let is_first = section.is_first && section.pieces.is_empty();
+            let members = players.members.take(members, is_last).collect();
+            let ledger = ledger.write([plain, full, slips], (is_first, is_last), swept);
+            section.pieces.push(WrittenGroup { swept, members, ledger }.bytes());
+            if is_last {
+                let Unfinished { needs, pieces, .. } = *section;
+                return Visited::Section(Section {
+                    part: Part { keeper: Keeper::Players, group },
+                    epoch,
+                    needs,
+                    pieces,
+                    cold,
+                });
+            }
+            bytes += section.pieces.last().map_or(0, Vec::len);
+        }
+        *unfinished = Some(section);
+        Visited::Unfinished
     }
 
     /// Takes what was written. Each group wakes up behind the epoch that was written last.
@@ -160,7 +199,8 @@ impl Players {
         self.swept = state.oldest_to_come.map_or(i64::MIN, hour_of);
         self.rates = state.rates.clone();
         let rules = &self.rules.ledger;
-        self.restored.0 = state.read(Keeper::Players, |markets, kept| Group::read(kept, rules, markets));
+        self.restored.0 =
+            state.read(Keeper::Players, |markets, unpacker, kept| Group::read(kept, unpacker, rules, markets));
     }
 
     /// Before `epoch` is closed: groups that do not know it yet begin to live. Until then the definitions have

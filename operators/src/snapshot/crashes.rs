@@ -2,7 +2,7 @@
 
 use datasets::Timestamp;
 use datasets::hash::KeyGroup;
-use datasets::state::{Part, Section};
+use datasets::state::{Packed, Packer, Part, Section, Unpacker};
 
 use crate::activity::Reporting;
 use crate::definitions::DefinitionRecord;
@@ -10,9 +10,9 @@ use crate::ledger::{Attribution, ColdRules, LedgerRules, cold_answers};
 use crate::testing::{
     Archived, Arrival, CONTESTED, Cluster, EpochInput, GATED, GROUPED, MIXED, Out, PERIODS, RESETTING, Rng, Setting,
     Spec, TierSpec, UNLOCKING, arrived, at, cut, definitions, first_definitions, gated_definitions, groups,
-    random_script, random_script_with_controls, random_script_with_rates, random_script_with_restrictions,
-    random_script_with_settlements, rated_definitions, record, restricted_definitions, rules, second_definitions,
-    seeds,
+    random_script, random_script_of_many, random_script_with_controls, random_script_with_rates,
+    random_script_with_restrictions, random_script_with_settlements, rated_definitions, record, restricted_definitions,
+    rules, second_definitions, seeds,
 };
 
 /// `arrivals` as epochs, with each definition before the first event of its time.
@@ -51,7 +51,7 @@ fn edits(rng: &mut Rng) -> Vec<DefinitionRecord> {
 /// What `log` puts out when nothing happens to it.
 fn straight(log: &[EpochInput], setting: &Setting) -> Vec<Out> {
     let hot = Setting { cold: None, ..setting.clone() };
-    let mut cluster = Cluster::restore(1, &mut Archived::new(), &[], &hot);
+    let mut cluster = Cluster::restore(1, &Archived::new(), &[], &hot);
     log.iter().map(|epoch| cluster.close(epoch)).collect()
 }
 
@@ -64,9 +64,9 @@ fn compare(rng: &mut Rng, log: &[EpochInput], setting: &Setting, name: &str) -> 
     let mut reached = 0;
     while reached < log.len() {
         let workers = rng.pick(&[1, 2, 4]);
-        let mut cluster = Cluster::restore(workers, &mut archived, log, setting);
+        let mut cluster = Cluster::restore(workers, &archived, log, setting);
         lives += usize::from(cluster.next() > 0);
-        let known = archived.values().filter_map(|written| written.sections.last()).map(|section| section.epoch).max();
+        let known = archived.values().map(|written| written.epoch).max();
         let known = known.filter(|_| cluster.next() > 0);
         // Some of what was written is lost with the life that wrote it: it was in no manifest.
         let lost = rng.one_in(3);
@@ -202,6 +202,50 @@ fn a_crash_changes_nothing() {
     assert!(lives > 300, "only {lives} lives went on from what was written");
 }
 
+/// Groups of so many transactions that sections are cut, and restarts within a time round.
+#[test]
+fn a_crash_changes_nothing_of_large_groups() {
+    let mut rng = Rng(5);
+    let script = random_script_of_many(&mut rng, 9_000);
+    let log = epochs(cut(&mut rng, &script, 60), definitions(60));
+    let day = 86_400_000_000;
+    let forgetting = LedgerRules { identity_retention: 4 * day, ledger_retention: 10 * day, ..rules().ledger };
+    let cold = Some(ColdRules { after_hours: 24, every_hours: 7 });
+    for (ledger, bytes_at_once, cold) in [
+        (rules().ledger, usize::MAX, None),
+        (forgetting.clone(), 1, None),
+        (rules().ledger, 4_000, cold),
+        (forgetting, 1, cold),
+    ] {
+        let setting = Setting { ledger, bytes_at_once, cold, ..Setting::new(Reporting::EveryEpoch) };
+        let expected = straight(&log, &setting);
+        let (mut archived, mut cut, mut unfinished) = (Archived::new(), 0, 0);
+        let (mut restarts, mut reached) = (0, 0);
+        while reached < log.len() {
+            let mut cluster = Cluster::restore([1, 4, 2][restarts % 3], &archived, &log, &setting);
+            restarts += 1;
+            let begin = usize::try_from(cluster.next()).unwrap();
+            let end = log.len().min(reached + log.len() / 7);
+            for (number, epoch) in log.iter().enumerate().take(end).skip(begin) {
+                let out = cluster.close(epoch);
+                if number < reached {
+                    continue;
+                }
+                out.assert_is(&expected[number], &format!("epoch {number}"));
+                // Now nothing for a long time, now every epoch.
+                if number % 40 < 15 || number % 40 == 39 {
+                    groups().into_iter().for_each(|group| cluster.write(group, &mut archived));
+                    cut += archived.values().filter(|written| written.cuts).count();
+                }
+            }
+            reached = end;
+            unfinished += cluster.unfinished;
+        }
+        assert!(cut > 5 && restarts > 6, "{cut} sections were cut, {restarts} lives");
+        assert_eq!(unfinished > 20, bytes_at_once < usize::MAX, "{unfinished} turns went on later");
+    }
+}
+
 /// Times within which a script of a month forgets, and uses ids again.
 fn short(rng: &mut Rng) -> LedgerRules {
     let day = 86_400_000_000;
@@ -253,7 +297,7 @@ fn what_is_cold_changes_nothing() {
     assert!(answers > 800, "only {answers} answers came from cold transactions");
 }
 
-/// Sections as a file holds them: keeper and group by number, epoch, beginning of a cycle, bytes.
+/// Sections as a file holds them: keeper and group by number, epoch, that it needs none before it, bytes.
 type Written = Vec<(usize, u64, bool, Vec<u8>)>;
 
 /// What an earlier release has written of the state in the middle of a script with the missions it knew, in the file of this
@@ -273,41 +317,42 @@ fn assert_readable(name: &str, file: &[u8], missions: Vec<DefinitionRecord>) {
 
 fn assert_log_readable(name: &str, file: &[u8], log: &[EpochInput], setting: &Setting) {
     let half = log.len() / 2;
-    let mut cluster = Cluster::restore(1, &mut Archived::new(), &[], setting);
+    let mut cluster = Cluster::restore(1, &Archived::new(), &[], setting);
     let expected: Vec<Out> = log[..half].iter().map(|epoch| cluster.close(epoch)).collect();
     assert!(expected.iter().any(|out| *out != Out::default()));
     let mut archived = Archived::new();
     groups().into_iter().for_each(|group| cluster.write(group, &mut archived));
-    let sections = archived.values().flat_map(|written| &written.sections);
-    let now: Written = sections
-        .map(|section| (section.part.index(), section.epoch, section.begins_cycle, section.bytes.clone()))
-        .collect();
+    let now = archived.iter().map(|((keeper, group), written)| {
+        let [piece] = &written.pieces[..] else { panic!("it was written once, and is small") };
+        (Part { keeper: *keeper, group: *group }.index(), written.epoch, true, piece.clone())
+    });
+    let now: Written = now.collect();
     if std::env::var_os("QUESTLINE_WRITE_FORMAT").is_some_and(|wanted| wanted == name) {
         std::fs::write(format!("src/snapshot/{name}.postcard"), postcard::to_allocvec(&now).unwrap()).unwrap();
     }
 
     let known: Written = postcard::from_bytes(file).unwrap();
     // What waits for a rate lies behind four lists, of which none has anything; those releases forgot it.
-    let as_known = |(part, epoch, begins_cycle, bytes): &(usize, u64, bool, Vec<u8>), len: usize| {
+    let as_known = |(part, epoch, is_alone, bytes): &(usize, u64, bool, Vec<u8>), len: usize| {
         let (bytes, behind) = bytes.split_at(len.min(bytes.len()));
         assert!(behind.is_empty() || behind.starts_with(&[0; 4]), "part {part}: {behind:?}");
-        (*part, *epoch, *begins_cycle, bytes.to_vec())
+        (*part, *epoch, *is_alone, bytes.to_vec())
     };
     assert_eq!(known.len(), now.len());
     let now: Written = now.iter().zip(&known).map(|(now, known)| as_known(now, known.3.len())).collect();
     assert_eq!(known, now, "what is written has changed: count operators::snapshot::FORMAT on, and keep reading this");
     let mut read = Archived::new();
-    for (part, epoch, begins_cycle, bytes) in known {
+    for (part, epoch, _, bytes) in known {
         let part = Part::of(part).unwrap();
         read.entry((part.keeper, part.group)).or_default().push(Section {
             part,
             epoch,
-            begins_cycle,
-            bytes,
+            needs: 0,
+            pieces: vec![bytes],
             cold: None,
         });
     }
-    let mut restored = Cluster::restore(2, &mut read, log, setting);
+    let mut restored = Cluster::restore(2, &read, log, setting);
     assert_eq!(restored.next(), u64::try_from(half).unwrap());
     for epoch in &log[half..] {
         restored.close(epoch).assert_is(&cluster.close(epoch), "behind what was read");
@@ -372,6 +417,52 @@ fn format_6_stays_readable() {
     let log = epochs(cut(&mut rng, &script, 4), gated_definitions(&CONTESTED, 60));
     let setting = Setting::new(Reporting::EveryEpoch);
     assert_log_readable("format_6", include_bytes!("format_6.postcard"), &log, &setting);
+}
+
+/// Sections of which one is cut into pieces, and one needs these.
+#[test]
+fn format_6_of_pieces_stays_readable() {
+    let mut rng = Rng(1);
+    let mut script = random_script_of_many(&mut rng, 1_300);
+    script.iter_mut().for_each(|input| input.player = "p");
+    let log = epochs(cut(&mut rng, &script, 30), definitions(60));
+    let setting = Setting::new(Reporting::EveryEpoch);
+    let half = log.len() / 2;
+    let mut cluster = Cluster::restore(1, &Archived::new(), &[], &setting);
+    let mut archived = Archived::new();
+    for (number, epoch) in log[..half].iter().enumerate() {
+        cluster.close(epoch);
+        if number + 3 == half || number + 1 == half {
+            groups().into_iter().for_each(|group| cluster.write(group, &mut archived));
+        }
+    }
+    let now: Vec<(usize, u64, Vec<Vec<u8>>)> = archived
+        .into_iter()
+        .map(|((keeper, group), written)| (Part { keeper, group }.index(), written.epoch, written.pieces))
+        .collect();
+    assert!(now.iter().any(|(.., pieces)| pieces.len() > 2));
+    if std::env::var_os("QUESTLINE_WRITE_FORMAT").is_some_and(|wanted| wanted == "format_6_pieces") {
+        let bytes = postcard::to_allocvec(&now).unwrap();
+        let packed = Packer::new().unwrap().pack(&bytes).unwrap();
+        let file = postcard::to_allocvec(&(bytes.len(), packed.stored())).unwrap();
+        std::fs::write("src/snapshot/format_6_pieces.postcard", file).unwrap();
+    }
+    let (len, packed): (usize, Vec<u8>) = postcard::from_bytes(include_bytes!("format_6_pieces.postcard")).unwrap();
+    let mut unpacker = Unpacker::new().unwrap();
+    let known: Vec<(usize, u64, Vec<Vec<u8>>)> =
+        postcard::from_bytes(unpacker.unpack(&Packed::of(packed, len)).unwrap()).unwrap();
+    assert_eq!(known, now, "what is written has changed: count operators::snapshot::FORMAT on, and keep reading this");
+    let mut read = Archived::new();
+    for (part, epoch, pieces) in known {
+        let part = Part::of(part).unwrap();
+        let section = Section { part, epoch, needs: 0, pieces, cold: None };
+        read.entry((part.keeper, part.group)).or_default().push(section);
+    }
+    let mut restored = Cluster::restore(2, &read, &log, &setting);
+    assert_eq!(restored.next(), u64::try_from(half).unwrap());
+    for epoch in &log[half..] {
+        restored.close(epoch).assert_is(&cluster.close(epoch), "behind what was read");
+    }
 }
 
 #[test]

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use datasets::cold::ColdRun;
 use datasets::hash::{KeyGroup, player_hash};
 use datasets::rates::RateBook;
 use datasets::rows::{
     ActivityRow, AuditRow, CompletionRow, Counters, DeadLetterRow, DispositionRow, PointsRow, TierRow,
 };
-use datasets::state::{Keeper, Kept, Section};
+use datasets::state::{Keeper, Kept, Packer, Section};
 use datasets::{Epoch, Timestamp, Topics};
 
 use super::script::{PLAYERS, batches};
@@ -19,7 +20,7 @@ use crate::decode::rates_of;
 use crate::definitions::DefinitionRecord;
 use crate::ledger::{ColdRules, LedgerRules};
 use crate::players::{Clock, Players, Rules};
-use crate::snapshot::Restored;
+use crate::snapshot::{Restored, Terms, Visited};
 
 /// What one epoch reads.
 #[derive(Clone)]
@@ -65,40 +66,30 @@ fn assert_same<T: PartialEq + std::fmt::Debug>(left: &[T], right: &[T], what: &s
 /// What was written, by keeper and group.
 pub(crate) type Archived = BTreeMap<(Keeper, KeyGroup), Written>;
 
-/// The sections of a part, as they were written.
+/// A part, as it was written.
 #[derive(Clone, Default)]
 pub(crate) struct Written {
-    pub sections: Vec<Section>,
-    /// Where the cycle under way began.
-    cycle: usize,
-    /// Where the one before began, which is complete.
-    before: Option<usize>,
+    /// The epoch that was written last.
+    pub epoch: Epoch,
+    /// What is needed of it.
+    pub pieces: Vec<Vec<u8>>,
+    /// The last section had more than one piece.
+    pub cuts: bool,
+    cold: Vec<ColdRun>,
 }
 
 impl Written {
     pub(crate) fn push(&mut self, section: Section) {
-        if section.begins_cycle {
-            self.before = (!self.sections.is_empty()).then_some(self.cycle);
-            self.cycle = self.sections.len();
-        }
-        self.sections.push(section);
+        assert!(section.needs <= self.pieces.len(), "it needs what it has said that nobody needs");
+        self.pieces.drain(..self.pieces.len() - section.needs);
+        (self.epoch, self.cuts) = (section.epoch, section.pieces.len() > 1);
+        self.pieces.extend(section.pieces);
+        self.cold.extend(section.cold);
     }
 
-    /// Where that begins which holds everything.
-    fn from(&self) -> usize {
-        self.before.unwrap_or(self.cycle)
-    }
-
-    /// A new life begins a new cycle, though the one under way is not complete.
-    fn begin_anew(&mut self) {
-        (self.cycle, self.before) = (self.from(), None);
-    }
-
-    fn kept(&self) -> Kept {
-        let epoch = self.sections.last().expect("there is one").epoch;
-        let sections = self.sections[self.from()..].iter().map(|section| section.bytes.clone());
-        let cold = self.sections.iter().filter_map(|section| section.cold.clone());
-        Kept { epoch, sections: sections.collect(), cold: cold.collect() }
+    fn kept(&self, packer: &mut Packer) -> Kept {
+        let pieces = self.pieces.iter().map(|piece| packer.pack(piece).unwrap());
+        Kept { epoch: self.epoch, pieces: pieces.collect(), cold: self.cold.clone() }
     }
 }
 
@@ -111,7 +102,9 @@ struct Worker {
 pub(crate) struct Cluster {
     workers: Vec<Worker>,
     next: Epoch,
-    cold: Option<ColdRules>,
+    terms: Terms,
+    /// How often a group's turn had to go on later.
+    pub unfinished: usize,
 }
 
 /// What a cluster works by.
@@ -121,13 +114,15 @@ pub(crate) struct Setting {
     pub ledger: LedgerRules,
     /// What goes cold when it is written.
     pub cold: Option<ColdRules>,
+    /// How much of a group is written behind one epoch.
+    pub bytes_at_once: usize,
     pub tiers: &'static [TierSpec],
 }
 
 impl Setting {
     /// That of most tests.
     pub(crate) fn new(reporting: Reporting) -> Self {
-        Setting { reporting, ledger: rules().ledger, cold: None, tiers: &[] }
+        Setting { reporting, ledger: rules().ledger, cold: None, bytes_at_once: usize::MAX, tiers: &[] }
     }
 }
 
@@ -144,11 +139,11 @@ pub(crate) fn groups() -> Vec<KeyGroup> {
 impl Cluster {
     /// What an earlier one has written of the epochs of `log`, on `workers` workers. Begins with the first epoch that
     /// somebody does not know.
-    pub(crate) fn restore(workers: usize, archived: &mut Archived, log: &[EpochInput], setting: &Setting) -> Self {
+    pub(crate) fn restore(workers: usize, archived: &Archived, log: &[EpochInput], setting: &Setting) -> Self {
         let groups = groups();
-        archived.values_mut().for_each(Written::begin_anew);
+        let mut packer = Packer::new().unwrap();
         let parts: Vec<(Keeper, KeyGroup, Kept)> =
-            archived.iter().map(|((keeper, group), written)| (*keeper, *group, written.kept())).collect();
+            archived.iter().map(|((keeper, group), written)| (*keeper, *group, written.kept(&mut packer))).collect();
         let is_whole = groups.iter().all(|group| archived.contains_key(&(Keeper::Players, *group)));
         let known = parts.iter().map(|(_, _, kept)| kept.epoch + 1).min();
         let next = known.filter(|_| is_whole).unwrap_or(0);
@@ -167,7 +162,7 @@ impl Cluster {
                 rates: rates.clone(),
                 wall: (next > 0).then(|| wall(next - 1)),
                 oldest_to_come: before.last().map(|epoch| epoch.arrival.now.min(epoch.arrival.newest)),
-                parts: mine.cloned().collect(),
+                parts: mine.cloned().collect::<Vec<_>>().into(),
                 helpers: 1,
             };
             let rules = Rules { ledger: setting.ledger.clone(), ..tiered(setting.tiers) };
@@ -176,7 +171,8 @@ impl Cluster {
             worker.activity.restore(&state);
             worker
         });
-        Cluster { workers: workers.collect(), next, cold: setting.cold }
+        let Setting { cold, bytes_at_once, .. } = *setting;
+        Cluster { workers: workers.collect(), next, terms: Terms { cold, bytes_at_once }, unfinished: 0 }
     }
 
     /// The next epoch.
@@ -221,14 +217,22 @@ impl Cluster {
         out
     }
 
-    /// Writes one group as it is now.
+    /// Writes one group as it is now, or some of it: then it is not in the archive yet.
     pub(crate) fn write(&mut self, group: KeyGroup, archived: &mut Archived) {
         let owner = group.worker(self.workers.len());
         let Worker { players, activity } = &mut self.workers[owner];
         let epoch = self.next - 1;
-        let sections = players.write(group, epoch, self.cold).into_iter().chain(activity.write(group, epoch));
-        for section in sections {
-            archived.entry((section.part.keeper, group)).or_default().push(section);
+        let mut keep = |visited| match visited {
+            Visited::Section(section) => archived.entry((section.part.keeper, group)).or_default().push(section),
+            Visited::Asleep => {}
+            Visited::Unfinished => panic!("it was put off"),
+        };
+        match players.write(group, epoch, self.terms) {
+            Visited::Unfinished => self.unfinished += 1,
+            visited => {
+                keep(visited);
+                keep(activity.write(group, epoch));
+            }
         }
     }
 }

@@ -30,7 +30,9 @@ pub(crate) use rates::{RateOracle, random_script_with_rates, rated_definitions};
 pub(crate) use resets::RESETTING;
 pub(crate) use restrictions::{RestrictionOracle, random_script_with_restrictions, restricted_definitions, restricts};
 pub(crate) use run::Run;
-pub(crate) use script::{Arrival, Input, Rng, arrived, at, batch, cut, interleave, random_script, record, rules};
+pub(crate) use script::{
+    Arrival, Input, Rng, arrived, at, batch, cut, interleave, random_script, random_script_of_many, record, rules,
+};
 pub(crate) use settlements::random_script_with_settlements;
 pub(crate) use tiers::{KEPT, LOST, MIXED, PERIODS, TierOracle, TierSpec, TierTold, tiered};
 pub(crate) use unlocks::UNLOCKING;

@@ -231,6 +231,24 @@ pub(crate) fn random_script_of(
     script
 }
 
+/// A month's script in which an id is used in a few hours only, so that there are more of them the longer it is.
+pub(crate) fn random_script_of_many(rng: &mut Rng, len: usize) -> Vec<Input> {
+    let hours = |place: usize| i64::try_from(place * 30 * 24 / len).unwrap();
+    let mut script = random_script_of(rng, len, |rng, script, _| {
+        let input = random_input(rng, script, hours(script.len()));
+        // Those that come again have it already.
+        if input.id.contains('-') {
+            return input;
+        }
+        let of_now = |id: String| format!("{id}-{}", script.len() / 16);
+        Input { id: of_now(input.id), reference: input.reference.map(of_now), ..input }
+    });
+    for (place, input) in script.iter_mut().enumerate() {
+        input.ingest_time = at(hours(place));
+    }
+    script
+}
+
 pub(super) fn random_input(rng: &mut Rng, script: &[Input], hours: i64) -> Input {
     if !script.is_empty() && rng.one_in(12) {
         return script[rng.index(script.len())].clone();

@@ -12,10 +12,12 @@ use clap::Args;
 use datasets::cold::ReadAt;
 use datasets::hash::{KEY_GROUPS, KeyGroup};
 use datasets::mapping::Record;
+use datasets::state::Section;
 use datasets::{Timestamp, TopicId};
 use operators::decode::{Chunk, Decoder};
 use operators::ledger::ColdRules;
 use operators::players::{Clock, Players};
+use operators::snapshot::{Terms, Visited};
 use pipeline::config::Config;
 use pipeline::plan::{Purpose, prepare};
 use serde_json::json;
@@ -131,13 +133,14 @@ impl Core {
 
     /// A round of writing. Answers how long it took at once, at most, and the bytes that went to `disk`.
     fn write(&mut self, rules: ColdRules, disk: &mut File) -> Result<(Duration, usize), Box<dyn std::error::Error>> {
+        let terms = Terms { cold: Some(rules), bytes_at_once: usize::MAX };
         let mut longest = Duration::ZERO;
         let mut written = 0;
         for group in (0..KEY_GROUPS).map(KeyGroup) {
             let begun = Instant::now();
-            let section = self.players.write(group, self.epoch, Some(rules));
+            let visited = self.players.write(group, self.epoch, terms);
             longest = longest.max(begun.elapsed());
-            let Some(cold) = section.and_then(|section| section.cold) else { continue };
+            let Visited::Section(Section { cold: Some(cold), .. }) = visited else { continue };
             let offset = disk.metadata()?.len();
             disk.write_all(&cold.bytes.read(0..cold.bytes.len())?)?;
             cold.bytes.move_to(Arc::new(Disk(disk.try_clone()?)), offset);

@@ -1,6 +1,7 @@
 //! What it costs to write the state and to read it again: one bet of each player, then some more of a few, without
 //! storage. One thread writes.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,17 +9,17 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use datasets::hash::{KEY_GROUPS, KeyGroup};
 use datasets::mapping::Record;
-use datasets::state::{Keeper, Kept, Section};
+use datasets::state::{Keeper, Kept, Packed, Packer, Section};
 use datasets::{Epoch, EventBatch, Timestamp, TopicId};
 use operators::activity::DailyActivity;
 use operators::decode::{Chunk, Decoder};
 use operators::definitions::DefinitionRecord;
 use operators::players::{Clock, Players};
-use operators::snapshot::Restored;
+use operators::snapshot::{Restored, Terms, Visited};
 use pipeline::config::Config;
 use pipeline::dataflow::Plan;
 use pipeline::plan::{Purpose, prepare};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Outcome;
 
@@ -30,8 +31,14 @@ pub struct State {
     /// One in so many players changes between two checkpoints.
     #[arg(long, default_value_t = 100)]
     one_in: u64,
+    /// Checkpoints of changes before the state is read again, each of other players.
+    #[arg(long, default_value_t = 1)]
+    rounds: usize,
     #[arg(long, default_value_t = 20)]
     missions: u32,
+    /// How much of a group is written behind one epoch. A pipeline's way is the default.
+    #[arg(long, default_value_t = 1 << 19)]
+    bytes_at_once: usize,
     /// Threads that read it again.
     #[arg(long, default_value_t = 1)]
     threads: usize,
@@ -94,14 +101,25 @@ impl Core {
     }
 
     /// Writes every group, as one round does.
-    fn write(&mut self, epoch: Epoch) -> Round {
+    fn write(&mut self, epoch: Epoch, bytes_at_once: usize) -> Round {
+        let terms = Terms { cold: None, bytes_at_once };
+        let section = |visited| match visited {
+            Visited::Section(section) => Some(section),
+            Visited::Asleep | Visited::Unfinished => None,
+        };
         let mut round = Round::default();
         for group in (0..KEY_GROUPS).map(KeyGroup) {
-            let begun = Instant::now();
-            let sections = [self.players.write(group, epoch, None), self.activity.write(group, epoch)];
-            let took = begun.elapsed();
-            round.groups.push(took);
-            round.sections.extend(sections.into_iter().flatten());
+            loop {
+                let begun = Instant::now();
+                let players = self.players.write(group, epoch, terms);
+                let is_whole = matches!(players, Visited::Section(_));
+                let activity = is_whole.then(|| self.activity.write(group, epoch));
+                round.pauses.push(begun.elapsed());
+                round.sections.extend([Some(players), activity].into_iter().flatten().filter_map(section));
+                if is_whole {
+                    break;
+                }
+            }
         }
         round
     }
@@ -110,23 +128,60 @@ impl Core {
 #[derive(Default)]
 struct Round {
     sections: Vec<Section>,
-    /// How long the worker was away for each group.
-    groups: Vec<Duration>,
+    /// How long the worker was away each time: once for a group, or more often.
+    pauses: Vec<Duration>,
 }
 
 impl Round {
     fn figures(&self) -> Result<serde_json::Value, Box<dyn std::error::Error>> {
-        let bytes: usize = self.sections.iter().map(|section| section.bytes.len()).sum();
-        let packed = self.sections.iter().map(|section| zstd::bulk::compress(&section.bytes, 1).map(|one| one.len()));
-        let mut groups = self.groups.clone();
-        groups.sort_unstable();
-        let longest_of = |percent: usize| groups[(groups.len() - 1) * percent / 100].as_secs_f64() * 1e3;
+        let bytes: usize = self.sections.iter().map(|section| section.bytes()).sum();
+        let mut packer = Packer::new()?;
+        let pieces = self.sections.iter().flat_map(|section| &section.pieces);
+        let packed = pieces.map(|piece| packer.pack(piece).map(|packed| packed.stored().len()));
+        let mut pauses = self.pauses.clone();
+        pauses.sort_unstable();
+        let longest_of = |percent: usize| pauses[(pauses.len() - 1) * percent / 100].as_secs_f64() * 1e3;
         Ok(json!({
             "bytes": bytes,
             "bytes_stored": packed.sum::<Result<usize, _>>()?,
-            "seconds": groups.iter().sum::<Duration>().as_secs_f64(),
-            "group_ms": { "p50": longest_of(50), "p99": longest_of(99), "max": longest_of(100) },
+            "seconds": pauses.iter().sum::<Duration>().as_secs_f64(),
+            "pauses": pauses.len(),
+            "pause_ms": { "p50": longest_of(50), "p99": longest_of(99), "max": longest_of(100) },
         }))
+    }
+}
+
+/// What a start needs of what was written, as it lies in storage: pieces with their lengths before compression.
+#[derive(Default)]
+struct Parts(BTreeMap<(Keeper, KeyGroup), Vec<(usize, Packed)>>);
+
+impl Parts {
+    fn take(&mut self, round: Round) -> std::io::Result<()> {
+        let mut packer = Packer::new()?;
+        for section in round.sections {
+            let pieces = self.0.entry((section.part.keeper, section.part.group)).or_default();
+            pieces.drain(..pieces.len() - section.needs);
+            for piece in section.pieces {
+                pieces.push((piece.len(), packer.pack(&piece)?));
+            }
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.values().flatten().map(|(len, _)| len).sum()
+    }
+
+    fn bytes_stored(&self) -> usize {
+        self.0.values().flatten().map(|(_, packed)| packed.stored().len()).sum()
+    }
+
+    fn kept(self) -> Vec<(Keeper, KeyGroup, Kept)> {
+        let parts = self.0.into_iter().map(|((keeper, group), pieces)| {
+            let pieces = pieces.into_iter().map(|(_, packed)| packed).collect();
+            (keeper, group, Kept { epoch: 0, pieces, cold: Vec::new() })
+        });
+        parts.collect()
     }
 }
 
@@ -168,33 +223,41 @@ impl State {
         let before = resident_bytes()?;
         let written = play(&mut core, &mut (0..self.players)).saturating_sub(1);
         let resident = resident_bytes()?.saturating_sub(before);
-        let first = core.write(written);
-        let step = usize::try_from(self.one_in)?;
-        let written = play(&mut core, &mut (0..self.players).step_by(step)).saturating_sub(1);
-        let second = core.write(written);
-        let (all, changes) = (first.figures()?, second.figures()?);
+        let mut parts = Parts::default();
+        let first = core.write(written, self.bytes_at_once);
+        let all = first.figures()?;
+        parts.take(first)?;
+        let (step, mut changes, mut needed) = (usize::try_from(self.one_in)?, Value::Null, Vec::new());
+        for round in 0..self.rounds {
+            let begin = u64::try_from(round)? % self.one_in;
+            let written = play(&mut core, &mut (begin..self.players).step_by(step)).saturating_sub(1);
+            let some = core.write(written, self.bytes_at_once);
+            if round == 0 {
+                changes = some.figures()?;
+            }
+            parts.take(some)?;
+            needed.push(parts.bytes());
+        }
 
         drop(core);
+        let stored = parts.bytes_stored();
         let begun = Instant::now();
         let mut restored = Core::new(&prepared.plan);
-        let mut parts: std::collections::BTreeMap<(Keeper, KeyGroup), Kept> = std::collections::BTreeMap::new();
-        for section in first.sections.into_iter().chain(second.sections) {
-            let kept = parts.entry((section.part.keeper, section.part.group));
-            let kept = kept.or_insert_with(|| Kept { epoch: section.epoch, sections: Vec::new(), cold: Vec::new() });
-            kept.epoch = section.epoch;
-            kept.sections.push(section.bytes);
-        }
         let state = Restored {
             rates: datasets::rates::RateBook::default(),
             definitions: definitions.into_iter().map(|record| (0, record)).collect(),
             wall: None,
             oldest_to_come: None,
-            parts: parts.into_iter().map(|((keeper, group), kept)| (keeper, group, kept)).collect(),
+            parts: parts.kept().into(),
             helpers: self.threads.saturating_sub(1),
         };
+        let mut steps = Vec::new();
         restored.players.restore(&state);
+        steps.push(begun.elapsed().as_secs_f64());
         restored.activity.restore(&state);
+        steps.push(begun.elapsed().as_secs_f64());
         restored.players.wake(u64::MAX);
+        steps.push(begun.elapsed().as_secs_f64());
         restored.activity.wake(u64::MAX);
         Ok(json!({
             "players": self.players,
@@ -203,6 +266,11 @@ impl State {
             "resident_bytes": resident,
             "all": all,
             "changes": changes,
+            "rounds": self.rounds,
+            "needed_bytes": needed,
+            "read_bytes": needed.last(),
+            "read_bytes_stored": stored,
+            "steps": steps,
             "restore_seconds": begun.elapsed().as_secs_f64(),
         }))
     }

@@ -72,7 +72,7 @@ impl Common {
         let (config, checkpoints, found) = self.open()?;
         let mut damaged = Vec::new();
         for Listed { name, manifest } in listed(&checkpoints, &found) {
-            if let Err(why) = manifest.and_then(|manifest| found.load(manifest)) {
+            if let Err(why) = manifest.and_then(|manifest| found.load(manifest)?.unpack()) {
                 damaged.push(format!("{name}: {why}"));
             }
         }

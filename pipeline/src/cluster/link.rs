@@ -194,8 +194,8 @@ mod tests {
         let (here, there) = streams();
         let (here, ..) = link(here, vec![Message::Stop]);
         let (_there, heard, lost) = link(there, Vec::new());
-        let bytes = vec![7; 3 << 20];
-        let section = Message::Section { part: 5, epoch: 9, begins_cycle: true, bytes };
+        let pieces = vec![vec![7; 3 << 20], vec![8]];
+        let section = Message::Section { part: 5, epoch: 9, needs: 3, pieces };
         here.tell(section.clone());
         here.tell(Message::Ring);
         here.end(Message::Done).wait();

@@ -41,10 +41,10 @@ pub enum Message {
         part: usize,
         /// See [`Section::epoch`].
         epoch: Epoch,
-        /// See [`Section::begins_cycle`].
-        begins_cycle: bool,
-        /// See [`Section::bytes`].
-        bytes: Vec<u8>,
+        /// See [`Section::needs`].
+        needs: usize,
+        /// See [`Section::pieces`].
+        pieces: Vec<Vec<u8>>,
     },
     /// From 0: how checkpoints go on.
     Checkpoints(Checkpoints),
@@ -97,13 +97,13 @@ pub struct Checkpoints {
 
 impl Message {
     /// A section, on its way to process 0.
-    pub fn section(Section { part, epoch, begins_cycle, bytes, cold }: Section) -> Self {
+    pub fn section(Section { part, epoch, needs, pieces, cold }: Section) -> Self {
         assert_eq!(cold, None, "in a cluster nothing goes cold");
-        Message::Section { part: part.index(), epoch, begins_cycle, bytes }
+        Message::Section { part: part.index(), epoch, needs, pieces }
     }
 
     /// The section of [`Message::Section`]; `None` for a part that does not exist.
-    pub fn as_section(part: usize, epoch: Epoch, begins_cycle: bool, bytes: Vec<u8>) -> Option<Section> {
-        Some(Section { part: Part::of(part)?, epoch, begins_cycle, bytes, cold: None })
+    pub fn as_section(part: usize, epoch: Epoch, needs: usize, pieces: Vec<Vec<u8>>) -> Option<Section> {
+        Some(Section { part: Part::of(part)?, epoch, needs, pieces, cold: None })
     }
 }

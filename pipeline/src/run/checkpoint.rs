@@ -8,13 +8,13 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use datasets::hash::{KEY_GROUPS, fingerprint};
+use datasets::hash::{KEY_GROUPS, KeyGroup, fingerprint};
 use datasets::rows::{Binding, DefinitionRow, EpochOutputs};
 use datasets::state::Section;
 use datasets::{Coordinates, Epoch, Topics};
 use operators::definitions::DefinitionRecord;
 use operators::ledger::ColdRules;
-use operators::snapshot::{Archive, Restored, State};
+use operators::snapshot::{Archive, Restored, State, Terms};
 use sinks::SinkError;
 use sinks::checkpoint::{
     Before, CheckpointConfig, CheckpointHandle, Checkpoints, Found, LaneState, Recovered, find, recover,
@@ -29,6 +29,9 @@ use crate::dataflow::Begin;
 
 /// What a worker writes behind one epoch, about, so that none waits long for it: a few milliseconds.
 const BYTES_PER_EPOCH: usize = 1 << 20;
+
+/// The same of one group by the operator that has most: there is another one, and the rest of a group comes at once.
+const BYTES_AT_ONCE: usize = BYTES_PER_EPOCH / 2;
 
 /// Outputs of a round from which on it does not wait for the end of its interval, since they are kept in memory.
 const HEAVY: usize = 64 << 20;
@@ -281,7 +284,7 @@ impl Keeping {
         let share = |_| Restored { helpers, ..Restored::default() };
         let mut shares: Vec<Restored> = here.clone().map(share).collect();
         let mut known = BTreeMap::new();
-        if let Some(Recovered { manifest, parts, outputs }) = recovered {
+        if let Some(Recovered { manifest, parts, outputs, .. }) = recovered {
             let before = &manifest.before.definitions;
             let records: Vec<_> = before.iter().filter_map(|(at, row)| Some((*at, definition(row, topics)?))).collect();
             for share in &mut shares {
@@ -294,7 +297,7 @@ impl Keeping {
             for (part, kept) in parts {
                 let worker = part.group.worker(team.workers());
                 if here.contains(&worker) {
-                    shares[worker - here.start].parts.push((part.keeper, part.group, kept));
+                    shares[worker - here.start].parts.get_mut().push((part.keeper, part.group, kept));
                 }
             }
             known = outputs;
@@ -394,19 +397,53 @@ impl Archive for Turns {
         due
     }
 
+    fn put_off(&mut self, epoch: Epoch, group: KeyGroup) {
+        // Behind an epoch the first operator writes before the second one can: nobody knows yet what is due.
+        self.answered.get_mut(&epoch).expect("it was asked for, once").end = group.0;
+        // Behind the last group the round was taken for done.
+        self.rounds -= u64::from(self.next == 0);
+        self.next = group.0;
+        // What is written of it counts when it is whole; until then it is more than one epoch takes.
+        self.written += BYTES_PER_EPOCH + 1;
+    }
+
     fn keep(&mut self, section: Section) {
-        self.written += section.bytes.len() + section.cold.as_ref().map_or(0, |cold| cold.bytes.len());
+        self.written += section.bytes() + section.cold.as_ref().map_or(0, |cold| cold.bytes.len());
         self.archiving.shelf.section(section);
     }
 
-    fn cold(&self) -> Option<ColdRules> {
-        self.archiving.cold
+    fn terms(&self) -> Terms {
+        Terms { cold: self.archiving.cold, bytes_at_once: BYTES_AT_ONCE }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn a_group_that_is_put_off_has_its_turn_in_the_same_round() {
+        let shelf = Shelf::Afar(AfarShelf::new(Peers::none()));
+        let mut turns = Turns::new(Archiving { shelf, interval: Duration::ZERO, free_from: 3, cold: None });
+        let (mut visited, mut put_off) = (Vec::new(), BTreeSet::new());
+        for epoch in 0..u64::from(10 * KEY_GROUPS) {
+            let due = turns.due(epoch);
+            assert!(epoch >= 3 || due.is_empty(), "before the log's end nothing is due");
+            // Some groups once, wherever in the range they are, and the last one of all.
+            let late = due.clone().find(|group| (group % 7 == 3 || group + 1 == KEY_GROUPS) && put_off.insert(*group));
+            if let Some(group) = late {
+                turns.put_off(epoch, KeyGroup(group));
+            }
+            // The other operator.
+            let same = turns.due(epoch);
+            assert_eq!(same, due.start..late.unwrap_or(due.end));
+            visited.extend(same);
+        }
+        assert_eq!(visited, (0..KEY_GROUPS).collect::<Vec<_>>(), "the round is not in place, so no other one begins");
+        assert!(put_off.len() > 100);
+    }
 
     /// Where logs are trimmed, a release that tells the rules of an unchanged configuration in another way finds no
     /// checkpoint that it can go on from. When this fails, tell new settings apart only where they are not the default.

@@ -81,8 +81,8 @@ impl Desk {
                 peers.tell_others(process, &Message::Passed(epoch));
                 self.hint.ring();
             }
-            Message::Section { part, epoch, begins_cycle, bytes } => {
-                let section = Message::as_section(part, epoch, begins_cycle, bytes);
+            Message::Section { part, epoch, needs, pieces } => {
+                let section = Message::as_section(part, epoch, needs, pieces);
                 if let (Some(checkpoint), Some(section)) = (&self.checkpoint, section) {
                     checkpoint.section(section);
                 }

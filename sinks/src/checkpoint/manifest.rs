@@ -91,6 +91,9 @@ pub struct PartState {
     pub epoch: Epoch,
     /// The number of the first segment that is needed for it.
     pub from: u64,
+    /// How many of the pieces from there on are needed: the last ones. `None` is all: those of an earlier release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pieces: Option<usize>,
 }
 
 /// A segment.

@@ -47,10 +47,9 @@ impl Putting {
         let (sender, messages) = unbounded();
         let (nudge, gathering) = gathering();
         let shared = Arc::new(Shared::default());
-        let last = recovered.map(|recovered| recovered.manifest.clone());
         let putting = Putting {
-            rounds: Rounds::new(config, last.as_ref(), folder.next_seq),
-            kept: last.into_iter().collect(),
+            rounds: Rounds::new(config, recovered, folder.next_seq),
+            kept: recovered.map(|recovered| recovered.manifest.clone()).into_iter().collect(),
             trimmable: None,
             place: folder.place.clone(),
             local: folder.local.clone(),

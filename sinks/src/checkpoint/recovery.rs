@@ -1,12 +1,12 @@
 //! Finds the checkpoint that a start can go on from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::time::Duration;
 
 use datasets::cold::ColdRun;
 use datasets::rows::EpochOutputs;
-use datasets::state::{Kept, PARTS, Part};
+use datasets::state::{Kept, PARTS, Part, Unpacker};
 use futures::future::join_all;
 
 use super::CheckpointConfig;
@@ -45,6 +45,8 @@ pub struct Recovered {
     pub manifest: Manifest,
     /// All parts.
     pub parts: Vec<(Part, Kept)>,
+    /// Of each part the segments that its pieces are in.
+    pub(super) segments: Vec<VecDeque<u64>>,
     /// Of the epochs that some part knows and others do not, and of those before that the lake has open.
     pub outputs: BTreeMap<datasets::Epoch, EpochOutputs>,
 }
@@ -110,6 +112,23 @@ impl Found {
     }
 }
 
+impl Recovered {
+    /// Decompresses all parts, as a start does where it needs them.
+    ///
+    /// # Errors
+    /// The first one that is something else than what was compressed.
+    pub fn unpack(&self) -> Result<(), Problem> {
+        let unusable = |what: &str, error| Problem::Unusable(format!("{what} cannot be decompressed: {error}"));
+        let mut unpacker = Unpacker::new().map_err(|error| unusable("nothing", error))?;
+        for (part, kept) in &self.parts {
+            for piece in &kept.pieces {
+                unpacker.unpack(piece).map_err(|error| unusable(&format!("a piece of {part:?}"), error))?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Folder {
     pub(crate) async fn look(place: Place, patience: Duration) -> Result<Self, SinkError> {
         let names = place.names(&["manifest", "segment", "cold"], patience).await?;
@@ -151,17 +170,19 @@ impl Folder {
 
     async fn load(&self, manifest: Manifest) -> Result<Recovered, Problem> {
         let epochs = manifest.parts.iter().map(|part| part.epoch);
-        let mut kept: Vec<Kept> = epochs.map(|epoch| Kept { epoch, sections: Vec::new(), cold: Vec::new() }).collect();
+        let mut kept: Vec<Kept> = epochs.map(|epoch| Kept { epoch, pieces: Vec::new(), cold: Vec::new() }).collect();
+        let mut segments = vec![VecDeque::new(); PARTS];
         let mut outputs = BTreeMap::new();
         for reference in &manifest.segments {
             let bytes = self.get(&reference.name).await?;
             let damaged = |error| Problem::Unusable(format!("{}: {}", reference.name, crate::chain(&error)));
             let segment = Segment::open(&bytes).map_err(damaged)?;
-            for section in segment.sections() {
-                let section = section.map_err(damaged)?;
-                let part = section.part.index();
+            for piece in segment.pieces() {
+                let (part, packed) = piece.map_err(damaged)?;
+                let part = part.index();
                 if reference.seq >= manifest.parts[part].from {
-                    kept[part].sections.push(section.bytes);
+                    kept[part].pieces.push(packed);
+                    segments[part].push_back(reference.seq);
                 }
             }
             if segment.output_epochs().is_some_and(|(_, last)| last >= manifest.first) {
@@ -169,6 +190,13 @@ impl Folder {
                 let needed = known.filter(|outputs| outputs.epoch >= manifest.first);
                 outputs.extend(needed.map(|outputs| (outputs.epoch, outputs)));
             }
+        }
+        for (part, (kept, segments)) in manifest.parts.iter().zip(kept.iter_mut().zip(&mut segments)) {
+            let needed = part.pieces.unwrap_or(kept.pieces.len());
+            let superfluous = kept.pieces.len().checked_sub(needed);
+            let superfluous = superfluous.ok_or_else(|| "its segments have less than it says".to_owned())?;
+            kept.pieces.drain(..superfluous);
+            segments.drain(..superfluous);
         }
         // There are thousands, and on a new disk all have to be fetched.
         for some in manifest.cold.chunks(AT_ONCE) {
@@ -180,7 +208,7 @@ impl Folder {
             local.retain(|name| manifest.cold.iter().any(|cold| cold.name == name));
         }
         let parts = (0..PARTS).filter_map(Part::of).zip(kept).collect();
-        Ok(Recovered { manifest, parts, outputs })
+        Ok(Recovered { manifest, parts, segments, outputs })
     }
 
     /// What went cold in one round: on the disk, if there is one, and fetched to there if it is not there yet.

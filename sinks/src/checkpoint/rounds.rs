@@ -10,6 +10,7 @@ use datasets::{Epoch, Timestamp};
 
 use super::manifest::{self, Before, ColdRef, LaneState, Manifest, PartState, SegmentRef};
 use super::pack::Pack;
+use super::recovery::Recovered;
 use super::{CheckpointConfig, segment};
 use crate::kafka::Chain;
 use crate::lake::output_bytes;
@@ -52,13 +53,11 @@ pub(super) struct Rounds {
 }
 
 /// What has been written of a part.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Track {
     epoch: Option<Epoch>,
-    /// The segment in which the last cycle began.
-    cycle: Option<u64>,
-    /// The same of the cycle before, which is complete.
-    cycle_before: Option<u64>,
+    /// The segments of the pieces that are needed, oldest first.
+    segments: VecDeque<u64>,
 }
 
 /// What an epoch adds to [`Before`].
@@ -73,10 +72,10 @@ struct Recent {
 }
 
 impl Rounds {
-    /// Goes on from `last`, or begins. `seq` is beyond every number that was ever used.
-    pub fn new(config: &CheckpointConfig, last: Option<&Manifest>, seq: u64) -> Self {
-        let part = |state: &PartState| Track { epoch: Some(state.epoch), cycle: Some(state.from), cycle_before: None };
-        let parts = last.map_or_else(|| vec![Track::default(); PARTS], |last| last.parts.iter().map(part).collect());
+    /// Goes on from what was read last, or begins. `seq` is beyond every number that was ever used.
+    pub fn new(config: &CheckpointConfig, recovered: Option<&Recovered>, seq: u64) -> Self {
+        let last = recovered.map(|recovered| &recovered.manifest);
+        let parts = recovered.map_or_else(|| vec![Track::default(); PARTS], Track::of_all);
         Rounds {
             pipeline: config.pipeline.clone(),
             run_id: config.run_id.clone(),
@@ -99,7 +98,8 @@ impl Rounds {
 
     /// A part has had its turn.
     pub fn section(&mut self, section: Section) {
-        self.visited[section.part.index()] = true;
+        let visited = std::mem::replace(&mut self.visited[section.part.index()], true);
+        assert!(!visited, "a round takes each part once");
         self.sections.push(section);
     }
 
@@ -228,16 +228,25 @@ impl Rounds {
 }
 
 impl Track {
-    fn write(&mut self, section: &Section, seq: u64) {
-        self.epoch = Some(section.epoch);
-        if section.begins_cycle {
-            self.cycle_before = self.cycle.replace(seq);
-        }
+    /// Of every part, as it was read.
+    fn of_all(Recovered { manifest, segments, .. }: &Recovered) -> Vec<Self> {
+        let of = |(state, segments): (&PartState, &VecDeque<u64>)| Track {
+            epoch: Some(state.epoch),
+            segments: segments.clone(),
+        };
+        manifest.parts.iter().zip(segments).map(of).collect()
     }
 
-    /// What is needed begins with the last complete cycle, or with the first one.
+    fn write(&mut self, section: &Section, seq: u64) {
+        self.epoch = Some(section.epoch);
+        let superfluous = self.segments.len().checked_sub(section.needs);
+        self.segments.drain(..superfluous.expect("what a section needs was written, and was said to be needed"));
+        self.segments.extend(section.pieces.iter().map(|_| seq));
+    }
+
     fn state(&self) -> PartState {
-        let from = self.cycle_before.or(self.cycle).expect("the first section of a part begins a cycle");
-        PartState { epoch: self.epoch.expect("it was written"), from }
+        let written = "it was written";
+        let from = *self.segments.front().expect(written);
+        PartState { epoch: self.epoch.expect(written), from, pieces: Some(self.segments.len()) }
     }
 }

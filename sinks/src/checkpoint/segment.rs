@@ -4,20 +4,15 @@
 //! magic, zstd frames, index: postcard, its length: u64 LE, its hash: u64 LE, magic
 //! ```
 
-use std::cell::RefCell;
-
 use datasets::rows::EpochOutputs;
-use datasets::state::{Part, Section};
+use datasets::state::{Packed, Packer, Part, Section, Unpacker};
 use datasets::{Epoch, Timestamp};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
-use zstd::bulk::{Compressor, Decompressor};
 
 const MAGIC: &[u8; 8] = b"QLSEG\0\0\x01";
 /// Behind the index.
 const TAIL: usize = 24;
-/// Level 1: state is small texts and small numbers, and is read once if ever.
-const LEVEL: i32 = 1;
 
 /// Why an object is no segment.
 #[derive(Debug, thiserror::Error)]
@@ -39,15 +34,16 @@ pub enum SegmentError {
 /// Where everything is.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Index {
-    sections: Vec<SectionEntry>,
+    pieces: Vec<PieceEntry>,
     /// Outputs of consecutive epochs.
     outputs: Option<OutputsEntry>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct SectionEntry {
+struct PieceEntry {
     part: usize,
     epoch: Epoch,
+    /// Of earlier releases.
     begins_cycle: bool,
     frame: Frame,
 }
@@ -74,15 +70,17 @@ struct Frame {
 pub(super) fn encode(sections: &[Section], outputs: &[&EpochOutputs]) -> std::io::Result<Vec<u8>> {
     let mut bytes = MAGIC.to_vec();
     let mut index = Index::default();
-    let mut compressor = Compressor::new(LEVEL)?;
-    for Section { part, epoch, begins_cycle, bytes: raw, .. } in sections {
-        let frame = put(&mut bytes, &mut compressor, raw)?;
-        index.sections.push(SectionEntry { part: part.index(), epoch: *epoch, begins_cycle: *begins_cycle, frame });
+    let mut packer = Packer::new()?;
+    for Section { part, epoch, pieces, .. } in sections {
+        for piece in pieces {
+            let frame = put(&mut bytes, &mut packer, piece)?;
+            index.pieces.push(PieceEntry { part: part.index(), epoch: *epoch, begins_cycle: false, frame });
+        }
     }
     if let (Some(first), Some(last)) = (outputs.first(), outputs.last()) {
         // Rows have a JSON form that is a contract, and none for anything more compact.
         let raw = serde_json::to_vec(outputs)?;
-        let frame = put(&mut bytes, &mut compressor, &raw)?;
+        let frame = put(&mut bytes, &mut packer, &raw)?;
         index.outputs = Some(OutputsEntry { first: first.epoch, last: last.epoch, frame });
     }
     let encoded = postcard::to_allocvec(&index).expect("an index has only types that postcard writes");
@@ -93,10 +91,11 @@ pub(super) fn encode(sections: &[Section], outputs: &[&EpochOutputs]) -> std::io
     Ok(bytes)
 }
 
-fn put(bytes: &mut Vec<u8>, compressor: &mut Compressor<'_>, raw: &[u8]) -> std::io::Result<Frame> {
-    let packed = compressor.compress(raw)?;
-    let frame = Frame { offset: bytes.len(), len: packed.len(), raw_len: raw.len(), hash: xxh3_64(&packed) };
-    bytes.extend_from_slice(&packed);
+fn put(bytes: &mut Vec<u8>, packer: &mut Packer, raw: &[u8]) -> std::io::Result<Frame> {
+    let packed = packer.pack(raw)?;
+    let stored = packed.stored();
+    let frame = Frame { offset: bytes.len(), len: stored.len(), raw_len: raw.len(), hash: xxh3_64(stored) };
+    bytes.extend_from_slice(stored);
     Ok(frame)
 }
 
@@ -108,7 +107,6 @@ fn length(len: usize) -> u64 {
 pub(super) struct Segment<'a> {
     bytes: &'a [u8],
     index: Index,
-    decompressor: RefCell<Decompressor<'static>>,
 }
 
 impl<'a> Segment<'a> {
@@ -128,16 +126,15 @@ impl<'a> Segment<'a> {
             return Err(SegmentError::Damaged { what: "the index", offset: MAGIC.len() + start });
         }
         let index = postcard::from_bytes(encoded).map_err(SegmentError::Index)?;
-        let decompressor = RefCell::new(Decompressor::new().map_err(SegmentError::Decompressor)?);
-        Ok(Segment { bytes, index, decompressor })
+        Ok(Segment { bytes, index })
     }
 
-    /// Its sections, in the order in which they were written.
-    pub fn sections(&self) -> impl Iterator<Item = Result<Section, SegmentError>> {
-        self.index.sections.iter().map(|entry| {
-            let SectionEntry { part, epoch, begins_cycle, ref frame } = *entry;
-            let part = Part::of(part).ok_or(SegmentError::Malformed("a part of a number that does not exist"))?;
-            Ok(Section { part, epoch, begins_cycle, bytes: self.read("a section", frame)?, cold: None })
+    /// Its pieces, in the order in which they were written.
+    pub fn pieces(&self) -> impl Iterator<Item = Result<(Part, Packed), SegmentError>> {
+        self.index.pieces.iter().map(|PieceEntry { part, frame, .. }| {
+            let part = Part::of(*part).ok_or(SegmentError::Malformed("a part of a number that does not exist"))?;
+            let packed = self.read("a piece", frame)?;
+            Ok((part, Packed::of(packed.to_vec(), frame.raw_len)))
         })
     }
 
@@ -149,8 +146,12 @@ impl<'a> Segment<'a> {
     /// Outputs of epochs, in order.
     pub fn outputs(&self) -> Result<Vec<EpochOutputs>, SegmentError> {
         let Some(entry) = &self.index.outputs else { return Ok(Vec::new()) };
-        let raw = self.read("the outputs of epochs", &entry.frame)?;
-        let mut outputs: Vec<EpochOutputs> = serde_json::from_slice(&raw).map_err(SegmentError::Outputs)?;
+        let what = "the outputs of epochs";
+        let packed = Packed::of(self.read(what, &entry.frame)?.to_vec(), entry.frame.raw_len);
+        let mut unpacker = Unpacker::new().map_err(SegmentError::Decompressor)?;
+        let raw = unpacker.unpack(&packed);
+        let raw = raw.map_err(|source| SegmentError::Frame { what, offset: entry.frame.offset, source })?;
+        let mut outputs: Vec<EpochOutputs> = serde_json::from_slice(raw).map_err(SegmentError::Outputs)?;
         // An earlier release knew one clock.
         for outputs in outputs.iter_mut().filter(|outputs| outputs.wall == Timestamp::default()) {
             outputs.wall = outputs.now;
@@ -158,15 +159,15 @@ impl<'a> Segment<'a> {
         Ok(outputs)
     }
 
-    fn read(&self, what: &'static str, frame: &Frame) -> Result<Vec<u8>, SegmentError> {
-        let Frame { offset, len, raw_len, hash } = *frame;
+    /// Compressed bytes as they were written.
+    fn read(&self, what: &'static str, frame: &Frame) -> Result<&'a [u8], SegmentError> {
+        let Frame { offset, len, hash, .. } = *frame;
         let packed = self.bytes.get(offset..).and_then(|bytes| bytes.get(..len));
         let packed = packed.ok_or(SegmentError::Malformed("shorter than its index says"))?;
         if xxh3_64(packed) != hash {
             return Err(SegmentError::Damaged { what, offset });
         }
-        let mut decompressor = self.decompressor.borrow_mut();
-        decompressor.decompress(packed, raw_len).map_err(|source| SegmentError::Frame { what, offset, source })
+        Ok(packed)
     }
 }
 
@@ -174,12 +175,19 @@ impl<'a> Segment<'a> {
 mod tests {
     use super::*;
 
-    fn section(part: usize, epoch: Epoch, bytes: &[u8]) -> Section {
-        Section { part: Part::of(part).unwrap(), epoch, begins_cycle: part == 0, bytes: bytes.to_vec(), cold: None }
+    fn section(part: usize, epoch: Epoch, pieces: &[&[u8]]) -> Section {
+        Section {
+            part: Part::of(part).unwrap(),
+            epoch,
+            needs: 0,
+            pieces: pieces.iter().map(|piece| piece.to_vec()).collect(),
+            cold: None,
+        }
     }
 
     fn sample() -> (Vec<Section>, Vec<EpochOutputs>, Vec<u8>) {
-        let sections = vec![section(0, 3, b"abc"), section(2047, 5, b""), section(0, 6, &[7; 1000])];
+        let sections =
+            [section(0, 3, &[b"abc", b"de"]), section(2047, 5, &[b""]), section(0, 6, &[&[7; 1000]])].to_vec();
         let (now, wall) = (Timestamp::from_micros(9), Timestamp::from_micros(12));
         let outputs = |epoch| EpochOutputs { epoch, now, wall, ..EpochOutputs::default() };
         let outputs: Vec<EpochOutputs> = (4..7).map(outputs).collect();
@@ -191,8 +199,14 @@ mod tests {
     fn comes_back_as_it_was_written() {
         let (sections, outputs, bytes) = sample();
         let segment = Segment::open(&bytes).unwrap();
-        let read: Vec<Section> = segment.sections().collect::<Result<_, _>>().unwrap();
-        assert_eq!(read, sections);
+        let pieces =
+            |section: &Section| section.pieces.iter().map(|piece| (section.part, piece.clone())).collect::<Vec<_>>();
+        let mut unpacker = Unpacker::new().unwrap();
+        let read = segment.pieces().map(|piece| {
+            let (part, packed) = piece.unwrap();
+            (part, unpacker.unpack(&packed).unwrap().to_vec())
+        });
+        assert_eq!(read.collect::<Vec<_>>(), sections.iter().flat_map(pieces).collect::<Vec<_>>());
         assert_eq!(segment.output_epochs(), Some((4, 6)));
         assert_eq!(segment.outputs().unwrap(), outputs);
     }
@@ -206,9 +220,9 @@ mod tests {
         }
         let raw = serde_json::to_vec(&json).unwrap();
         let mut bytes = MAGIC.to_vec();
-        let frame = put(&mut bytes, &mut Compressor::new(LEVEL).unwrap(), &raw).unwrap();
-        let index = Index { sections: Vec::new(), outputs: Some(OutputsEntry { first: 4, last: 6, frame }) };
-        let read = Segment { bytes: &bytes, index, decompressor: RefCell::new(Decompressor::new().unwrap()) }.outputs();
+        let frame = put(&mut bytes, &mut Packer::new().unwrap(), &raw).unwrap();
+        let index = Index { pieces: Vec::new(), outputs: Some(OutputsEntry { first: 4, last: 6, frame }) };
+        let read = Segment { bytes: &bytes, index }.outputs();
         let now = Timestamp::from_micros(9);
         assert!(read.unwrap().iter().all(|outputs| (outputs.now, outputs.wall) == (now, now)));
     }
@@ -220,7 +234,7 @@ mod tests {
             let mut damaged = bytes.clone();
             damaged[at] ^= 1;
             let read = Segment::open(&damaged)
-                .and_then(|segment| segment.sections().collect::<Result<Vec<_>, _>>().map(|_| segment.outputs()));
+                .and_then(|segment| segment.pieces().collect::<Result<Vec<_>, _>>().map(|_| segment.outputs()));
             assert!(!matches!(read, Ok(Ok(_))), "byte {at}");
         }
         for len in 0..bytes.len() {

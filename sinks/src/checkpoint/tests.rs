@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datasets::rows::{Binding, EpochOutputs};
-use datasets::state::{PARTS, Part, Section};
+use datasets::state::{Kept, PARTS, Packed, Part, Section, Unpacker};
 use datasets::{Epoch, Timestamp};
 use tempfile::TempDir;
 
@@ -61,12 +61,19 @@ fn log(upper: Epoch) -> RecoveredLog {
     RecoveredLog { first: 0, records, upper, now, chain: chain(upper.saturating_sub(1)), cuts: Vec::new() }
 }
 
-/// The sections of round `round`: parts of odd number an epoch later than the others. A cycle takes two rounds.
+/// The sections of round `round`: parts of odd number an epoch later than the others. Each has two pieces, and needs the second
+/// one of the round before.
 fn sections(round: u64) -> impl Iterator<Item = Section> {
     (0..PARTS).map(move |part| {
         let epoch = round * 10 + u64::try_from(part % 2).unwrap();
-        let bytes = format!("part {part} of round {round}").into_bytes();
-        Section { part: Part::of(part).unwrap(), epoch, begins_cycle: round.is_multiple_of(2), bytes, cold: None }
+        let pieces = ["first", "second"].map(|which| format!("{which} of part {part}, round {round}").into_bytes());
+        Section {
+            part: Part::of(part).unwrap(),
+            epoch,
+            needs: usize::from(round > 0),
+            pieces: pieces.to_vec(),
+            cold: None,
+        }
     })
 }
 
@@ -96,6 +103,12 @@ fn run(folder: &Path, log: &RecoveredLog, rounds: std::ops::Range<u64>) -> Optio
     recovered.map(|recovered| recovered.manifest)
 }
 
+fn texts(kept: &Kept) -> Vec<String> {
+    let mut unpacker = Unpacker::new().unwrap();
+    let text = |piece| String::from_utf8(unpacker.unpack(piece).unwrap().to_vec()).unwrap();
+    kept.pieces.iter().map(text).collect()
+}
+
 fn recovered(folder: &Path, log: &RecoveredLog) -> Option<Recovered> {
     let config = config(folder);
     recover(&config, &find(&config).unwrap(), log).unwrap()
@@ -112,14 +125,14 @@ fn names(folder: &Path, of: &str) -> Vec<String> {
 fn a_start_finds_what_was_written_last() {
     let folder = TempDir::new().unwrap();
     assert_eq!(run(folder.path(), &log(0), 0..4), None);
-    let Recovered { manifest, parts, outputs: kept } = recovered(folder.path(), &log(40)).unwrap();
+    let Recovered { manifest, parts, outputs: kept, .. } = recovered(folder.path(), &log(40)).unwrap();
     assert_eq!((manifest.first, manifest.reached), (31, 31));
     assert_eq!((manifest.before.now, manifest.before.wall()), (outputs(30).now, outputs(30).wall));
     assert_eq!(manifest.before.uppers, outputs(30).bindings);
+    assert!(recovered(folder.path(), &log(40)).unwrap().unpack().is_ok());
     for (part, kept) in &parts {
-        let text = |round: u64| format!("part {} of round {round}", part.index()).into_bytes();
-        // The last cycle that is complete, and what follows.
-        assert_eq!(kept.sections, [text(0), text(1), text(2), text(3)]);
+        let text = |which, round: u64| format!("{which} of part {}, round {round}", part.index());
+        assert_eq!(texts(kept), [text("second", 2), text("first", 3), text("second", 3)]);
         assert_eq!(kept.epoch, 30 + u64::try_from(part.index() % 2).unwrap());
     }
     assert!(kept.is_empty(), "without a lake nobody asks for outputs");
@@ -129,7 +142,17 @@ fn a_start_finds_what_was_written_last() {
     assert_eq!(manifest.seq, 3);
     let Recovered { manifest, parts, .. } = recovered(folder.path(), &log(60)).unwrap();
     assert_eq!((manifest.seq, manifest.first), (5, 51));
-    assert!(parts.iter().all(|(_, kept)| kept.sections.last().unwrap().ends_with(b"of round 5")));
+    assert!(parts.iter().all(|(_, kept)| texts(kept).len() == 3 && texts(kept)[2].ends_with("round 5")));
+}
+
+#[test]
+fn what_is_no_compressed_piece_is_told() {
+    let folder = TempDir::new().unwrap();
+    run(folder.path(), &log(0), 0..1);
+    let mut recovered = recovered(folder.path(), &log(10)).unwrap();
+    recovered.parts[9].1.pieces[1] = Packed::of(b"something else".to_vec(), 4);
+    let why = recovered.unpack().unwrap_err().to_string();
+    assert!(why.starts_with(&format!("a piece of {:?} cannot", Part::of(9).unwrap())), "{why}");
 }
 
 #[test]
@@ -137,10 +160,10 @@ fn objects_that_nobody_needs_are_removed() {
     let folder = TempDir::new().unwrap();
     run(folder.path(), &log(0), 0..9);
     assert_eq!(names(folder.path(), "manifest").len(), 2);
-    // Cycles began in rounds 4, 6 and 8: the last manifest needs what came since 6, the one before since 4.
+    // The last manifest needs rounds 7 and 8, the one before 6 and 7.
     let segments = names(folder.path(), "segment");
-    assert_eq!(segments.first().unwrap(), "0000000000000004-run");
-    assert_eq!(segments.len(), 5);
+    assert_eq!(segments.first().unwrap(), "0000000000000006-run");
+    assert_eq!(segments.len(), 3);
 }
 
 #[test]
@@ -285,6 +308,6 @@ fn a_start_begins_with_the_oldest_row_that_the_lake_holds() {
     assert_eq!(last.lanes.iter().map(|lane| lane.rows_from).collect::<Vec<_>>(), [11, 32, 50]);
     assert_eq!((last.first, last.reached), (11, 31));
     assert_eq!(last.before.uppers, outputs(10).bindings);
-    // What epochs from 11 on put out is in the segments of rounds 1 to 3, and parts need those from round 0 on.
-    assert_eq!(last.segments.iter().map(|segment| segment.seq).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    // What epochs from 11 on put out is in the segments of rounds 1 to 3, and parts need those from round 2 on.
+    assert_eq!(last.segments.iter().map(|segment| segment.seq).collect::<Vec<_>>(), [1, 2, 3]);
 }

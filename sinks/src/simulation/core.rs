@@ -1,7 +1,7 @@
 //! A small pipeline in the place of the real one: what it puts out depends on everything before, and its state is
 //! written in sections as the operators do it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use datasets::cold::{ColdBytes, ColdRun};
@@ -12,7 +12,7 @@ use datasets::rows::{
     DefinitionRow, EpochOutputs, Place, PointsKind, PointsReason, PointsRow, Restriction, TierKind, TierRow, Trigger,
     TriggerKind,
 };
-use datasets::state::{Keeper, Kept, Part, Section};
+use datasets::state::{Keeper, Kept, Part, Section, Unpacker};
 use datasets::time::Date;
 use datasets::{
     Coordinates, Epoch, EventBatch, EventName, EventRow, Identity, Money, Reason, SourceId, TextField, Timestamp,
@@ -161,12 +161,16 @@ fn units(amount: u64) -> Money {
 pub struct Cells<const N: usize> {
     pub values: [Option<u64>; N],
     changed: [bool; N],
-    next: usize,
+    /// Pieces that an earlier life has left.
+    left: usize,
+    /// Those of the last sections of this one, of fewer than `N` when one is written.
+    pieces: VecDeque<usize>,
+    turns: usize,
 }
 
 impl<const N: usize> Default for Cells<N> {
     fn default() -> Self {
-        Cells { values: [None; N], changed: [false; N], next: 0 }
+        Cells { values: [None; N], changed: [false; N], left: 0, pieces: VecDeque::new(), turns: 0 }
     }
 }
 
@@ -179,29 +183,45 @@ impl<const N: usize> Cells<N> {
         (self.values[cell], self.changed[cell]) = (Some(value), true);
     }
 
-    /// What changed since the last turn, and the next cell. Answers whether a cycle begins.
-    fn write(&mut self) -> (Vec<u8>, bool) {
-        let begins_cycle = self.next == 0;
-        self.changed[self.next] = true;
-        self.next = (self.next + 1) % N;
+    /// What changed since the last turn, and the next cell, now and then in two pieces. Answers how many before them are needed.
+    fn write(&mut self) -> (Vec<Vec<u8>>, usize) {
+        self.changed[self.turns % N] = true;
+        self.turns += 1;
+        // Every cell was written in the last `N` turns, once there were so many.
+        if self.turns >= N {
+            self.left = 0;
+        }
+        if self.pieces.len() >= N {
+            self.pieces.pop_front();
+        }
+        let needs = self.left + self.pieces.iter().sum::<usize>();
         let written: Vec<(usize, Option<u64>)> =
             (0..N).filter(|cell| self.changed[*cell]).map(|cell| (cell, self.values[cell])).collect();
         self.changed = [false; N];
-        (postcard::to_allocvec(&written).expect("numbers"), begins_cycle)
+        let (first, second) = written.split_at(if self.turns.is_multiple_of(3) { written.len() / 2 } else { 0 });
+        let pieces = [first, second].into_iter().filter(|some| some.len() == written.len() || !some.is_empty());
+        let pieces: Vec<_> = pieces.map(|some| postcard::to_allocvec(some).expect("numbers")).collect();
+        self.pieces.push_back(pieces.len());
+        (pieces, needs)
     }
 
-    /// What a section says of them, and what is behind.
-    fn split(section: &[u8]) -> (Vec<(usize, Option<u64>)>, &[u8]) {
-        postcard::take_from_bytes(section).expect("a section")
+    /// What a piece says of them, and what is behind.
+    fn split(piece: &[u8]) -> (Vec<(usize, Option<u64>)>, &[u8]) {
+        postcard::take_from_bytes(piece).expect("a piece")
     }
 
-    pub fn read(sections: &[Vec<u8>]) -> Self {
-        let mut cells = Cells::default();
-        for section in sections {
-            Self::split(section).0.into_iter().for_each(|(cell, value)| cells.values[cell] = value);
+    pub fn read(kept: &Kept) -> Self {
+        let mut cells = Cells { left: kept.pieces.len(), ..Cells::default() };
+        for piece in unpacked(kept) {
+            Self::split(&piece).0.into_iter().for_each(|(cell, value)| cells.values[cell] = value);
         }
         cells
     }
+}
+
+fn unpacked(kept: &Kept) -> Vec<Vec<u8>> {
+    let mut unpacker = Unpacker::new().expect("memory");
+    kept.pieces.iter().map(|piece| unpacker.unpack(piece).expect("what was packed").to_vec()).collect()
 }
 
 /// Everything that is known of a player.
@@ -228,10 +248,10 @@ pub fn remembered(memory: impl IntoIterator<Item = Memory>, oldest: Timestamp) -
 }
 
 /// All that was written of a player's memory: what the last section has, and what went cold.
-pub fn memory(Kept { sections, cold, .. }: &Kept) -> (Vec<Memory>, Vec<Memory>) {
+pub fn memory(kept: &Kept) -> (Vec<Memory>, Vec<Memory>) {
     let read = |bytes: &[u8]| -> Vec<Memory> { postcard::from_bytes(bytes).expect("pairs") };
-    let cold = cold.iter().flat_map(|run| read(&run.bytes.read(0..run.bytes.len()).expect("memory")));
-    let hot = sections.last().map_or_else(Vec::new, |section| read(Cells::<3>::split(section).1));
+    let cold = kept.cold.iter().flat_map(|run| read(&run.bytes.read(0..run.bytes.len()).expect("memory")));
+    let hot = unpacked(kept).last().map_or_else(Vec::new, |piece| read(Cells::<3>::split(piece).1));
     (hot, cold.collect())
 }
 
@@ -355,19 +375,14 @@ impl Player {
     /// The sections of both keepers after `epoch`. All that is remembered goes cold then, but for the last, and where
     /// there is little of it.
     pub fn write(&mut self, group: KeyGroup, epoch: Epoch) -> [Section; 2] {
-        let section = |keeper, (bytes, begins_cycle), cold| Section {
-            part: Part { keeper, group },
-            epoch,
-            begins_cycle,
-            bytes,
-            cold,
-        };
+        let section =
+            |keeper, (pieces, needs), cold| Section { part: Part { keeper, group }, epoch, needs, pieces, cold };
         let last = self.memory.len().saturating_sub(1);
         let cold = (last >= 2).then(|| cold_of(self.memory.drain(..last).collect()));
-        let (mut bytes, begins_cycle) = self.progress.write();
-        bytes.extend(postcard::to_allocvec(&self.memory).expect("pairs"));
+        let (mut pieces, needs) = self.progress.write();
+        pieces.last_mut().expect("there is one").extend(postcard::to_allocvec(&self.memory).expect("pairs"));
         let activity = section(Keeper::Activity, self.activity.write(), None);
-        [section(Keeper::Players, (bytes, begins_cycle), cold), activity]
+        [section(Keeper::Players, (pieces, needs), cold), activity]
     }
 }
 

@@ -342,7 +342,7 @@ impl Dataflow {
         flowing
     }
 
-    fn restore(&mut self, Recovered { manifest, parts, outputs }: Recovered) {
+    fn restore(&mut self, Recovered { manifest, parts, outputs, .. }: Recovered) {
         self.outputs = outputs;
         (self.next, self.published) = (manifest.first, manifest.first);
         if manifest.first > 0 {
@@ -358,10 +358,10 @@ impl Dataflow {
             let Some((number, player)) = owned else { continue };
             match part.keeper {
                 Keeper::Players => {
-                    player.progress = Cells::read(&kept.sections);
+                    player.progress = Cells::read(&kept);
                     player.memory = core::memory(&kept).0;
                 }
-                Keeper::Activity => player.activity = Cells::read(&kept.sections),
+                Keeper::Activity => player.activity = Cells::read(&kept),
             }
             worker.known.insert(*number, kept.epoch);
         }
@@ -486,7 +486,7 @@ impl Worker {
                 Some((_, player)) => player.write(group, epoch).into_iter().for_each(|one| checkpoint.section(one)),
                 None => [Keeper::Players, Keeper::Activity].into_iter().for_each(|keeper| {
                     let part = Part { keeper, group };
-                    checkpoint.section(Section { part, epoch, begins_cycle: true, bytes: Vec::new(), cold: None });
+                    checkpoint.section(Section { part, epoch, needs: 0, pieces: vec![Vec::new()], cold: None });
                 }),
             }
         }

@@ -154,7 +154,7 @@ impl Truth {
     }
 
     /// What was read is what was true then.
-    pub fn check_recovered(&self, Recovered { manifest, parts, outputs }: &Recovered) {
+    pub fn check_recovered(&self, Recovered { manifest, parts, outputs, .. }: &Recovered) {
         self.check_manifest(manifest);
         for (part, kept) in parts {
             let player = (0..PLAYERS.len()).find(|player| core::group(*player) == part.group);
@@ -229,13 +229,13 @@ fn check_part(truth: &Player, part: Part, kept: &Kept, oldest: Timestamp) {
     let what = || format!("{part:?} after epoch {}", kept.epoch);
     match part.keeper {
         Keeper::Players => {
-            assert_eq!(Cells::read(&kept.sections).values, truth.progress.values, "{}", what());
+            assert_eq!(Cells::read(kept).values, truth.progress.values, "{}", what());
             // Nobody has it twice, and in no place it is missing.
             let (hot, cold) = core::memory(kept);
             let known = core::remembered(cold.into_iter().chain(hot), oldest);
             assert_eq!(known, core::remembered(truth.memory.iter().copied(), oldest), "memory of {}", what());
         }
-        Keeper::Activity => assert_eq!(Cells::read(&kept.sections).values, truth.activity.values, "{}", what()),
+        Keeper::Activity => assert_eq!(Cells::read(kept).values, truth.activity.values, "{}", what()),
     }
 }
 

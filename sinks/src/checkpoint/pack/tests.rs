@@ -11,7 +11,7 @@ fn section(part: usize, run: Option<&[u8]>, head: usize, until: i64) -> Section 
         head,
         until: Timestamp::from_micros(until),
     });
-    Section { part: Part::of(part).unwrap(), epoch: 3, begins_cycle: true, bytes: Vec::new(), cold }
+    Section { part: Part::of(part).unwrap(), epoch: 3, needs: 0, pieces: Vec::new(), cold }
 }
 
 fn sections() -> Vec<Section> {
