@@ -1,5 +1,7 @@
 //! The stateful core on one thread, without a broker or files: what an event costs at each stage.
 
+mod bets;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -12,6 +14,7 @@ use operators::definitions::DefinitionRecord;
 use operators::players::{Clock, Players};
 use serde_json::json;
 
+pub use self::bets::Bets;
 use crate::config::Config;
 use crate::plan::{Purpose, prepare};
 
@@ -28,6 +31,10 @@ pub struct Workload {
     pub unmatched: u32,
     /// Seconds that the events cover; as many reports of activity as there are reporting intervals in them.
     pub span: u32,
+    /// So many of the players have state already, by bets of the same day, which are not measured.
+    pub known: u32,
+    /// Bets of each of them.
+    pub bets: u32,
 }
 
 /// What it cost.
@@ -51,6 +58,8 @@ pub struct Figures {
     pub activity: Duration,
     /// Reports of it.
     pub report: Duration,
+    /// Memory that the players took who were known before, in bytes; `None` where the system does not tell.
+    pub known_bytes: Option<u64>,
 }
 
 impl Figures {
@@ -66,18 +75,22 @@ impl Figures {
 }
 
 /// Records of an epoch.
-const EPOCH: usize = 8192;
+pub const EPOCH: usize = 8192;
 
 /// Records of one epoch, in memory.
-struct Records<'a>(&'a [Generated], TopicId, i64);
+struct Records<'a> {
+    records: &'a [Generated],
+    topic: TopicId,
+    first: u64,
+}
 
 impl Chunk for Records<'_> {
     fn for_each(&self, each: &mut dyn FnMut(&Record<'_>)) {
-        for (record, offset) in self.0.iter().zip(self.2..) {
+        for (record, offset) in self.records.iter().zip(self.first..) {
             each(&Record {
-                topic: self.1,
+                topic: self.topic,
                 partition: 0,
-                offset,
+                offset: i64::try_from(offset).unwrap_or(i64::MAX),
                 timestamp: Some(record.timestamp),
                 key: Some(record.key.as_bytes()),
                 headers: &(),
@@ -101,23 +114,65 @@ pub fn core(workload: &Workload) -> Result<Figures, String> {
         ..GeneratorConfig::default()
     };
     let records: Vec<Generated> = Generator::new(&generator).map_err(|error| error.to_string())?.collect();
-    let config = Config::parse("[pipeline]\nname = \"bench\"\n", "bench.toml", Path::new(""), [])
-        .map_err(|errors| errors.to_string())?;
-    let prepared = prepare(&config, 1, Purpose::Run)?;
-    let plan = prepared.plan;
-    let mut decoder = Decoder::new(plan.decode.clone());
-    let mut players = Players::new(plan.players, plan.decode.topics, true);
-    let mut activity = DailyActivity::new(plan.activity, plan.reporting);
-    let all = missions(&generator).into_iter().chain(unmatched(workload.unmatched));
-    let mut definitions = definition_records(all, prepared.missions);
-    let mut figures = Figures { missions: definitions.len(), ..Figures::default() };
-    let begun = Instant::now();
     let start = records.first().map_or_else(Timestamp::default, |record| record.timestamp);
-    players.close(Clock { now: start, wall: start, newest: start, is_last: false }, &mut definitions, &[]);
-    figures.define = begun.elapsed();
-    for (epoch, first) in records.chunks(EPOCH).zip((0..).step_by(EPOCH)) {
+    let mut core = Core::new(missions(&generator).into_iter().chain(unmatched(workload.unmatched)), start)?;
+    core.get_to_know(workload, start);
+    for epoch in records.chunks(EPOCH) {
+        core.play(epoch);
+    }
+    Ok(core.figures)
+}
+
+/// The stateful operators of one worker, and what they cost so far.
+pub struct Core {
+    decoder: Decoder,
+    players: Players,
+    activity: DailyActivity,
+    topic: TopicId,
+    /// Of the next record.
+    offset: u64,
+    /// What it cost so far.
+    pub figures: Figures,
+}
+
+impl Core {
+    /// Without players, and these definitions in force.
+    ///
+    /// # Errors
+    /// What is wrong with the plan.
+    pub fn new(definitions: impl IntoIterator<Item = (String, String)>, start: Timestamp) -> Result<Self, String> {
+        let config = Config::parse("[pipeline]\nname = \"bench\"\n", "bench.toml", Path::new(""), [])
+            .map_err(|errors| errors.to_string())?;
+        let prepared = prepare(&config, 1, Purpose::Run)?;
+        let plan = prepared.plan;
+        let mut core = Core {
+            decoder: Decoder::new(plan.decode.clone()),
+            players: Players::new(plan.players, plan.decode.topics, true),
+            activity: DailyActivity::new(plan.activity, plan.reporting),
+            topic: prepared.first,
+            offset: 0,
+            figures: Figures::default(),
+        };
+        let mut definitions = definition_records(definitions, prepared.missions);
+        core.figures.missions = definitions.len();
         let begun = Instant::now();
-        decoder.decode(&Records(epoch, prepared.first, first));
+        let clock = Clock { now: start, wall: start, newest: start, is_last: false };
+        core.players.close(clock, &mut definitions, &[]);
+        core.figures.define = begun.elapsed();
+        Ok(core)
+    }
+
+    /// One epoch of generated play.
+    pub fn play(&mut self, records: &[Generated]) {
+        let (topic, first) = (self.topic, self.offset);
+        self.epoch(&Records { records, topic, first }, records.len());
+    }
+
+    /// One epoch of `count` records.
+    fn epoch(&mut self, records: &dyn Chunk, count: usize) {
+        let Core { decoder, players, activity, figures, .. } = self;
+        let begun = Instant::now();
+        decoder.decode(records);
         let (batches, _, read) = decoder.take();
         figures.decode += begun.elapsed();
 
@@ -137,8 +192,33 @@ pub fn core(workload: &Workload) -> Result<Figures, String> {
         figures.rows += activity.report(&clock).rows.len();
         figures.report += begun.elapsed();
         figures.events += read.counters.read;
+        self.offset += u64::try_from(count).unwrap_or(0);
     }
-    Ok(figures)
+
+    /// The bets of the players who are known. Of what they cost only the memory is told.
+    fn get_to_know(&mut self, workload: &Workload, at: Timestamp) {
+        let (before, nothing_yet) = (resident_bytes(), self.figures);
+        for _ in 0..workload.bets {
+            let mut numbers = 0..u64::from(workload.known);
+            loop {
+                let players: Vec<u64> = numbers.by_ref().take(EPOCH).collect();
+                if players.is_empty() {
+                    break;
+                }
+                let count = players.len();
+                self.epoch(&Bets { topic: self.topic, players, first: self.offset, at }, count);
+            }
+        }
+        let grown = resident_bytes().zip(before).map(|(after, before)| after.saturating_sub(before));
+        self.figures = Figures { known_bytes: grown, ..nothing_yet };
+    }
+}
+
+/// Memory that the process has, where Linux tells.
+pub fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(resident.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
 }
 
 /// `count` definitions, each with a condition that generated play does not meet: by turns a title, a sport, a list of types of

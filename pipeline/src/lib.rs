@@ -22,6 +22,7 @@ pub mod plan;
 pub mod reading;
 pub mod reconcile;
 pub mod replay;
+pub mod report;
 pub mod run;
 pub mod source;
 pub mod verify;

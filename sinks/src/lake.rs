@@ -43,6 +43,7 @@ use crate::checkpoint::LaneState;
 use crate::cut::{Cut, Table};
 
 pub use cutting::PARALLEL_PUTS;
+pub use encode::parquet;
 pub use handle::{Lake, LakeHandle};
 pub(crate) use handle::{output_bytes, runtime};
 pub use reader::{LakeObject, LakeReader, ReadError, Rows};

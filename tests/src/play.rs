@@ -11,8 +11,9 @@ use datasets::{Reason, Timestamp};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
+pub use crate::oracle::Sent;
 use crate::oracle::number::show_instant;
-use crate::oracle::{Definition, Oracle, Sent};
+use crate::oracle::{Definition, Oracle};
 
 const HOUR: i64 = 3_600_000_000;
 

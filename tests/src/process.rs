@@ -21,6 +21,18 @@ pub fn binary() -> PathBuf {
     path
 }
 
+/// A helper of `scripts/bench`, run to its end: the figures that it prints.
+///
+/// # Panics
+/// When it was not built, or fails.
+pub fn bench_helper<'a>(arguments: impl IntoIterator<Item = &'a str>) -> serde_json::Value {
+    let path = binary().with_file_name("examples").join("bench");
+    assert!(path.exists(), "{} is missing: cargo build --profile ci --examples", path.display());
+    let output = Command::new(path).args(arguments).stdin(Stdio::null()).output().expect("it can be started");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("a helper prints JSON")
+}
+
 /// Writes a configuration to `folder` that names a source, and neither Kafka nor a lake.
 pub fn without_servers(folder: &Path) -> PathBuf {
     let config = folder.join("pipeline.toml");
@@ -71,6 +83,15 @@ impl Questline {
             .spawn()
             .expect("the binary can be started");
         Questline { child, log: log.to_owned() }
+    }
+
+    /// CPU time of all its threads so far, in microseconds, as Linux counts it: in hundredths of a second.
+    pub fn cpu_micros(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs");
+        let (_, behind_name) = stat.rsplit_once(')').expect("the name of the program is in brackets");
+        let ticks =
+            behind_name.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number"));
+        ticks.sum::<u64>() * 10_000
     }
 
     /// What it has written so far.

@@ -24,8 +24,14 @@ use serde_json::Value;
 const PIPELINE: &str = "[pipeline]\nname = \"replayed\"\n[[source]]\nname = \"pam\"\ntopics = [\"events\"]\n";
 
 /// Much of everything that goes wrong.
-const HEAVY: Shares =
-    Shares { duplicates: 50_000, reversals: 80_000, late: 50_000, malformed: 20_000, conflicts: 10_000 };
+const HEAVY: Shares = Shares {
+    duplicates: 50_000,
+    reversals: 80_000,
+    late: 50_000,
+    malformed: 20_000,
+    conflicts: 10_000,
+    resettlements: 0,
+};
 
 fn play(events: u64, players: u32, seed: u64) -> Play {
     let partitions = 4;

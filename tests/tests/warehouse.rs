@@ -10,7 +10,7 @@ use questline_tests::explained::lines;
 use questline_tests::oracle::Verdict;
 use questline_tests::play::Play;
 use questline_tests::process::questline;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Runs the statements in standard input, then answers what the views have.
 const RUN: &str = r#"
@@ -44,11 +44,11 @@ fn ddl(config: &str, more: &[&str]) -> (i32, String, String) {
     questline(["warehouse", "ddl", "--config", config].into_iter().chain(more.iter().copied()))
 }
 
-fn duckdb(python: &std::ffi::OsStr, sql: &str, folder: &Path) -> Value {
+fn duckdb(python: &std::ffi::OsStr, program: &str, sql: &str, folder: &Path) -> Value {
     let statements = folder.join("ddl.sql");
     std::fs::write(&statements, sql).unwrap();
     let input = std::fs::File::open(&statements).unwrap();
-    let ran = Command::new(python).args(["-c", RUN]).stdin(input).output().unwrap();
+    let ran = Command::new(python).args(["-c", program]).stdin(input).output().unwrap();
     assert!(ran.status.success(), "{}\n{sql}", String::from_utf8_lossy(&ran.stderr));
     serde_json::from_slice(&ran.stdout).unwrap()
 }
@@ -73,7 +73,7 @@ fn duckdb_runs_what_is_printed() {
 
     let (code, sql, said) = ddl(&config, &["--target", "duckdb"]);
     assert_eq!(code, 0, "{said}");
-    let found = duckdb(&python, &sql, folder.path());
+    let found = duckdb(&python, RUN, &sql, folder.path());
     let oracle = play.oracle();
     let count = |is: fn(Verdict) -> bool| oracle.verdicts.iter().filter(|verdict| is(**verdict)).count();
     assert_eq!(found["rows"]["events"], count(|verdict| !verdict.is_refused()), "{found}");
@@ -100,9 +100,84 @@ fn duckdb_runs_what_is_printed() {
     std::fs::remove_dir_all(lake.join("completions")).unwrap();
     let (code, sql, said) = ddl(&config, &["--target", "duckdb"]);
     assert_eq!(code, 0, "{said}");
-    let without = duckdb(&python, &sql, folder.path());
+    let without = duckdb(&python, RUN, &sql, folder.path());
     assert_eq!((&without["rows"]["completions"], &without["standing"]), (&0.into(), &0.into()));
     assert_eq!(without["rows"]["events"], found["rows"]["events"]);
+}
+
+/// A bet a day and currency, and rates that come before, within, after and too late for their days.
+///
+/// Days end at midnight in Malta, 22:00 in UTC. GBP: 1.10 holds from the 1st, 08:00; 1.20 from the 1st, 23:00, which is the 2nd in Malta. 1.15, of
+/// the 1st, 12:00, arrives on the 2nd: the 1st is over by then, and on the 2nd 1.20 is newer. USD: the first to arrive is 0.90 on the 3rd, which the days before
+/// take since there was none; 0.80 of the 3rd arrives behind it and is the newer one of that day. JPY has none.
+fn converted_records() -> Vec<String> {
+    let rate = |at: &str, arrives: &str, base: &str, rate: &str| {
+        let value = json!({"event_name": "rate", "event_id": format!("{base}-{rate}"), "base": base, "quote": "EUR",
+            "exchange_rate": rate, "timestamp": at});
+        json!({"topic": "events", "timestamp": arrives, "key": base, "value": value})
+    };
+    let bets = |day: &str| {
+        let bet = |currency: &str| {
+            let time = format!("2026-06-{day}T20:00:00Z");
+            let value = json!({"event_name": "bet_placed", "player_id": "p1", "transaction_id": format!("{day}{currency}"),
+                "amount": "10.00", "game_type": "slots", "currency": currency, "timestamp": time});
+            json!({"topic": "events", "timestamp": time, "key": "p1", "value": value})
+        };
+        ["EUR", "GBP", "USD", "JPY"].map(bet)
+    };
+    let mut records = vec![rate("2026-06-01T08:00:00Z", "2026-06-01T08:00:00Z", "GBP", "1.10")];
+    records.extend(bets("01"));
+    records.push(rate("2026-06-01T23:00:00Z", "2026-06-01T23:00:00Z", "GBP", "1.20"));
+    records.push(rate("2026-06-01T12:00:00Z", "2026-06-02T09:00:00Z", "GBP", "1.15"));
+    records.extend(bets("02"));
+    records.push(rate("2026-06-03T09:00:00Z", "2026-06-03T09:00:00Z", "USD", "0.90"));
+    records.push(rate("2026-06-03T10:00:00Z", "2026-06-03T10:00:00Z", "USD", "0.80"));
+    records.extend(bets("03"));
+    records.iter().map(|record| format!("{record}\n")).collect()
+}
+
+const CONVERTED: &str = r#"
+import json, sys
+import duckdb
+db = duckdb.connect()
+db.execute(sys.stdin.read())
+rows = db.sql("SELECT date, currency, reporting_currency, rate, ggr, reporting_ggr FROM activity_reporting ORDER BY date, currency").fetchall()
+print(json.dumps([" ".join(str(cell) for cell in row) for row in rows]))
+"#;
+
+#[test]
+fn activity_is_shown_in_the_reporting_currency_by_rates_of_its_day() {
+    let Some(python) = std::env::var_os("QUESTLINE_PYTHON") else {
+        eprintln!("skipped: needs Python with duckdb: scripts/test sets it up");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path(), &format!("file://{}", folder.path().join("lake").display()));
+    let text = std::fs::read_to_string(&config).unwrap() + "[activity]\nzone = \"Europe/Malta\"\n";
+    std::fs::write(&config, text).unwrap();
+    let input = folder.path().join("events.jsonl");
+    std::fs::write(&input, converted_records().concat()).unwrap();
+    let out = folder.path().join("out");
+    let [input, out] = [&input, &out].map(|path| path.to_str().unwrap());
+    let (code, _, said) = questline(["replay", "--config", &config, "--input", input, "--out", out]);
+    assert_eq!(code, 0, "{said}");
+    let (code, sql, said) = ddl(&config, &["--target", "duckdb"]);
+    assert_eq!(code, 0, "{said}");
+    let rows = duckdb(&python, CONVERTED, &sql, folder.path());
+    let of_day = |day: &str, gbp: &str, usd: &str| {
+        [
+            format!("2026-06-{day} EUR EUR 1.00000000 10.00000000 10.00000000"),
+            format!("2026-06-{day} GBP EUR {gbp}"),
+            format!("2026-06-{day} JPY EUR None 10.00000000 None"),
+            format!("2026-06-{day} USD EUR {usd}"),
+        ]
+    };
+    let expected = [
+        of_day("01", "1.10000000 10.00000000 11.00000000", "0.90000000 10.00000000 9.00000000"),
+        of_day("02", "1.20000000 10.00000000 12.00000000", "0.90000000 10.00000000 9.00000000"),
+        of_day("03", "1.20000000 10.00000000 12.00000000", "0.80000000 10.00000000 8.00000000"),
+    ];
+    assert_eq!(rows, json!(expected.concat()));
 }
 
 #[test]

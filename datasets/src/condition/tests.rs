@@ -104,6 +104,16 @@ fn attributes_have_the_type_of_the_payload() {
 }
 
 #[test]
+fn names_and_texts_may_be_escaped() {
+    let city = condition("city == 'Sliema' && stake.amount > 1");
+    let holds = |payload: &str| bet().payload(payload).see(|event| city.matches(event));
+    assert!(holds(r#"{"stake":{"amount":2},"city":"Sliema"}"#));
+    assert!(holds(r#"{"st\u0061ke":{"amo\u0075nt":2},"c\u0069ty":"Slie\u006da"}"#));
+    assert!(!holds(r#"{"stake":2,"amount":2,"city":"Sliema"}"#), "the names are there, and not where the path leads");
+    assert!(!holds(r#"{"note":"\"city\":\"Sliema\"","stake":{"amount":2}}"#));
+}
+
+#[test]
 fn absent_fields_do_not_qualify() {
     for unknown in [
         "market_type == 'x'",

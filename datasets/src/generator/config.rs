@@ -39,18 +39,28 @@ pub struct Shares {
     pub malformed: u32,
     /// Resends with another amount.
     pub conflicts: u32,
+    /// Settlements that are settled again with another payout, hours to three days later.
+    pub resettlements: u32,
 }
 
 impl Default for Shares {
     /// 1 % duplicates, 1 % reversals, 0.5 % late, 0.1 % malformed, 0.05 % conflicts.
     fn default() -> Self {
-        Shares { duplicates: 10_000, reversals: 10_000, late: 5_000, malformed: 1_000, conflicts: 500 }
+        Shares {
+            duplicates: 10_000,
+            reversals: 10_000,
+            late: 5_000,
+            malformed: 1_000,
+            conflicts: 500,
+            resettlements: 0,
+        }
     }
 }
 
 impl Shares {
     /// Nothing goes wrong.
-    pub const NONE: Shares = Shares { duplicates: 0, reversals: 0, late: 0, malformed: 0, conflicts: 0 };
+    pub const NONE: Shares =
+        Shares { duplicates: 0, reversals: 0, late: 0, malformed: 0, conflicts: 0, resettlements: 0 };
 }
 
 /// One day.
@@ -105,8 +115,8 @@ pub enum GeneratorError {
 
 impl GeneratorConfig {
     pub(super) fn check(&self) -> Result<(), GeneratorError> {
-        let Shares { duplicates, reversals, late, malformed, conflicts } = self.shares;
-        let shares = [duplicates, reversals, late, malformed, conflicts].map(u64::from).iter().sum();
+        let Shares { duplicates, reversals, late, malformed, conflicts, resettlements } = self.shares;
+        let shares = [duplicates, reversals, late, malformed, conflicts, resettlements].map(u64::from).iter().sum();
         let known = Currencies::default();
         let unknown = self.currencies.iter().find(|(_, code)| !known.contains(code));
         if self.players == 0 {

@@ -76,6 +76,7 @@ pub struct Generator {
     late: Quota,
     malformed: Quota,
     conflicts: Quota,
+    resettlements: Option<Quota>,
 }
 
 /// What is due at some time.
@@ -87,6 +88,7 @@ enum Task {
     Conflict(Transaction),
     Reverse(Transaction),
     ReverseAgain(Transaction),
+    Resettle(Transaction),
 }
 
 impl Generator {
@@ -117,6 +119,8 @@ impl Generator {
             late: Quota::new(config.shares.late),
             malformed: Quota::new(config.shares.malformed),
             conflicts: Quota::new(config.shares.conflicts),
+            // Without a share nothing is drawn, so that play stays what it was before there were any.
+            resettlements: (config.shares.resettlements > 0).then(|| Quota::new(config.shares.resettlements)),
         })
     }
 
@@ -170,9 +174,11 @@ impl Generator {
 
     fn plan(&mut self, now: Timestamp, event: &Transaction) {
         let emitted = self.book.events();
+        let mut is_told_again = false;
         if event.number.is_some() && self.duplicates.draw(&mut self.dice, emitted) {
             let wait = self.wait(2 * SECOND, 6 * HOUR);
             self.calendar.schedule(now.plus_micros(wait), Task::Resend(*event));
+            is_told_again = true;
         }
         let is_reversible = match event.name {
             EventName::BetPlaced => event.game().is_some_and(Game::is_casino),
@@ -183,6 +189,7 @@ impl Generator {
         if is_reversible && self.reversals.draw(&mut self.dice, emitted) {
             let wait = self.wait(10 * SECOND, 3 * HOUR);
             self.calendar.schedule(now.plus_micros(wait), Task::Reverse(*event));
+            is_told_again = true;
         }
         let has_one_content = matches!(event.name, EventName::BetPlaced | EventName::Win);
         if has_one_content && self.conflicts.draw(&mut self.dice, emitted) {
@@ -190,6 +197,23 @@ impl Generator {
             let other = Transaction { amount: event.amount + 100, ..*event };
             self.calendar.schedule(now.plus_micros(wait), Task::Conflict(other));
         }
+        if event.name == EventName::BetSettled
+            && !is_told_again
+            && let Some(share) = &mut self.resettlements
+            && share.draw(&mut self.dice, emitted)
+        {
+            let wait = self.wait(HOUR, LATE_DAYS * 24 * HOUR);
+            self.calendar.schedule(now.plus_micros(wait), Task::Resettle(*event));
+        }
+    }
+
+    /// The settlement once more, with another payout: a bet that was lost is won, one that was won is lost.
+    fn resettle(&mut self, now: Timestamp, first: &Transaction) -> Generated {
+        let event_time = self.event_time(now);
+        let amount = if first.amount == 0 { self.dice.between(1, 50) * 100 } else { 0 };
+        let settlement = Transaction { event_time, amount, ..*first };
+        self.book.resettle(first, &settlement);
+        self.record(now, &settlement)
     }
 
     fn reverse(&mut self, now: Timestamp, target: &Transaction) -> Generated {
@@ -264,6 +288,7 @@ impl Iterator for Generator {
                 self.record(now, &event)
             }
             Some(Task::Reverse(target)) => self.reverse(now, &target),
+            Some(Task::Resettle(first)) => self.resettle(now, &first),
             Some(Task::ReverseAgain(target)) => {
                 self.book.already_reversed();
                 let reversal = self.reversal(now, &target);

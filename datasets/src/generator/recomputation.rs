@@ -155,7 +155,14 @@ fn amount(value: &Value, digits: &HashMap<String, Box<RawValue>>, key: &str) -> 
 
 #[test]
 fn the_tally_equals_a_naive_recomputation() {
-    let heavy = Shares { duplicates: 80_000, reversals: 100_000, late: 50_000, malformed: 20_000, conflicts: 20_000 };
+    let heavy = Shares {
+        duplicates: 80_000,
+        reversals: 100_000,
+        late: 50_000,
+        malformed: 20_000,
+        conflicts: 20_000,
+        ..Shares::NONE
+    };
     for (seed, shares) in [(1, Shares::default()), (2, Shares::default()), (3, heavy), (4, Shares::NONE)] {
         let currencies = [(5, "JPY"), (3, "EUR"), (2, "KWD")].map(|(weight, code)| (weight, code.to_owned()));
         let config = GeneratorConfig { seed, shares, currencies: currencies.to_vec(), ..config(60_000) };

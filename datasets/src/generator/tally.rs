@@ -127,6 +127,12 @@ impl Book {
         self.post(event, 1);
     }
 
+    /// The payout is another one now, and stays on the day of the first.
+    pub(super) fn resettle(&mut self, first: &Transaction, settlement: &Transaction) {
+        self.post(first, -1);
+        self.post(&Transaction { event_time: first.event_time, ..*settlement }, 1);
+    }
+
     pub(super) fn reverse(&mut self, event: &Transaction) {
         self.counts.reversals += 1;
         self.post(event, -1);

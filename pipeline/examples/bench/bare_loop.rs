@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
+use rustix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -85,7 +86,14 @@ impl BareLoop {
             "text_bytes": bytes,
             "amount": amount,
             "seconds": seconds,
+            "cpu_micros": cpu_micros(),
             "connect_seconds": (opened - started).as_secs_f64(),
         }))
     }
+}
+
+/// CPU time of all threads of this process, in microseconds.
+fn cpu_micros() -> i64 {
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    used.tv_sec * 1_000_000 + used.tv_nsec / 1000
 }

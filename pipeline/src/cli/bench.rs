@@ -27,6 +27,12 @@ pub(super) struct Bench {
     /// Seconds that the events cover: changed rows of activity are reported every ten of them.
     #[arg(long, value_name = "SECONDS", default_value_t = 100)]
     span: u32,
+    /// Players who have state before the first event that is measured; their memory is told.
+    #[arg(long, value_name = "P", default_value_t = 0)]
+    known: u32,
+    /// Bets that each of them placed that day.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "known", value_parser = clap::value_parser!(u32).range(1..))]
+    bets: u32,
     /// How the figures look.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -35,11 +41,11 @@ pub(super) struct Bench {
 impl Bench {
     pub(super) fn run(self) -> Result<(), Failure> {
         super::log("warn");
-        let Bench { events, players, missions, unmatched, span, format } = self;
-        let figures = core(&Workload { events, players, missions, unmatched, span });
+        let Bench { events, players, missions, unmatched, span, known, bets, format } = self;
+        let figures = core(&Workload { events, players, missions, unmatched, span, known, bets });
         let figures = figures.map_err(|error| Failure::Invalid(vec![error]))?;
         match format {
-            Format::Text => print!("{}", as_text(&figures, players)),
+            Format::Text => print!("{}", as_text(&figures, players, known)),
             Format::Json => println!("{}", as_json(&figures)),
         }
         Ok(())
@@ -56,7 +62,7 @@ fn stages(figures: &Figures) -> [(&'static str, &'static str, Duration); 5] {
     ]
 }
 
-fn as_text(figures: &Figures, players: u32) -> String {
+fn as_text(figures: &Figures, players: u32, known: u32) -> String {
     let Figures { events, missions, completions, rows, define, .. } = figures;
     let count = |count: usize| thousands(u64::try_from(count).unwrap_or(u64::MAX));
     let mut text = format!(
@@ -73,6 +79,10 @@ fn as_text(figures: &Figures, players: u32) -> String {
         let rate = 1_000_000_000_u64.checked_div(nanos).map_or_else(|| "-".to_owned(), thousands);
         writeln!(text, "{stage:<24}{:>14}{rate:>16}", thousands(nanos)).expect("a text takes all lines");
     }
+    if let Some(bytes) = figures.known_bytes.and_then(|bytes| bytes.checked_div(u64::from(known))) {
+        let known = thousands(u64::from(known));
+        writeln!(text, "\n{known} players known before, of {bytes} bytes each").expect("a text takes all lines");
+    }
     let [completions, rows] = [*completions, *rows].map(count);
     let said = format!("{completions} completions, {rows} rows of activity; missions in force after {define:.1?}");
     text + "\n" + &said + "\n"
@@ -87,6 +97,7 @@ fn as_json(figures: &Figures) -> serde_json::Value {
         "completions": completions,
         "rows": rows,
         "definitions_ms": define.as_secs_f64() * 1e3,
+        "known_bytes": figures.known_bytes,
         "nanos_per_event": serde_json::Map::from_iter(nanos),
     })
 }

@@ -9,6 +9,7 @@ mod generate;
 mod missions;
 mod reconcile;
 mod replay;
+mod report;
 mod run;
 mod show;
 mod validate;
@@ -46,6 +47,8 @@ enum Command {
     Verify(verify::Verify),
     /// Balances the books: what was read, what it comes to by day, what the lake has, and your own totals.
     Reconcile(reconcile::Reconcile),
+    /// Reports from the lake: the books of points and bonuses.
+    Report(report::Report),
     /// Checks mission definitions, puts them in force, shows those that are, and tells what others would do.
     Missions(missions::Missions),
     /// Tells which events a completion came from, or what a player lacks for one.
@@ -143,6 +146,7 @@ pub fn main() -> ExitCode {
         Command::Validate(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Reconcile(command) => command.run(),
+        Command::Report(command) => command.run(),
         Command::Missions(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::DeadLetters(command) => command.run(),

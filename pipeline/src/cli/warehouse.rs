@@ -50,7 +50,6 @@ impl Warehouse {
         super::log("warn");
         let Command::Ddl(DdlArgs { target, config, load }) = self.command;
         let config = config.load_with_lake("the warehouse reads it")?;
-        let lake = config.lake.as_ref().expect("it was asked for");
         let target = match target {
             Target::Duckdb => warehouse::Target::Duckdb,
             Target::Snowflake => warehouse::Target::Snowflake(match load {
@@ -59,7 +58,7 @@ impl Warehouse {
                 LoadBy::External => Load::External,
             }),
         };
-        let sql = warehouse::ddl(&config.pipeline.name, lake, target).map_err(|error| match target {
+        let sql = warehouse::ddl(&config, target).map_err(|error| match target {
             warehouse::Target::Duckdb => Failure::Failed(error),
             warehouse::Target::Snowflake(_) => Failure::Invalid(vec![error]),
         })?;

@@ -8,6 +8,8 @@ use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
 use datasets::time::Date;
 use datasets::{Epoch, Money, Timestamp};
+use sinks::cut::Table;
+use sinks::lake::{LakeObject, LakeReader};
 
 /// A row of a batch.
 #[derive(Clone, Copy)]
@@ -33,6 +35,25 @@ pub(crate) enum Cell<'a> {
 /// All rows of `batches`.
 pub(crate) fn rows(batches: &[RecordBatch]) -> impl Iterator<Item = Row<'_>> {
     batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |row| Row { batch, row }))
+}
+
+/// Gives every row of the objects of `table` that are `wanted` to `each`, in the order of cuts.
+///
+/// # Errors
+/// Objects that cannot be read.
+pub(crate) fn each_row(
+    lake: &LakeReader,
+    table: Table,
+    wanted: impl Fn(&LakeObject) -> bool,
+    mut each: impl FnMut(Row<'_>),
+) -> Result<(), String> {
+    for object in lake.objects(table).iter().filter(|object| wanted(object)) {
+        for batch in lake.rows(object).map_err(|error| crate::chain(&error))? {
+            let batch = batch.map_err(|error| crate::chain(&error))?;
+            rows(std::slice::from_ref(&batch)).for_each(&mut each);
+        }
+    }
+    Ok(())
 }
 
 impl<'a> Row<'a> {

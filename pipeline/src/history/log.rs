@@ -273,6 +273,11 @@ impl Settled {
         Ok(Settled { log: cut.first, until })
     }
 
+    /// The last clock of which all rows are there; `None` where nothing will be added.
+    pub fn until(self) -> Option<Timestamp> {
+        (self.until < Timestamp::MAX).then_some(self.until)
+    }
+
     /// Rows that an epoch with this clock put out must be there.
     pub fn has(self, now: Timestamp) -> bool {
         now <= self.until

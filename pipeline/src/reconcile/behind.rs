@@ -8,9 +8,8 @@ use sinks::cut::Table;
 use sinks::lake::LakeReader;
 
 use super::KeyDifference;
-use super::books::each_row;
 use crate::config::{Attribution, Config};
-use crate::history::cell::{Row, shown};
+use crate::history::cell::{Row, each_row, shown};
 
 /// Events that are named of a key.
 const NAMED: usize = 20;

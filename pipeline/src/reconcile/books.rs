@@ -6,10 +6,10 @@ use datasets::rows::{ActivityKey, ActivityRow, CompletionKind, EpochOutputs};
 use datasets::time::Date;
 use datasets::{Epoch, Money, Timestamp};
 use sinks::cut::Table;
-use sinks::lake::{LakeObject, LakeReader};
+use sinks::lake::LakeReader;
 
 use super::{Rows, Sums, ends};
-use crate::history::cell::{Cell, Row, rows};
+use crate::history::cell::{Cell, each_row};
 
 const DAY: i64 = 86_400_000_000;
 
@@ -85,22 +85,6 @@ fn count((completed, revoked): &mut (u64, u64), is_completed: bool) {
 
 pub(super) fn utc_day(at: Timestamp) -> Date {
     Date::from_days(i32::try_from(at.micros().div_euclid(DAY)).unwrap_or(i32::MAX))
-}
-
-/// Gives every row of the objects of `table` that are `wanted` to `each`.
-pub(super) fn each_row(
-    lake: &LakeReader,
-    table: Table,
-    wanted: impl Fn(&LakeObject) -> bool,
-    mut each: impl FnMut(Row<'_>),
-) -> Result<(), String> {
-    for object in lake.objects(table).iter().filter(|object| wanted(object)) {
-        for batch in lake.rows(object).map_err(|error| crate::chain(&error))? {
-            let batch = batch.map_err(|error| crate::chain(&error))?;
-            rows(std::slice::from_ref(&batch)).for_each(&mut each);
-        }
-    }
-    Ok(())
 }
 
 /// The last revisions of the cuts that end below `judged`.

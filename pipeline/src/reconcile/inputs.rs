@@ -9,7 +9,8 @@ use serde::Serialize;
 use sinks::cut::Table;
 use sinks::lake::{LakeObject, LakeReader};
 
-use super::books::{each_row, utc_day};
+use super::books::utc_day;
+use crate::history::cell::each_row;
 use crate::history::in_order::{AFTER_DECODING, json};
 
 /// A partition, as far as its records were recomputed from.

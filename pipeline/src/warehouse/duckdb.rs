@@ -5,13 +5,13 @@ use std::fmt::Write;
 use arrow_schema::DataType;
 use sinks::cut::Table;
 
-use super::{Described, root, tables, text, views};
-use crate::config::LakeConfig;
+use super::{Described, Dialect, root, tables, text, views};
+use crate::config::{Config, LakeConfig};
 
 /// The statements. A table that has no file yet has no folder, which DuckDB takes for a mistake: its view is empty.
-pub(super) fn ddl(pipeline: &str, lake: &LakeConfig, has_files: &dyn Fn(Table) -> bool) -> String {
+pub(super) fn ddl(config: &Config, lake: &LakeConfig, has_files: &dyn Fn(Table) -> bool) -> String {
     let root = root(&lake.url);
-    let mut sql = format!("-- The lake of pipeline {pipeline}, at {root}, for DuckDB.\n");
+    let mut sql = format!("-- The lake of pipeline {}, at {root}, for DuckDB.\n", config.pipeline.name);
     if root.starts_with("s3://") {
         sql.push_str(&secret(lake, &root));
     }
@@ -31,7 +31,7 @@ pub(super) fn ddl(pipeline: &str, lake: &LakeConfig, has_files: &dyn Fn(Table) -
         };
         view(&mut sql, table.name(), &selected);
     }
-    for (name, what, selected) in views(quote) {
+    for (name, what, selected) in views(config, &Dialect { quote, day_end }) {
         write!(sql, "\n-- {what}").expect("a text takes everything");
         view(&mut sql, name, &selected);
     }
@@ -88,4 +88,8 @@ fn type_of(kind: &DataType) -> &'static str {
 
 fn quote(name: &str) -> String {
     format!("\"{name}\"")
+}
+
+fn day_end(date: &str, zone: &str) -> String {
+    format!("timezone({}, ({date} + 1)::TIMESTAMP)", text(zone))
 }

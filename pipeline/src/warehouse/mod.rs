@@ -10,7 +10,7 @@ use datasets::schema;
 use sinks::cut::Table;
 use sinks::lake::LakeReader;
 
-use crate::config::LakeConfig;
+use crate::config::Config;
 use crate::plan::lake_config;
 
 pub use snowflake::Load;
@@ -72,22 +72,35 @@ fn tables() -> impl Iterator<Item = Described> {
     Table::ALL.into_iter().map(Described::of)
 }
 
-/// The statements, for a lake of the pipeline of this name.
+/// The statements for the lake of a pipeline.
 ///
 /// # Errors
-/// A lake that the warehouse cannot read, or that DuckDB's statements have to look into and cannot.
-pub fn ddl(pipeline: &str, lake: &LakeConfig, target: Target) -> Result<String, String> {
+/// A pipeline without a lake, a lake that the warehouse cannot read, or that DuckDB's statements have to look into and cannot.
+pub fn ddl(config: &Config, target: Target) -> Result<String, String> {
+    let lake = config.lake.as_ref().ok_or("[lake] is missing: the warehouse reads it")?;
     match target {
-        Target::Snowflake(load) => snowflake::ddl(pipeline, &lake.url, load),
+        Target::Snowflake(load) => snowflake::ddl(config, &lake.url, load),
         Target::Duckdb => {
             let reader = LakeReader::open(&lake_config(lake)).map_err(|error| crate::chain(&error))?;
-            Ok(duckdb::ddl(pipeline, lake, &|table| !reader.objects(table).is_empty()))
+            Ok(duckdb::ddl(config, lake, &|table| !reader.objects(table).is_empty()))
         }
     }
 }
 
-/// Views over the tables, in the SQL that both warehouses have. `quote` writes a column's name.
-fn views(quote: fn(&str) -> String) -> [(&'static str, &'static str, String); 3] {
+/// What the SQL of a warehouse has of its own.
+struct Dialect {
+    /// Writes a column's name.
+    quote: fn(&str) -> String,
+    /// The first instant behind a day: of the column of this name, in this zone.
+    day_end: fn(&str, &str) -> String,
+}
+
+/// A view: its name, what it is, and what it selects.
+type View = (&'static str, &'static str, String);
+
+/// Views over the tables, in the SQL that both warehouses have.
+fn views(config: &Config, dialect: &Dialect) -> [View; 4] {
+    let quote = dialect.quote;
     let list = |names: &[&str]| names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ");
     let place = ["topic", "partition", "offset", "record_index"];
     let same = place.map(|name| format!("d.{0} = e.{0}", quote(name))).join(" AND ");
@@ -123,7 +136,48 @@ fn views(quote: fn(&str) -> String) -> [(&'static str, &'static str, String); 3]
                 kind = quote("type")
             ),
         ),
+        converted(config, dialect),
     ]
+}
+
+/// Activity beside its amounts in the default currency. A day that is over keeps its rate: what arrives later, or holds from later on,
+/// is not looked at, but where there was none at all.
+fn converted(config: &Config, Dialect { quote, day_end }: &Dialect) -> View {
+    let currency = text(&config.defaults.currency);
+    let [date, code, time, ingest, rate, base] =
+        ["date", "currency", "event_time", "ingest_time", "exchange_rate", "base"].map(quote);
+    let day_end = day_end(&date, config.activity.zone.name());
+    let amounts = ["total_bets", "wins", "ggr", "ngr", "bonus_cost"].map(|amount| {
+        format!(
+            "  CAST(ROUND(a.{} * CASE WHEN a.{code} = {currency} THEN 1 ELSE u.rate END, 8) AS DECIMAL(38, 8)) AS {}",
+            quote(amount),
+            quote(&format!("reporting_{amount}"))
+        )
+    });
+    let in_time = "in_time = 1";
+    let sql = format!(
+        "WITH days AS (\n  SELECT DISTINCT {date}, {code}, {day_end} AS day_end FROM activity WHERE {code} <> {currency}\n),\n\
+         offered AS (\n  SELECT d.{date}, d.{code}, r.{rate} AS rate, r.{time} AS held_from, r.{ingest} AS arrived, r.{offset} AS place,\n    \
+         CASE WHEN r.{time} < d.day_end AND r.{ingest} < d.day_end THEN 1 ELSE 0 END AS in_time\n  \
+         FROM days AS d JOIN events_accepted AS r ON r.{base} = d.{code}\n  WHERE r.{name} = 'rate' AND r.{quoted} = {currency}\n),\n\
+         used AS (\n  SELECT * FROM offered\n  QUALIFY ROW_NUMBER() OVER (PARTITION BY {date}, {code} ORDER BY in_time DESC,\n    \
+         CASE WHEN {in_time} THEN held_from END DESC, CASE WHEN {in_time} THEN arrived END DESC, CASE WHEN {in_time} THEN place END DESC,\n    \
+         arrived, place) = 1\n)\n\
+         SELECT a.*,\n  {currency} AS {reporting},\n  CASE WHEN a.{code} = {currency} THEN 1 ELSE u.rate END AS {rate_used},\n  u.held_from AS {rate_time},\n{amounts}\n\
+         FROM activity AS a LEFT JOIN used AS u ON u.{date} = a.{date} AND u.{code} = a.{code}",
+        offset = quote("offset"),
+        name = quote("event_name"),
+        quoted = quote("quote"),
+        reporting = quote("reporting_currency"),
+        rate_used = quote("rate"),
+        rate_time = quote("rate_time"),
+        amounts = amounts.join(",\n"),
+    );
+    (
+        "activity_reporting",
+        "Activity with its amounts in the default currency: by the newest rate that was known when the day ended, else by the first to arrive. NULL while there is none.",
+        sql,
+    )
 }
 
 /// A text as SQL has it.

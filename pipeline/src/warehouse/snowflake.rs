@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use arrow_schema::DataType;
 
-use super::{Described, root, tables, text, views};
+use super::{Described, Dialect, root, tables, text, views};
+use crate::config::Config;
 
 /// How rows come into Snowflake. `COPY` and a pipe remember what they loaded each by itself, so a table has one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,12 +19,12 @@ pub enum Load {
 }
 
 /// The statements.
-pub(super) fn ddl(pipeline: &str, url: &str, load: Load) -> Result<String, String> {
+pub(super) fn ddl(config: &Config, url: &str, load: Load) -> Result<String, String> {
     let root = root(url);
     if !root.starts_with("s3://") {
         return Err(format!("lake.url: {url:?} is out of Snowflake's reach: it reads s3://bucket/root"));
     }
-    let mut sql = format!("-- The lake of pipeline {pipeline}, at {root}, for Snowflake.\n");
+    let mut sql = format!("-- The lake of pipeline {}, at {root}, for Snowflake.\n", config.pipeline.name);
     sql.push_str(&stage(&root));
     for table in tables() {
         sql.push('\n');
@@ -40,7 +41,7 @@ pub(super) fn ddl(pipeline: &str, url: &str, load: Load) -> Result<String, Strin
             Load::External => external(&table),
         });
     }
-    for (name, what, selected) in views(quote) {
+    for (name, what, selected) in views(config, &Dialect { quote, day_end }) {
         write!(sql, "\n-- {what}\nCREATE OR REPLACE VIEW {name} AS\n{selected};\n").expect("a text takes everything");
     }
     Ok(sql)
@@ -113,4 +114,9 @@ fn type_of(kind: &DataType) -> &'static str {
 /// In capitals a quoted name is the same as one without quotes, and never a word of the language.
 fn quote(name: &str) -> String {
     format!("\"{}\"", name.to_uppercase())
+}
+
+/// Instants are kept in UTC and without a zone.
+fn day_end(date: &str, zone: &str) -> String {
+    format!("CONVERT_TIMEZONE({}, 'UTC', DATEADD(DAY, 1, {date})::TIMESTAMP_NTZ)", text(zone))
 }

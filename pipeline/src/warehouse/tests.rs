@@ -1,15 +1,22 @@
 //! What is printed: every table and column, and options that there are.
 
 use super::*;
+use crate::config::LakeConfig;
 
 const URL: &str = "s3://bucket/it's/";
 
+/// Amounts are reported in GBP, by days of Malta.
+fn config() -> Config {
+    let text = "[pipeline]\nname = \"acme\"\n[defaults]\ncurrency = \"GBP\"\n[activity]\nzone = \"Europe/Malta\"\n";
+    Config::parse(text, "pipeline.toml", std::path::Path::new(""), []).unwrap()
+}
+
 fn printed(load: Load) -> String {
-    snowflake::ddl("acme", URL, load).unwrap()
+    snowflake::ddl(&config(), URL, load).unwrap()
 }
 
 /// Options and words with a value, as Snowflake's documentation spells them: a parser lets misspelt ones pass.
-const OPTIONS: [&str; 26] = [
+const OPTIONS: [&str; 34] = [
     "TYPE",
     "STORAGE_PROVIDER",
     "ENABLED",
@@ -37,6 +44,14 @@ const OPTIONS: [&str; 26] = [
     "d.\"OFFSET\"",
     "d.\"RECORD_INDEX\"",
     "\"TYPE\"",
+    "a.\"CURRENCY\"",
+    "u.\"CURRENCY\"",
+    "u.\"DATE\"",
+    "r.\"BASE\"",
+    "r.\"EVENT_NAME\"",
+    "r.\"QUOTE\"",
+    "in_time",
+    "a.\"DATE\"",
 ];
 
 #[test]
@@ -71,14 +86,14 @@ fn every_column_of_every_table_is_there() {
 #[test]
 fn a_place_is_quoted_and_must_be_in_reach() {
     assert!(printed(Load::Copy).contains("URL = 's3://bucket/it''s/' "));
-    let error = snowflake::ddl("acme", "file:///lake", Load::Copy).unwrap_err();
+    let error = snowflake::ddl(&config(), "file:///lake", Load::Copy).unwrap_err();
     assert!(error.contains("file:///lake"), "{error}");
 }
 
 #[test]
 fn duckdb_reads_what_has_files() {
     let lake = LakeConfig { url: "s3://bucket/root".to_owned(), ..LakeConfig::default() };
-    let sql = duckdb::ddl("acme", &lake, &|table| table == Table::Events);
+    let sql = duckdb::ddl(&config(), &lake, &|table| table == Table::Events);
     assert!(
         sql.contains("'s3://bucket/root/events/*/*.parquet'") && sql.contains("PROVIDER credential_chain"),
         "{sql}"

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use bytes::Bytes;
 use datasets::schema::{Builder, Layout};
 use parquet::arrow::ArrowWriter;
@@ -143,6 +144,16 @@ impl<S> OpenFile<S> {
         let bytes = self.writer.into_inner().map_err(encoding)?;
         Ok(Object { name, bytes: bytes.into(), footer })
     }
+}
+
+/// The rows of `batch` as one Parquet file, which is not part of a lake.
+///
+/// # Errors
+/// What the encoder refuses.
+pub fn parquet(batch: &RecordBatch) -> Result<Vec<u8>, SinkError> {
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties())).map_err(encoding)?;
+    writer.write(batch).map_err(encoding)?;
+    writer.into_inner().map_err(encoding)
 }
 
 /// Cheap to write: compaction sorts, filters and compresses better later.
