@@ -86,7 +86,7 @@ CREATE TABLE differing AS
   WHERE coalesce(r.bets_count, 0) <> coalesce(e.bets_count, -1) OR coalesce(r.total_bets, 0) <> coalesce(e.total_bets, -1)
     OR coalesce(r.wins, 0) <> coalesce(e.wins, -1) OR e.ggr <> e.total_bets - e.wins OR e.ngr <> e.ggr;
 """)
-one = lambda sql: db.sql(sql).fetchone()[0]
+one = lambda sql: db.sql(sql).fetchall()[0][0]
 print(json.dumps({
     "rows": one("SELECT count(*) FROM recomputed"),
     "emitted": one("SELECT count(*) FROM emitted"),
