@@ -59,6 +59,7 @@ import json, sys
 import duckdb
 root = sys.argv[1]
 db = duckdb.connect()
+db.execute("SET enable_progress_bar = false")
 db.execute(f"""
 CREATE VIEW events AS SELECT * FROM read_parquet('{root}/events/*/*.parquet', hive_partitioning = true);
 CREATE TABLE transactions AS
