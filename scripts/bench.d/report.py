@@ -200,7 +200,7 @@ def report_index(result):
 def report_state(result):
     [largest] = result["rounds"]["10000000"]
     text = (
-        f"## Checkpoints\n\nThe state of players with one bet each (20 missions, a row of activity, a transaction), without storage: written on one thread; then {largest['rounds']} times one bet more of one player in a hundred, each time "
+        f"## Checkpoints\n\nThe state of players with one bet each (20 missions, a row of activity, a transaction), without storage: written on one thread; then {largest.get('rounds', 1)} times one bet more of one player in a hundred, each time "
         f"of others, and a checkpoint; then read again as it is stored, on one thread for each core. Medians of three, 10 M once; Questline {result['versions']['questline']}. A worker writes a few of 1,024 groups behind an epoch, or one, or a part of one, about 1 MB at once; here one group at most, so that is how long it "
         f"is away each time; compressing and putting is another thread's work. Everything is new in the first round after a start without a checkpoint; any other round writes what changed and four times as many other values, so that all of it is written again "
         f"in 25 rounds. What a start reads is what one such time round has written, from the last round backwards: about all state once and a quarter, whenever it is.\n\n"
@@ -209,19 +209,27 @@ def report_state(result):
     )
     for players, rounds in result["rounds"].items():
         of = lambda *path: statistics.median(dig(one, path) for one in rounds)
-        pauses = lambda part: " / ".join(f"{of(part, 'pause_ms', rank):.2f}" for rank in ("p50", "p99", "max"))
+        pauses = lambda part: " / ".join(f"{of(part, 'group_ms', rank):.2f}" for rank in ("p50", "p99", "max"))
         text += (
             f"| {int(players):,} | {of('all', 'bytes') / 1e6:.1f} | {of('all', 'bytes_stored') / 1e6:.1f} | {of('all', 'seconds'):.2f} | {pauses('all')} | "
             f"{of('changes', 'bytes') / 1e6:.2f} | {of('changes', 'bytes_stored') / 1e6:.2f} | {pauses('changes')} | "
-            f"{of('read_bytes') / 1e6:.1f} | {max(max(one['needed_bytes']) for one in rounds) / 1e6:.1f} | {of('read_bytes_stored') / 1e6:.1f} | {of('restore_seconds'):.1f} |\n"
+            f"{read(rounds)} | {of('restore_seconds'):.1f} |\n"
         )
-    seconds, pause, first = largest["restore_seconds"], largest["changes"]["pause_ms"]["p99"], largest["all"]["pause_ms"]["p99"]
+    seconds, pause, first = largest["restore_seconds"], largest["changes"]["group_ms"]["p99"], largest["all"]["group_ms"]["p99"]
     return text + (
         f"\n| goal, at 10 M players on 2 cores | reached | |\n|---|---|---|\n"
         f"| ready in 10 s after such a run (decompressing and decoding counted, fetching from storage not) | {seconds:.1f} s | {met(seconds <= 10)} |\n"
         f"| the worker's pause, p99, less than 5 ms: 1 % changed | {pause:.2f} ms | {met(pause < 5)} |\n"
         f"| the same where everything is new | {first:.1f} ms | {met(first < 5)} |\n"
     ) + busy(result)
+
+
+def read(rounds):
+    """What a start reads: an earlier release did not tell."""
+    if "read_bytes" not in rounds[0]:
+        return "– | – | –"
+    of = lambda figure: statistics.median(one[figure] for one in rounds) / 1e6
+    return f"{of('read_bytes'):.1f} | {max(max(one['needed_bytes']) for one in rounds) / 1e6:.1f} | {of('read_bytes_stored'):.1f}"
 
 
 def dig(figures, path):

@@ -146,7 +146,7 @@ impl Round {
             "bytes_stored": packed.sum::<Result<usize, _>>()?,
             "seconds": pauses.iter().sum::<Duration>().as_secs_f64(),
             "pauses": pauses.len(),
-            "pause_ms": { "p50": longest_of(50), "p99": longest_of(99), "max": longest_of(100) },
+            "group_ms": { "p50": longest_of(50), "p99": longest_of(99), "max": longest_of(100) },
         }))
     }
 }
