@@ -146,7 +146,7 @@ impl Round {
             "bytes_stored": packed.sum::<Result<usize, _>>()?,
             "seconds": pauses.iter().sum::<Duration>().as_secs_f64(),
             "pauses": pauses.len(),
-            "pause_ms": { "p50": longest_of(50), "p99": longest_of(99), "max": longest_of(100) },
+            "group_ms": { "p50": longest_of(50), "p99": longest_of(99), "max": longest_of(100) },
         }))
     }
 }
@@ -251,13 +251,9 @@ impl State {
             parts: parts.kept().into(),
             helpers: self.threads.saturating_sub(1),
         };
-        let mut steps = Vec::new();
         restored.players.restore(&state);
-        steps.push(begun.elapsed().as_secs_f64());
         restored.activity.restore(&state);
-        steps.push(begun.elapsed().as_secs_f64());
         restored.players.wake(u64::MAX);
-        steps.push(begun.elapsed().as_secs_f64());
         restored.activity.wake(u64::MAX);
         Ok(json!({
             "players": self.players,
@@ -270,7 +266,6 @@ impl State {
             "needed_bytes": needed,
             "read_bytes": needed.last(),
             "read_bytes_stored": stored,
-            "steps": steps,
             "restore_seconds": begun.elapsed().as_secs_f64(),
         }))
     }
