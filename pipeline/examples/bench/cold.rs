@@ -18,6 +18,7 @@ use operators::decode::{Chunk, Decoder};
 use operators::ledger::ColdRules;
 use operators::players::{Clock, Players};
 use operators::snapshot::{Terms, Visited};
+use pipeline::bench::resident_bytes;
 use pipeline::config::Config;
 use pipeline::plan::{Purpose, prepare};
 use serde_json::json;
@@ -150,13 +151,6 @@ impl Core {
     }
 }
 
-/// Memory that the process has, in bytes.
-fn resident() -> Result<u64, Box<dyn std::error::Error>> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
-}
-
 impl Cold {
     /// Plays the days and says what they cost.
     pub fn run(&self) -> Outcome {
@@ -179,7 +173,7 @@ impl Cold {
         std::fs::remove_file(&path)?;
         let per_event = |time: Duration, events: u64| u64::try_from(time.as_nanos()).map(|nanos| nanos / events.max(1));
         let mut days = Vec::new();
-        let (mut before, mut written) = (resident()?, 0);
+        let (mut before, mut written) = (resident_bytes().ok_or("Linux alone tells what memory a process has")?, 0);
         for day in 0..self.days {
             let mut took = Duration::ZERO;
             let numbers: Vec<u64> = (day * self.events..(day + 1) * self.events).collect();
@@ -194,7 +188,7 @@ impl Cold {
                 longest = longest.max(long);
                 written += bytes;
             }
-            let now = resident()?;
+            let now = resident_bytes().ok_or("Linux alone tells what memory a process has")?;
             days.push(json!({
                 "nanos_per_event": per_event(took, self.events)?,
                 "resident_growth_per_event": (now - now.min(before)) / self.events.max(1),

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use datasets::hash::{KEY_GROUPS, KeyGroup};
-use datasets::mapping::Record;
 use datasets::state::{Keeper, Kept, Packed, Packer, Section};
-use datasets::{Epoch, EventBatch, Timestamp, TopicId};
+use datasets::{Epoch, EventBatch, Timestamp};
 use operators::activity::DailyActivity;
-use operators::decode::{Chunk, Decoder};
+use operators::decode::Decoder;
 use operators::definitions::DefinitionRecord;
 use operators::players::{Clock, Players};
 use operators::snapshot::{Restored, Terms, Visited};
+use pipeline::bench::{Bets, resident_bytes};
 use pipeline::config::Config;
 use pipeline::dataflow::Plan;
 use pipeline::plan::{Purpose, prepare};
@@ -47,35 +47,6 @@ pub struct State {
 /// Records of an epoch.
 const EPOCH: u64 = 8192;
 const START_MICROS: i64 = 1_780_400_000_000_000;
-
-/// Bets of the players of some numbers.
-struct Bets {
-    topic: TopicId,
-    players: Vec<u64>,
-    /// Offset of the first one.
-    first: u64,
-}
-
-impl Chunk for Bets {
-    fn for_each(&self, each: &mut dyn FnMut(&Record<'_>)) {
-        let timestamp = Timestamp::from_micros(START_MICROS);
-        for (player, offset) in self.players.iter().zip(self.first..) {
-            let value = format!(
-                r#"{{"event_name":"bet_placed","player_id":"player_{player}","transaction_id":"bet-{offset}","amount":"2.50","currency":"EUR","game_type":"slots","timestamp":"{timestamp}"}}"#
-            );
-            let key = format!("player_{player}");
-            each(&Record {
-                topic: self.topic,
-                partition: 0,
-                offset: i64::try_from(offset).unwrap_or(i64::MAX),
-                timestamp: Some(timestamp),
-                key: Some(key.as_bytes()),
-                headers: &(),
-                value: Some(value.as_bytes()),
-            });
-        }
-    }
-}
 
 struct Core {
     players: Players,
@@ -185,13 +156,6 @@ impl Parts {
     }
 }
 
-/// Memory that the process has, by Linux.
-fn resident_bytes() -> Result<u64, Box<dyn std::error::Error>> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS in /proc/self/status")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
-}
-
 impl State {
     /// Writes all state, then what changed, and reads both again.
     pub fn run(&self) -> Outcome {
@@ -214,12 +178,18 @@ impl State {
                     return epoch;
                 }
                 let count = u64::try_from(players.len()).unwrap_or(0);
-                decoder.decode(&Bets { topic: prepared.first, players, first: offset });
+                decoder.decode(&Bets {
+                    topic: prepared.first,
+                    players,
+                    first: offset,
+                    at: Timestamp::from_micros(START_MICROS),
+                });
                 offset += count;
                 core.close(&decoder.take().0, &mut to_come);
                 epoch += 1;
             }
         };
+        let resident_bytes = || resident_bytes().ok_or("Linux alone tells what memory a process has");
         let before = resident_bytes()?;
         let written = play(&mut core, &mut (0..self.players)).saturating_sub(1);
         let resident = resident_bytes()?.saturating_sub(before);
