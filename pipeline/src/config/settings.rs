@@ -182,11 +182,14 @@ pub struct SourceConfig {
 pub struct MissionsConfig {
     /// The compacted topic of mission definitions. Default `missions`.
     pub topic: String,
+    /// How long events are retained whole, for missions that count from the start of the window in which they are activated. Costs
+    /// state: several hundred bytes an event. Default 0: none are.
+    pub retained: Duration,
 }
 
 impl Default for MissionsConfig {
     fn default() -> Self {
-        MissionsConfig { topic: "missions".to_owned() }
+        MissionsConfig { topic: "missions".to_owned(), retained: Duration::seconds(0) }
     }
 }
 

@@ -24,6 +24,9 @@ impl Versions {
         match record.text {
             Some(text) if !record.was_refused => {
                 if let Ok(mission) = Mission::parse(&record.key, &text, defaults) {
+                    let is_active = |mission: &Mission| mission.status == Status::Active;
+                    let is_first = is_active(&mission) && !self.0.iter().any(|version| is_active(&version.mission));
+                    let from = if is_first { mission.counts_from(from) } else { from };
                     self.0.push(Version { at, from, text, mission, archived: false });
                 }
             }
