@@ -1,7 +1,7 @@
 //! The versions of one mission, as they were read.
 
 use datasets::mission::{Mission, MissionDefaults, Status};
-use datasets::{Coordinates, Timestamp};
+use datasets::{Coordinates, Timestamp, TopicId};
 use operators::definitions::DefinitionRecord;
 
 /// One that took effect.
@@ -17,7 +17,15 @@ struct Version {
 #[derive(Default)]
 pub(super) struct Versions(Vec<Version>);
 
+/// No record defines a tier.
+const NOWHERE: Coordinates = Coordinates { topic: TopicId(0), partition: 0, offset: 0, index: 0 };
+
 impl Versions {
+    /// The only one of a tier, which has always been there; with what the configuration says of it.
+    pub fn of_tier(mission: Mission, text: String) -> Self {
+        Versions(vec![Version { at: NOWHERE, from: Timestamp::MIN, text, mission, archived: false }])
+    }
+
     /// Takes a record of the mission.
     pub fn take(&mut self, record: DefinitionRecord, defaults: &MissionDefaults) {
         let (at, from) = (record.at, record.ingest_time);
