@@ -22,8 +22,8 @@ pub(crate) use round::{Round, Turn};
 /// Format 3 adds a form of contributions with long values, laps of missions that repeat, and timelines of players.
 /// Format 4 adds restrictions, points and unlocks of players.
 /// Format 5 adds amounts that wait for a rate, slips of bets whose stakes are booked with their settlements, and tiers of players.
-/// Format 6 cuts sections into pieces and says of each section how many pieces before it are needed; and adds events that missions of a
-/// group contest.
+/// Format 6 cuts sections into pieces and says of each section how many pieces before it are needed; and adds which events missions of a
+/// group contest, and events that are retained.
 pub const FORMAT: u32 = 6;
 
 /// Takes one worker's sections, and says when they are due. An operator does not read a clock, and need not:

@@ -101,6 +101,11 @@ impl Rank {
         changes
     }
 
+    /// Until when the player has a tier, if it has: [`Timestamp::MAX`] for ever.
+    pub fn held_until(&self, tier: TierNumber) -> Option<Timestamp> {
+        self.held.iter().find(|(held, _)| *held == tier).map(|(_, until)| *until)
+    }
+
     /// When the player loses a tier next if nothing happens.
     pub fn next_due(&self) -> Option<Timestamp> {
         self.held.iter().map(|(_, until)| *until).filter(|until| *until < Timestamp::MAX).min()

@@ -54,12 +54,17 @@ fn replayed(folder: &Path, epoch_records: usize) -> String {
 }
 
 fn replayed_of(folder: &Path, records: &[Value], epoch_records: usize) -> String {
+    replayed_with(folder, records, epoch_records, "")
+}
+
+/// The same with more of a configuration.
+fn replayed_with(folder: &Path, records: &[Value], epoch_records: usize, more: &str) -> String {
     let (input, path) = (folder.join("events.jsonl"), folder.join("pipeline.toml"));
     let text: String = records.iter().map(|record| format!("{record}\n")).collect();
     std::fs::write(&input, text).unwrap();
     let lake = folder.join("lake");
     let text = format!(
-        "[pipeline]\nname = \"acme\"\n[[source]]\nname = \"pam\"\ntopics = [\"events\"]\n[lake]\nurl = \"file://{}\"\n",
+        "[pipeline]\nname = \"acme\"\n[[source]]\nname = \"pam\"\ntopics = [\"events\"]\n[lake]\nurl = \"file://{}\"\n{more}",
         lake.display()
     );
     std::fs::write(&path, text).unwrap();
@@ -264,4 +269,60 @@ fn what_cannot_be_explained_is_an_error() {
     let (code, _, error) = questline(["explain", "x", "--config", without.to_str().unwrap()]);
     assert_eq!(code, 2);
     assert!(error.contains("lake: is missing"), "{error}");
+}
+
+/// Three bets make Gold, two make Silver; one of the three is reversed.
+#[test]
+fn a_tier_is_told_with_its_changes_events_and_threshold() {
+    let folder = tempfile::tempdir().unwrap();
+    let tier = |name: &str, threshold: u32| {
+        format!(
+            "[[tier]]\nname = \"{name}\"\nmeasure = {{ kind = \"count\", on = [\"bet_placed\"] }}\nthreshold = {threshold}\ndowngrade = \"automatic\"\n"
+        )
+    };
+    let bet = |id: &str, hour: u32| {
+        let time = format!("2026-06-02T{hour}:00:00Z");
+        json!({"event_name": "bet_placed", "player_id": "p1", "transaction_id": id, "timestamp": time, "amount": "5"})
+    };
+    let reversal = json!({"event_name": "reversal", "player_id": "p1", "transaction_id": "r1", "timestamp": "2026-06-02T13:00:00Z",
+        "reference_id": "t2"});
+    let events = (0..).zip([bet("t1", 10), bet("t2", 11), bet("t3", 12), reversal]).map(|(offset, value)| {
+        json!({"topic": "events", "partition": 0, "offset": offset, "timestamp": value["timestamp"], "value": value})
+    });
+    let config = replayed_with(folder.path(), &events.collect::<Vec<_>>(), 1, &(tier("Silver", 2) + &tier("Gold", 3)));
+    let answer = asked(&["--player", "p1", "--tier", "Gold", "--config", &config]);
+    assert_eq!((&answer["mission_id"], &answer["standing"]), (&json!("Gold"), &json!("revoked")));
+    let changes = answer["tier"]["changes"].as_array().unwrap().iter();
+    let changes = changes.map(|row| json!([row["revision"], row["previous"], row["tier"], row["changed_at"]]));
+    let expected = [
+        json!([1, null, "Silver", "2026-06-02T11:00:00Z"]),
+        json!([2, "Silver", "Gold", "2026-06-02T12:00:00Z"]),
+        json!([3, "Gold", "Silver", "2026-06-02T13:00:00Z"]),
+    ];
+    assert_eq!(changes.collect::<Vec<_>>(), expected);
+    assert_eq!(answer["tier"]["held"], false);
+    assert_eq!(
+        answer["stages"],
+        json!([{"number": 1, "target": "3.00", "progress": "2.00", "missing": "1.00", "reached_at": null}])
+    );
+    let events = answer["events"].as_array().unwrap().iter();
+    let events = events.map(|one| json!([one["transaction_id"], one["progress"], one["taken_back_by"]]));
+    let expected = [json!(["t1", "1.00", null]), json!(["t2", null, "r1"]), json!(["t3", "2.00", null])];
+    assert_eq!(events.collect::<Vec<_>>(), expected);
+    assert_eq!(
+        (&answer["definition"]["text"]["threshold"], &answer["definition"]["topic"]),
+        (&json!("3"), &json!(null))
+    );
+    let silver = asked(&["--player", "p1", "--tier", "Silver", "--config", &config]);
+    assert_eq!((&silver["standing"], &silver["tier"]["held"]), (&json!("completed"), &json!(true)));
+
+    let (code, text, _) = questline(["explain", "--player", "p1", "--tier", "Gold", "--config", &config]);
+    assert_eq!(code, 0);
+    for line in ["tier       Gold", "standing   lost", "revision 3 from Gold to Silver at 2026-06-02T13:00:00Z"] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    let (code, _, error) = questline(["explain", "--player", "p1", "--tier", "Platinum", "--config", &config]);
+    assert!(code == 1 && error.contains("no tier \"Platinum\"; it has Silver, Gold"), "{error}");
+    let (code, text, error) = questline(["reconcile", "--config", &config]);
+    assert!(code == 0 && text.contains("2026-06-02  Gold"), "{text}{error}");
 }

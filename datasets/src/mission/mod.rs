@@ -84,6 +84,8 @@ pub struct Definition {
     pub lateness_micros: i64,
     /// Of the missions of a group an event counts for one only.
     pub exclusive_group: Option<Arc<str>>,
+    /// Which events of the window in which it was activated count.
+    pub count_from: CountFrom,
     /// Decides within an exclusive group: the largest, then the smallest id.
     pub priority: i64,
 }
@@ -119,6 +121,16 @@ pub enum OnSuppression {
     Defer,
 }
 
+/// From when on events count (DOMAIN §4, `count_from`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CountFrom {
+    /// From the first active version's own time.
+    #[default]
+    Activation,
+    /// From the start of the window that this falls into.
+    WindowStart,
+}
+
 /// How often a mission can be completed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Window {
@@ -146,12 +158,15 @@ pub struct MissionDefaults {
     pub zone: TimeZone,
     /// The zone's IANA name.
     pub zone_name: Arc<str>,
+    /// How long events are retained whole, in microseconds, for missions that count some from before their activation.
+    pub retained_micros: i64,
 }
 
 impl MissionDefaults {
-    /// Windows in UTC.
+    /// Windows in UTC, and no retained events.
     pub fn utc(currency: impl Into<Arc<str>>, currencies: Currencies) -> Self {
-        MissionDefaults { currency: currency.into(), currencies, zone: TimeZone::UTC, zone_name: "UTC".into() }
+        let zone_name = "UTC".into();
+        MissionDefaults { currency: currency.into(), currencies, zone: TimeZone::UTC, zone_name, retained_micros: 0 }
     }
 }
 
@@ -196,6 +211,15 @@ impl Definition {
     /// limit is of a period that goes on behind it.
     pub fn reaches(&self, end: Timestamp) -> Timestamp {
         self.repeat.as_ref().map_or(end, |repeat| repeat.reaches(&self.window, end))
+    }
+
+    /// From when on events count, if this is the first active version and takes effect at `activation`.
+    pub fn counts_from(&self, activation: Timestamp) -> Timestamp {
+        match (self.count_from, self.window_at(activation)) {
+            // A mission begins within its first window.
+            (CountFrom::WindowStart, Some((start, _))) => start.max(self.start),
+            _ => activation,
+        }
     }
 
     /// `at` is within the mission's closed `start..=end`.

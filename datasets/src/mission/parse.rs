@@ -8,7 +8,8 @@ use super::json::{Errors, Json, Members, Place};
 use super::parse_measure::{check_streaks, measure, target};
 use super::repeat::{check_carry, repeat};
 use super::{
-    Definition, DefinitionError, EventKind, Gate, MissionDefaults, OnReversal, OnSuppression, Stage, Status, Window,
+    CountFrom, Definition, DefinitionError, EventKind, Gate, MissionDefaults, OnReversal, OnSuppression, Stage, Status,
+    Window,
 };
 use crate::condition::{Condition, canonical_event_name};
 use crate::rows::RewardRow;
@@ -19,13 +20,13 @@ const STATUSES: [(&str, Status); 4] =
     [("draft", Status::Draft), ("active", Status::Active), ("paused", Status::Paused), ("archived", Status::Archived)];
 const CORRECTIONS: [(&str, OnReversal); 2] = [("revoke", OnReversal::Revoke), ("keep", OnReversal::Keep)];
 const SUPPRESSIONS: [(&str, OnSuppression); 2] = [("drop", OnSuppression::Drop), ("defer", OnSuppression::Defer)];
+const COUNTS_FROM: [(&str, CountFrom); 2] =
+    [("activation", CountFrom::Activation), ("window_start", CountFrom::WindowStart)];
 const WINDOWS: [(&str, Option<Every>); 4] =
     [("once", None), ("day", Some(Every::Day)), ("week", Some(Every::Week)), ("month", Some(Every::Month))];
 
 /// Seven days (DOMAIN §3).
 const DEFAULT_LATENESS_MICROS: i64 = 7 * 24 * 3600 * 1_000_000;
-
-const UNSUPPORTED: &str = "is not supported in this version";
 
 /// Reads the definition in the record with this `key`; every error is reported.
 pub(super) fn parse(key: &str, text: &str, defaults: &MissionDefaults) -> Result<Definition, Vec<DefinitionError>> {
@@ -72,7 +73,7 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
     if mission_id.as_ref().is_some_and(|id| gate.requires.contains(id)) {
         errors.add(super::requires::PATH, "a mission cannot require itself");
     }
-    not_yet(&mut members, errors);
+    let count_from = count_from(&mut members, exclusive_group.is_some(), &defaults, errors);
     members.finish(errors);
 
     let (reward, channels) = reward.unzip();
@@ -95,6 +96,7 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
         on_suppression: on_suppression.unwrap_or(OnSuppression::Drop),
         lateness_micros: lateness_micros.unwrap_or(DEFAULT_LATENESS_MICROS),
         exclusive_group,
+        count_from,
         priority: priority.unwrap_or(0),
     })
 }
@@ -251,13 +253,24 @@ fn duration_micros(place: &Place<'_>, errors: &mut Errors) -> Option<i64> {
     }
 }
 
-/// What DOMAIN §4 has and this version has not; the values that change nothing are accepted.
-fn not_yet(members: &mut Members<'_>, errors: &mut Errors) {
-    if let Some(place) = members.take("count_from")
-        && place.choice(&[("activation", false), ("window_start", true)], errors) == Some(true)
-    {
-        let why = "events from before a mission's activation are not kept with all that it may ask for; \
-                   define it before its window begins";
-        errors.add(&place.path, format!("'window_start' {UNSUPPORTED}: {why}"));
+/// From when on events count. Those from before the activation have to be there, and nobody else may have them.
+fn count_from(
+    members: &mut Members<'_>,
+    is_in_group: bool,
+    defaults: &MissionDefaults,
+    errors: &mut Errors,
+) -> CountFrom {
+    let Some(place) = members.take("count_from") else { return CountFrom::default() };
+    let count_from = place.choice(&COUNTS_FROM, errors).unwrap_or_default();
+    if count_from == CountFrom::WindowStart && defaults.retained_micros == 0 {
+        let message = "'window_start' counts events from before the activation, and none are retained: set missions.retained, \
+                       such as \"8d\" for windows of a week, or define the mission before its window begins";
+        errors.add(&place.path, message);
     }
+    if count_from == CountFrom::WindowStart && is_in_group {
+        let message = "'window_start' together with exclusive_group is not supported in this version: other missions of the \
+                       group have counted what came before";
+        errors.add(&place.path, message);
+    }
+    count_from
 }

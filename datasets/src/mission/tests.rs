@@ -197,16 +197,44 @@ fn a_mission_is_in_one_group() {
 }
 
 #[test]
-fn window_start_is_refused() {
-    let count_from = |value: &str| parse(&small(&format!(r#""count_from":"{value}""#)));
-    assert!(count_from("activation").is_ok());
-    let refused = "/count_from: 'window_start' is not supported in this version: events from before a mission's activation \
-                   are not kept with all that it may ask for; define it before its window begins";
-    assert_eq!(count_from("window_start").unwrap_err(), [refused]);
+fn window_start_needs_events_that_are_retained() {
+    let count_from = |value: &str, more: &str| {
+        let text = small(&format!(r#""count_from":"{value}"{more}"#));
+        let retaining = MissionDefaults { retained_micros: 1, ..defaults() };
+        let shown = |errors: Vec<DefinitionError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>();
+        Mission::parse("m", &text, &retaining).map(|mission| mission.count_from).map_err(shown)
+    };
+    assert_eq!(parse(&small("")).unwrap().count_from, CountFrom::Activation);
+    assert_eq!(parse(&small(r#""count_from":"activation""#)).unwrap().count_from, CountFrom::Activation);
+    let refused = "/count_from: 'window_start' counts events from before the activation, and none are retained: set \
+                   missions.retained, such as \"8d\" for windows of a week, or define the mission before its window begins";
+    assert_eq!(parse(&small(r#""count_from":"window_start""#)).unwrap_err(), [refused]);
+    assert_eq!(count_from("window_start", ""), Ok(CountFrom::WindowStart));
+    let in_group = count_from("window_start", r#","exclusive_group":"g""#).unwrap_err();
+    assert!(in_group.len() == 1 && in_group[0].contains("together with exclusive_group"), "{in_group:?}");
     assert_eq!(
-        count_from("window").unwrap_err(),
+        count_from("window", "").unwrap_err(),
         ["/count_from: 'window' is not known; known are activation, window_start"]
     );
+}
+
+#[test]
+fn what_counts_from_the_start_of_its_window_begins_there() {
+    let from = |members: &str, activation: &str| {
+        let text = small(&format!(r#""count_from":"window_start",{members}"#));
+        let retaining = MissionDefaults { retained_micros: 1, ..defaults() };
+        let mission = Mission::parse("m", &text, &retaining).unwrap();
+        mission.counts_from(activation.parse().unwrap()).to_string()
+    };
+    let week = r#""window":{"every":"week","zone":"Europe/Malta"}"#;
+    assert_eq!(from(week, "2026-06-04T10:00:00Z"), "2026-05-31T22:00:00Z");
+    // The mission begins within the week, or is not there yet, or no more.
+    let begun = format!(r#"{week},"start":"2026-06-02T00:00:00Z","end":"2026-06-20T00:00:00Z""#);
+    assert_eq!(from(&begun, "2026-06-04T10:00:00Z"), "2026-06-02T00:00:00Z");
+    assert_eq!(from(&begun, "2026-06-10T10:00:00Z"), "2026-06-07T22:00:00Z");
+    assert_eq!(from(&begun, "2026-06-01T10:00:00Z"), "2026-06-01T10:00:00Z");
+    assert_eq!(from(&begun, "2026-06-21T10:00:00Z"), "2026-06-21T10:00:00Z");
+    assert_eq!(from(r#""start":"2026-06-02T00:00:00Z""#, "2026-06-04T10:00:00Z"), "2026-06-02T00:00:00Z");
 }
 
 #[test]

@@ -49,11 +49,6 @@ impl MissionHistory {
         });
         from.min().unwrap_or(at)
     }
-
-    /// The same of a mission that may be defined yet: it begins to count when it is.
-    pub fn unknown_needed_from(oldest: Timestamp) -> Timestamp {
-        back(oldest, GRACE).unwrap_or(Timestamp::MIN)
-    }
 }
 
 fn back(from: Timestamp, micros: i64) -> Option<Timestamp> {
@@ -62,6 +57,12 @@ fn back(from: Timestamp, micros: i64) -> Option<Timestamp> {
 }
 
 impl Definitions {
+    /// The same as [`needed_from`](MissionHistory::needed_from) of a mission that may be defined yet: it begins to count when it is, or with
+    /// what is retained then.
+    pub fn unknown_needed_from(&self, oldest: Timestamp) -> Timestamp {
+        back(oldest, GRACE.saturating_add(self.retained_micros())).unwrap_or(Timestamp::MIN)
+    }
+
     /// Missions of which a version has a gate.
     pub fn gated(&self) -> &[MissionSlot] {
         &self.gated

@@ -276,6 +276,8 @@ pub enum Applied {
         slot: MissionSlot,
         /// Progress has to be judged anew.
         retargeted: bool,
+        /// It is active for the first time, and counts events from before its own time.
+        counts_earlier: bool,
         /// Missions whose completions unlock something from now on, and did not before.
         required: Vec<MissionSlot>,
     },
@@ -385,6 +387,10 @@ impl Definitions {
         };
         let mut errors = slot.map(|slot| edits::errors(self.history(slot), &mission)).unwrap_or_default();
         errors.extend(self.cycle(&mission));
+        let is_first = mission.status == Status::Active
+            && slot.is_none_or(|slot| !self.history(slot).0.iter().any(VersionInForce::is_active));
+        let from = if is_first { mission.counts_from(record.ingest_time) } else { record.ingest_time };
+        errors.extend(self.not_retained(from, record.ingest_time));
         if !errors.is_empty() {
             return Applied::Refused(errors);
         }
@@ -392,7 +398,8 @@ impl Definitions {
             let message = REFUSED_BEFORE.to_owned();
             return Applied::Refused(vec![DefinitionError { path: String::new(), message }]);
         }
-        let version = VersionInForce::new((record.ingest_time, record.at), mission);
+        let counts_earlier = from < record.ingest_time;
+        let version = VersionInForce::new((from, record.at), mission);
         match slot {
             Some(slot) => {
                 // A pause in between judges nobody.
@@ -410,14 +417,14 @@ impl Definitions {
                 let required = self.push(slot, version);
                 let history = self.history(slot);
                 let retargeted = retargeted || history.is_gated() && bounds(history) != before;
-                Applied::Version { slot, retargeted, required }
+                Applied::Version { slot, retargeted, counts_earlier, required }
             }
             None => {
                 let slot = MissionSlot(u32::try_from(self.histories.len()).expect("fewer than 2^32 missions"));
                 self.slots.insert(version.mission.mission_id.clone(), slot);
                 self.histories.push(MissionHistory(Vec::new()));
                 let required = self.push(slot, version);
-                Applied::Version { slot, retargeted: false, required }
+                Applied::Version { slot, retargeted: false, counts_earlier, required }
             }
         }
     }
@@ -426,8 +433,12 @@ impl Definitions {
     /// required from now on, and were not before.
     fn push(&mut self, slot: MissionSlot, mut version: VersionInForce) -> Vec<MissionSlot> {
         let history = &mut self.histories[index(slot)].0;
+        let history_was_active = history.iter().any(VersionInForce::is_active);
         if let Some(last) = history.last_mut() {
-            version.from = version.from.max(last.from);
+            // The first active one may count from before drafts.
+            if history_was_active || !version.is_active() {
+                version.from = version.from.max(last.from);
+            }
             last.superseded = last.classes.iter().map(|class| self.classes.supersede(*class)).collect();
         }
         version.classes.clear();
@@ -446,6 +457,24 @@ impl Definitions {
             self.gated.push(slot);
         }
         required.iter().filter_map(|id| self.slot(id)).collect()
+    }
+
+    /// What is wrong with a definition that counts from then on, and takes effect at `activation`.
+    fn not_retained(&self, from: Timestamp, activation: Timestamp) -> Option<DefinitionError> {
+        let retained = self.defaults.retained_micros;
+        (activation.micros_since(from) > retained).then(|| DefinitionError {
+            path: "/count_from".to_owned(),
+            message: format!(
+                "'window_start' is {from}, and events are retained for {} days: set missions.retained, or define the mission \
+                 nearer to the start of its window",
+                retained / 86_400_000_000
+            ),
+        })
+    }
+
+    /// How long events are retained, in microseconds.
+    pub fn retained_micros(&self) -> i64 {
+        self.defaults.retained_micros
     }
 
     /// The versions of a mission.

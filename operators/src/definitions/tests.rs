@@ -15,9 +15,15 @@ fn what_an_older_release_refused_takes_no_number_from_others() {
     let refused = DefinitionRecord { was_refused: true, ..record("a", understood_now.clone(), 0, 0) };
     assert!(matches!(definitions.apply(&refused), Applied::Refused(errors) if errors.len() == 1));
     let first = definitions.apply(&record("b", mission("b", r#"{"kind":"count"}"#), 0, 1));
-    assert_eq!(first, Applied::Version { slot: MissionSlot(0), retargeted: false, required: vec![] });
+    assert_eq!(
+        first,
+        Applied::Version { slot: MissionSlot(0), retargeted: false, counts_earlier: false, required: vec![] }
+    );
     let again = definitions.apply(&record("a", understood_now, 1, 2));
-    assert_eq!(again, Applied::Version { slot: MissionSlot(1), retargeted: false, required: vec![] });
+    assert_eq!(
+        again,
+        Applied::Version { slot: MissionSlot(1), retargeted: false, counts_earlier: false, required: vec![] }
+    );
 }
 
 #[test]

@@ -10,7 +10,9 @@ use datasets::{Coordinates, Timestamp};
 
 use super::tracks::OccurrenceSequence;
 use super::{Player, Players};
+use crate::definitions::MissionSlot;
 use crate::progress::{Counted, Sequence, Step, trace};
+use crate::tiers::TierNumber;
 
 /// One occurrence of a mission for one player, as it stands after the epoch that was closed last.
 #[derive(Clone, Debug)]
@@ -42,7 +44,23 @@ impl Players {
     /// Every occurrence of a mission that is kept for a player, by window. None of a player or mission that nobody
     /// has heard of.
     pub fn accounts(&mut self, player_id: &str, mission_id: &str) -> Vec<Account> {
-        let Some(slot) = self.definitions.slot(mission_id) else { return Vec::new() };
+        self.definitions.slot(mission_id).map_or_else(Vec::new, |slot| self.accounts_of(player_id, slot))
+    }
+
+    /// The same of a tier, by the mission that it is judged by.
+    pub fn tier_accounts(&mut self, player_id: &str, TierNumber(tier): TierNumber) -> Vec<Account> {
+        self.accounts_of(player_id, MissionSlot(tier))
+    }
+
+    /// Until when a player has a tier, if it has: [`Timestamp::MAX`] for ever.
+    pub fn tier_held_until(&self, player_id: &str, tier: TierNumber) -> Option<Timestamp> {
+        let hash = player_hash(player_id);
+        let players = &self.groups[KeyGroup::of(hash).index()].players;
+        let (_, player) = players.find(hash, player_id).and_then(|place| players.get(place))?;
+        player.rank.as_ref()?.held_until(tier)
+    }
+
+    fn accounts_of(&mut self, player_id: &str, slot: MissionSlot) -> Vec<Account> {
         let hash = player_hash(player_id);
         let players = &mut self.groups[KeyGroup::of(hash).index()].players;
         let Some(place) = players.find(hash, player_id) else { return Vec::new() };

@@ -13,7 +13,7 @@ use super::gate::Reopening;
 use super::occurrences::OccurrenceKey;
 use super::purse::Spending;
 use super::repeats::Told;
-use super::report::Message;
+use super::report::{Message, Reporter};
 use super::snapshot::Restored;
 use super::touch::{Touch, Touched};
 use super::tracks::OccurrenceSequence;
@@ -51,11 +51,14 @@ impl Players {
         // Most events book once.
         let mut changes = Changes { postings: Vec::with_capacity(events), ..Changes::default() };
         definitions.sort_by_key(|record| record.at);
+        let mut counting_earlier = Vec::new();
         for record in definitions.iter() {
-            self.define(record, (now, oldest_to_come), &mut changes);
+            let slot = self.define(record, (now, oldest_to_come), &mut changes);
+            counting_earlier.extend(slot.map(|slot| (slot, record)));
         }
         self.definitions.index();
         self.learn(rates, (now, oldest_to_come), &mut changes);
+        self.count_earlier(&counting_earlier, (now, oldest_to_come), &mut changes);
         // Players do not touch each other: each is settled by itself, while its state is at hand.
         let mut arrivals = in_order_of_coordinates(batches, &self.restored);
         let mut players: Vec<&mut [Arrival<'_>]> = arrivals.chunk_by_mut(|a, b| a.place == b.place).collect();
@@ -180,7 +183,7 @@ impl Players {
         clocks: Clocks,
         changes: &mut Changes,
     ) {
-        let Touched { ingest_time, moved, begun, filed, kept, late, held, waiting, restricts } = touched;
+        let Touched { ingest_time, moved, begun, filed, kept, late, held, waiting, restricts, retains_more } = touched;
         let (id, player) = self.groups[event.key_group().index()].players.get_mut(place);
         changes.counters.fx_missing_waiting += waiting;
         if late {
@@ -198,7 +201,9 @@ impl Players {
         let classes = filed.into_iter().filter_map(|class| player.due(class, &self.definitions));
         let waits = player.waits.as_ref();
         let held = kept.into_iter().filter_map(|order| waits?.due(order, &self.definitions));
-        classes.chain(held).for_each(|due| self.closings.file(due, here));
+        let retained = player.retained.as_ref().filter(|_| retains_more);
+        let retained = retained.and_then(|retained| retained.due(&self.definitions));
+        classes.chain(held).chain(retained).for_each(|due| self.closings.file(due, here));
         if !moved.is_empty() {
             self.announce((event, ingest_time), (place, phase), moved, clocks, changes);
         }
@@ -261,7 +266,8 @@ impl Players {
         }
     }
 
-    fn define(&mut self, record: &DefinitionRecord, clocks: Clocks, changes: &mut Changes) {
+    /// Applies a definition. Answers the mission if it counts events from before.
+    fn define(&mut self, record: &DefinitionRecord, clocks: Clocks, changes: &mut Changes) -> Option<MissionSlot> {
         let applied = self.definitions.apply(record);
         if self.speaks {
             let (version, refused) = match &applied {
@@ -287,7 +293,7 @@ impl Players {
                 },
             ));
         }
-        let Applied::Version { slot, retargeted, required } = applied else { return };
+        let Applied::Version { slot, retargeted, counts_earlier, required } = applied else { return None };
         for slot in required {
             let groups = self.groups.iter_mut();
             let players = groups.flat_map(|group| {
@@ -298,6 +304,7 @@ impl Players {
         if retargeted {
             self.retarget(slot, record, clocks);
         }
+        counts_earlier.then_some(slot)
     }
 
     /// A new target can complete players at once, in the windows that are open when it takes effect.
@@ -343,22 +350,8 @@ impl Players {
             begun.extend(outcome.begun);
             let told = outcome.told;
             keep(&mut self.closings, place, begun, definitions);
-            for (Told { key, occurrence, announcement }, sequence) in told.into_iter().zip(0..) {
-                let OccurrenceKey { slot, window, .. } = key;
-                let history = definitions.history(slot);
-                let progress = player.occurrences.get(key).expect("it was told");
-                let (time, player) = (record.ingest_time, id.clone());
-                let position = Position { phase: Phase::Definitions, time, at: record.at, player, sequence };
-                let mission = &history.version(announcement.version).mission;
-                let trigger = self.reporter.definition_change(record);
-                let window_end = progress.window_end(history);
-                let window_start = if progress.is_once() { mission.start } else { window };
-                let message =
-                    Message { position, mission, occurrence, window, window_start, window_end, announcement, trigger };
-                let (position, row) = self.reporter.message(message, now);
-                let on_suppression = history.version(history.newest()).mission.on_suppression;
-                self.leaving.push(Leaving { position, key, row, on_suppression });
-            }
+            let leaving = leaving(told, (id, player), |_| record, (definitions, &self.reporter), now);
+            self.leaving.extend(leaving);
         }
     }
 
@@ -399,8 +392,35 @@ impl Players {
 /// The clock, and the earliest ingest time that can still come.
 pub(super) type Clocks = (Timestamp, Timestamp);
 
+/// What definitions have told of a player's missions: `record_of` each.
+pub(super) fn leaving<'r>(
+    told: Vec<Told>,
+    (id, player): (&Arc<str>, &Player),
+    record_of: impl Fn(MissionSlot) -> &'r DefinitionRecord,
+    (definitions, reporter): (&Definitions, &Reporter),
+    now: Timestamp,
+) -> Vec<Leaving> {
+    let leaving = told.into_iter().zip(0..).map(|(Told { key, occurrence, announcement }, sequence)| {
+        let OccurrenceKey { slot, window, .. } = key;
+        let (history, record) = (definitions.history(slot), record_of(slot));
+        let progress = player.occurrences.get(key).expect("it was told");
+        let time = record.ingest_time;
+        let position = Position { phase: Phase::Definitions, time, at: record.at, player: id.clone(), sequence };
+        let mission = &history.version(announcement.version).mission;
+        let trigger = reporter.definition_change(record);
+        let window_end = progress.window_end(history);
+        let window_start = if progress.is_once() { mission.start } else { window };
+        let message =
+            Message { position, mission, occurrence, window, window_start, window_end, announcement, trigger };
+        let (position, row) = reporter.message(message, now);
+        let on_suppression = history.version(history.newest()).mission.on_suppression;
+        Leaving { position, key, row, on_suppression }
+    });
+    leaving.collect()
+}
+
 /// Occurrences that have begun are kept for as long as they can be moved.
-fn keep(
+pub(super) fn keep(
     closings: &mut Closings,
     player: PlayerPlace,
     begun: Vec<(OccurrenceKey, Option<Timestamp>)>,

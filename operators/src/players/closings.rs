@@ -68,6 +68,8 @@ enum Closing {
     Class(ClassId),
     /// An amount that waits for a rate.
     Held(Order),
+    /// Retained events: the first of them.
+    Retained,
 }
 
 impl Player {
@@ -80,7 +82,8 @@ impl Player {
         let classes = classes.filter_map(|class| Some((self.due(class, definitions)?, Closing::Class(class))));
         let held = self.waits.iter().flat_map(|held| held.orders().map(move |order| (held, order)));
         let held = held.filter_map(|(held, order)| Some((held.due(order, definitions)?, Closing::Held(order))));
-        occurrences.chain(classes).chain(held)
+        let retained = self.retained.as_deref().and_then(|retained| retained.due(definitions));
+        occurrences.chain(classes).chain(held).chain(retained.map(|due| (due, Closing::Retained)))
     }
 
     /// The first hour that is not before `hour` after which something can be forgotten.
@@ -97,6 +100,7 @@ impl Player {
                 Closing::Occurrence(key) => self.forget(key, definitions),
                 Closing::Class(class) => self.forget_due(class, hour, definitions),
                 Closing::Held(order) => fewer += self.forget_held(order),
+                Closing::Retained => self.forget_retained(hour, definitions),
             }
         }
         self.drop_contests(definitions);

@@ -185,7 +185,7 @@ impl Touch<'_> {
         let oldest = self.oldest_to_come;
         let needed = slots.iter().map(|slot| definitions.history(*slot).needed_from(oldest));
         // A mission that is still unknown counts from its activation, about now.
-        let horizon = needed.chain([MissionHistory::unknown_needed_from(oldest)]).min().unwrap_or(Timestamp::MIN);
+        let horizon = needed.chain([definitions.unknown_needed_from(oldest)]).min().unwrap_or(Timestamp::MIN);
         let mark = Mark { order, ingest_time: event.ingest_time, enters };
         let timeline = self.timeline.get_or_insert_default();
         timeline.insert(subject, mark, horizon);

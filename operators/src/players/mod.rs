@@ -25,6 +25,7 @@ mod rates;
 mod repeats;
 mod report;
 mod restrictions;
+mod retained;
 mod roster;
 mod snapshot;
 mod tally;
@@ -56,6 +57,7 @@ use purse::{BookedSpending, Expiry, Purse};
 use ranks::{Fall, Ranked};
 use report::Reporter;
 use restrictions::Restrictions;
+use retained::Retained;
 use roster::Roster;
 use snapshot::{Restored, Unfinished};
 use timeline::Timeline;
@@ -106,6 +108,9 @@ struct Player {
     /// Absent where nothing waits, and written as timelines are.
     #[serde(skip)]
     waits: Option<Box<Held>>,
+    /// Absent where nothing is retained. The same.
+    #[serde(skip)]
+    retained: Option<Box<Retained>>,
 }
 
 /// The state of one key group.
@@ -200,6 +205,8 @@ impl Players {
 
 #[cfg(test)]
 mod contest_tests;
+#[cfg(test)]
+mod earlier_tests;
 #[cfg(test)]
 mod gate_tests;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::Player;
 use super::contests::Contests;
 use super::held::Held;
 use super::restrictions::Restrictions;
+use super::retained::Retained;
 use super::timeline::Timeline;
 use super::unlocks::Unlocks;
 use crate::points::Points;
@@ -83,6 +84,16 @@ impl Member {
     /// The same.
     pub(super) fn set_contests(&mut self, contests: Contests) {
         self.player.timeline.get_or_insert_default().contests = contests;
+    }
+
+    /// What is retained of the player's events.
+    pub(super) fn retained(&self) -> Option<&Retained> {
+        self.player.retained.as_deref()
+    }
+
+    /// What was written beside the player.
+    pub(super) fn set_retained(&mut self, retained: Box<Retained>) {
+        self.player.retained = Some(retained);
     }
 
     /// The player's restrictions.

@@ -13,6 +13,7 @@ use super::contests::Contests;
 use super::emission::AT_ONCE;
 use super::held::Held;
 use super::restrictions::Restrictions;
+use super::retained::Retained;
 use super::roster::Member;
 use super::timeline::Timeline;
 use super::unlocks::Unlocks;
@@ -44,6 +45,7 @@ impl WrittenGroup<'_> {
             self.ledger.slips(),
             written(members, Member::rank),
             written(members, Member::contests),
+            written(members, Member::retained),
         ];
         let needed = lists.iter().rposition(|(_, is_empty)| !is_empty).map_or(0, |last| last + 1);
         lists[..needed].iter().for_each(|(list, _)| bytes.extend_from_slice(list));
@@ -53,7 +55,7 @@ impl WrittenGroup<'_> {
 
 /// What members have that few have, by their places among them. Behind [`WrittenGroup`] come lists of it, in the order of
 /// the formats that added them: timelines (3); restrictions, points, unlocks (4); what waits for a rate, behind these the slips
-/// of bets, and tiers (5); what missions contest (6). The last ones are left out where they are empty, so a section that needs nothing of a format is one of the format before.
+/// of bets, and tiers (5); what missions contest, and retained events (6). The last ones are left out where they are empty, so a section that needs nothing of a format is one of the format before.
 type Beside<T> = Vec<(usize, T)>;
 
 /// Reads the next list, if there is one.
@@ -136,6 +138,9 @@ impl Group {
             }
             for (place, contests) in beside::<Contests>(&mut rest) {
                 players.member_mut(places[place]).set_contests(contests);
+            }
+            for (place, retained) in beside::<Box<Retained>>(&mut rest) {
+                players.member_mut(places[place]).set_retained(retained);
             }
             let [plain, full, slips] = group.ledger.chunks();
             sizes.push([group.players.members.chunks(), plain, full, slips]);

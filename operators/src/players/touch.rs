@@ -1,5 +1,7 @@
 //! Moves a player's missions by the ledger's effects.
 
+use std::collections::BTreeSet;
+
 use datasets::rates::RateBook;
 use datasets::{Event, Money, Timestamp};
 
@@ -9,6 +11,7 @@ use super::gate::Passage;
 use super::held::{Held, HeldAmount};
 use super::occurrences::{OccurrenceKey, Occurrences};
 use super::restrictions::{Restrictions, restricts};
+use super::retained::Retained;
 use super::timeline::Timeline;
 use super::tracks::{OccurrenceSequence, Override, Tracks};
 use crate::contributions::Contribution;
@@ -76,6 +79,7 @@ pub(super) struct Touch<'a> {
     pub(super) timeline: &'a mut Option<Box<Timeline>>,
     restrictions: &'a mut Option<Box<Restrictions>>,
     pub(super) waits: &'a mut Option<Box<Held>>,
+    pub(super) retained: &'a mut Option<Box<Retained>>,
     pub(super) definitions: &'a Definitions,
     pub(super) rates: &'a RateBook,
     scratch: &'a mut Scratch,
@@ -95,6 +99,8 @@ pub(super) struct Touch<'a> {
     pub(super) held: bool,
     /// What the player may be told has changed.
     pub(super) restricts: bool,
+    /// An event is retained that is the first to be forgotten.
+    pub(super) retains_more: bool,
     /// By how many more events wait for a rate.
     pub(super) waiting: i64,
     /// Events that are kept from now on because they wait.
@@ -112,6 +118,7 @@ pub(super) struct Touched {
     pub(super) held: bool,
     pub(super) waiting: i64,
     pub(super) restricts: bool,
+    pub(super) retains_more: bool,
 }
 
 impl<'a> Touch<'a> {
@@ -121,13 +128,14 @@ impl<'a> Touch<'a> {
         scratch: &'a mut Scratch,
         (ingest_time, oldest_to_come): (Timestamp, Timestamp),
     ) -> Self {
-        let Player { occurrences, tracks, timeline, restrictions, waits, .. } = player;
+        let Player { occurrences, tracks, timeline, restrictions, waits, retained, .. } = player;
         Touch {
             occurrences,
             tracks,
             timeline,
             restrictions,
             waits,
+            retained,
             definitions,
             rates,
             scratch,
@@ -139,6 +147,7 @@ impl<'a> Touch<'a> {
             late: false,
             held: false,
             restricts: false,
+            retains_more: false,
             waiting: 0,
             kept: Vec::new(),
         }
@@ -146,8 +155,8 @@ impl<'a> Touch<'a> {
 
     /// What came of it.
     pub(super) fn end(self) -> Touched {
-        let Touch { ingest_time, moved, begun, filed, kept, late, held, waiting, restricts, .. } = self;
-        Touched { ingest_time, moved, begun, filed, kept, late, held, waiting, restricts }
+        let Touch { ingest_time, moved, begun, filed, kept, late, held, waiting, restricts, retains_more, .. } = self;
+        Touched { ingest_time, moved, begun, filed, kept, late, held, waiting, restricts, retains_more }
     }
 
     /// Applies one effect of `cause`.
@@ -161,9 +170,13 @@ impl<'a> Touch<'a> {
                     self.restrictions.get_or_insert_default().take(cause, order);
                     self.restricts = true;
                 }
+                self.retain(cause, order, *live);
                 self.enter(cause, order, *live);
             }
-            EffectKind::Enter { live, event: Some(stored) } => self.enter(&stored.get(0), order, *live),
+            EffectKind::Enter { live, event: Some(stored) } => {
+                self.retain(&stored.get(0), order, *live);
+                self.enter(&stored.get(0), order, *live);
+            }
             EffectKind::Toggle { live } => self.correct(order, *live),
             EffectKind::Leave => self.correct(order, false),
             EffectKind::Stake { .. } => {}
@@ -182,6 +195,21 @@ impl<'a> Touch<'a> {
             self.drop_contest_unless_kept(order);
         }
         self.scratch.candidates = candidates;
+    }
+
+    /// Adds what an event, which counts at `order`, contributes to `classes` that have begun behind it.
+    pub(super) fn contribute_earlier(
+        &mut self,
+        classes: &BTreeSet<ClassId>,
+        event: &Event<'_>,
+        (order, live): (Order, bool),
+    ) {
+        for class in classes {
+            // Missions of one epoch can share one.
+            if self.tracks.get(*class).is_none_or(|track| track.find(order).is_none()) {
+                self.contribute(*class, event, order, live);
+            }
+        }
     }
 
     fn contribute(&mut self, id: ClassId, event: &Event<'_>, order: Order, live: bool) {
@@ -324,6 +352,7 @@ impl<'a> Touch<'a> {
 
     /// Changes what the fact of `order` had contributed, wherever it had.
     fn correct(&mut self, order: Order, live: bool) {
+        self.correct_retained(order, live);
         self.correct_held(order, live);
         self.settle();
         let mut places = std::mem::take(&mut self.scratch.places);

@@ -16,7 +16,7 @@ use super::gate::Reopening;
 use super::occurrences::OccurrenceKey;
 use super::repeats::{self, Told};
 use super::tracks::OccurrenceSequence;
-use crate::definitions::{Definitions, MissionHistory, MissionSlot};
+use crate::definitions::{Definitions, MissionSlot};
 use crate::progress::{Cause, Progress};
 
 /// Since when completions of missions have been in force.
@@ -235,7 +235,7 @@ impl Player {
             return Vec::new();
         }
         let needed = next.iter().map(|next| definitions.history(*next).needed_from(oldest_to_come));
-        let horizon = needed.chain([MissionHistory::unknown_needed_from(oldest_to_come)]).min();
+        let horizon = needed.chain([definitions.unknown_needed_from(oldest_to_come)]).min();
         let horizon = horizon.unwrap_or(Timestamp::MIN);
         let unlocks = &mut self.timeline.get_or_insert_default().unlocks;
         let from = unlocks.change(slot, ingest_time, since, horizon);

@@ -9,10 +9,10 @@ use crate::definitions::DefinitionRecord;
 use crate::ledger::{Attribution, ColdRules, LedgerRules, cold_answers};
 use crate::testing::{
     Archived, Arrival, CONTESTED, Cluster, EpochInput, GATED, GROUPED, MIXED, Out, PERIODS, RESETTING, Rng, Setting,
-    Spec, TierSpec, UNLOCKING, arrived, at, cut, definitions, first_definitions, gated_definitions, groups,
-    random_script, random_script_of_many, random_script_with_controls, random_script_with_rates,
-    random_script_with_restrictions, random_script_with_settlements, rated_definitions, record, restricted_definitions,
-    rules, second_definitions, seeds,
+    Spec, TierSpec, UNLOCKING, arrived, at, cut, definitions, earlier_definitions, first_definitions,
+    gated_definitions, groups, random_script, random_script_of_many, random_script_with_controls,
+    random_script_with_rates, random_script_with_restrictions, random_script_with_settlements, rated_definitions,
+    record, restricted_definitions, rules, second_definitions, seeds,
 };
 
 /// `arrivals` as epochs, with each definition before the first event of its time.
@@ -134,6 +134,23 @@ fn assert_a_crash_changes_nothing_of(specs: &[Spec], seeds: u64) {
         let lateness_days = rng.pick(&[1, 60]);
         let log = epochs(cut(&mut rng, &script, longest), gated_definitions(specs, lateness_days));
         lives += compare(&mut rng, &log, &Setting::new(Reporting::EveryEpoch), &format!("seed {seed}"));
+    }
+    assert!(lives > 200, "only {lives} lives went on from what was written");
+}
+
+#[test]
+fn a_crash_changes_nothing_of_what_is_retained() {
+    let mut lives = 0;
+    for seed in 0..100 {
+        let mut rng = Rng(16_000 + seed);
+        let script = random_script_with_controls(&mut rng, 140, &GATED[..1]);
+        let script = arrived(&mut rng, script);
+        let longest = rng.pick(&[1, 4, 12]);
+        let log = epochs(cut(&mut rng, &script, longest), earlier_definitions(rng.pick(&[1, 60])));
+        // What is not retained for long enough is refused.
+        let retained_micros = rng.pick(&[3, 8, 40]) * 86_400_000_000;
+        let setting = Setting { retained_micros, ..Setting::new(Reporting::EveryEpoch) };
+        lives += compare(&mut rng, &log, &setting, &format!("seed {seed}"));
     }
     assert!(lives > 200, "only {lives} lives went on from what was written");
 }
@@ -463,6 +480,16 @@ fn format_6_of_pieces_stays_readable() {
     for epoch in &log[half..] {
         restored.close(epoch).assert_is(&cluster.close(epoch), "behind what was read");
     }
+}
+
+/// Retained events.
+#[test]
+fn format_6_of_retained_stays_readable() {
+    let mut rng = Rng(1);
+    let script = random_script_with_controls(&mut rng, 140, &GATED[..1]);
+    let log = epochs(cut(&mut rng, &script, 4), earlier_definitions(60));
+    let setting = Setting { retained_micros: 8 * 86_400_000_000, ..Setting::new(Reporting::EveryEpoch) };
+    assert_log_readable("format_6_retained", include_bytes!("format_6_retained.postcard"), &log, &setting);
 }
 
 #[test]

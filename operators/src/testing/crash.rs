@@ -117,12 +117,29 @@ pub(crate) struct Setting {
     /// How much of a group is written behind one epoch.
     pub bytes_at_once: usize,
     pub tiers: &'static [TierSpec],
+    /// How long events are retained.
+    pub retained_micros: i64,
 }
 
 impl Setting {
     /// That of most tests.
     pub(crate) fn new(reporting: Reporting) -> Self {
-        Setting { reporting, ledger: rules().ledger, cold: None, bytes_at_once: usize::MAX, tiers: &[] }
+        Setting {
+            reporting,
+            ledger: rules().ledger,
+            cold: None,
+            bytes_at_once: usize::MAX,
+            tiers: &[],
+            retained_micros: 0,
+        }
+    }
+}
+
+impl Setting {
+    fn rules(&self) -> Rules {
+        let mut rules = Rules { ledger: self.ledger.clone(), ..tiered(self.tiers) };
+        rules.missions.retained_micros = self.retained_micros;
+        rules
     }
 }
 
@@ -165,7 +182,7 @@ impl Cluster {
                 parts: mine.cloned().collect::<Vec<_>>().into(),
                 helpers: 1,
             };
-            let rules = Rules { ledger: setting.ledger.clone(), ..tiered(setting.tiers) };
+            let rules = setting.rules();
             let mut worker = Worker::new(rules, setting.reporting, worker == 0);
             worker.players.restore(&state);
             worker.activity.restore(&state);
@@ -239,7 +256,7 @@ impl Cluster {
 
 /// What is known of rates after these epochs, as the manifest of a checkpoint has it.
 fn rates_after(log: &[EpochInput], setting: &Setting) -> RateBook {
-    let rules = Rules { ledger: setting.ledger.clone(), ..tiered(setting.tiers) };
+    let rules = setting.rules();
     let mut players = Worker::new(rules, setting.reporting, true).players;
     let mut known = RateBook::default();
     for (EpochInput { arrival, .. }, epoch) in log.iter().zip(0..) {

@@ -5,6 +5,7 @@
 
 mod activity;
 mod crash;
+mod earlier;
 mod gates;
 mod groups;
 mod ledger;
@@ -22,6 +23,7 @@ mod values;
 
 pub(crate) use activity::{sums, sums_of_postings, value_rows};
 pub(crate) use crash::{Archived, Cluster, EpochInput, Out, Setting, groups};
+pub(crate) use earlier::{as_if_earlier, earlier_definitions};
 pub(crate) use gates::{GATED, GateOracle, Spec, gated_definitions, random_script_with_controls};
 pub(crate) use groups::{CONTESTED, GROUPED};
 pub(crate) use ledger::{Fact, LedgerOracle};

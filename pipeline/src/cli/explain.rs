@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use datasets::rows::{AuditKind, AuditRow, CompletionKind, CompletionRow, Trigger, TriggerKind};
+use datasets::rows::{AuditKind, AuditRow, CompletionKind, CompletionRow, TierRow, Trigger, TriggerKind};
 use datasets::{Money, Timestamp};
 
 use super::show::{Progress, thousands};
@@ -18,12 +18,15 @@ pub(super) struct Explain {
     #[arg(value_name = "COMPLETION_ID", required_unless_present = "player", conflicts_with = "player")]
     completion: Option<String>,
     /// Instead of a completion: the player whose progress is asked for.
-    #[arg(long, value_name = "PLAYER_ID", requires = "mission")]
+    #[arg(long, value_name = "PLAYER_ID", requires = "of")]
     player: Option<String>,
     /// With --player: the mission.
-    #[arg(long, value_name = "MISSION_ID", requires = "player")]
+    #[arg(long, value_name = "MISSION_ID", requires = "player", group = "of")]
     mission: Option<String>,
-    /// With --player: an instant in the window that is asked for, such as 2026-06-03T12:00:00Z; the last one by default.
+    /// With --player: the loyalty tier, by its name.
+    #[arg(long, value_name = "NAME", requires = "player", group = "of")]
+    tier: Option<String>,
+    /// With --player: an instant in the window or period that is asked for, such as 2026-06-03T12:00:00Z; the last one by default.
     #[arg(long, value_name = "TIME", requires = "player")]
     at: Option<Timestamp>,
     #[command(flatten)]
@@ -37,10 +40,12 @@ impl Explain {
     pub(super) fn run(self) -> Result<(), Failure> {
         super::log("warn");
         let config = self.config.load_with_lake("`explain` reads the history in [lake]")?;
-        let question = match (self.completion, self.player.zip(self.mission)) {
-            (Some(id), _) => Question::Completion(id),
-            (None, Some((player, mission))) => Question::Progress { player, mission, at: self.at },
-            (None, None) => unreachable!("clap asks for one of them"),
+        let at = self.at;
+        let question = match (self.completion, self.player, self.mission, self.tier) {
+            (Some(id), ..) => Question::Completion(id),
+            (None, Some(player), Some(mission), _) => Question::Progress { player, mission, at },
+            (None, Some(player), None, Some(tier)) => Question::Tier { player, tier, at },
+            (None, ..) => unreachable!("clap asks for one of them"),
         };
         let explainer = Explainer::open(&config)?;
         let progress = Progress::epochs(explainer.epochs());
@@ -60,7 +65,10 @@ fn as_text(explanation: &Explanation) -> String {
     let Explanation { player_id, mission_id, window_start, window_end, messages, definition, .. } = explanation;
     let mut text = String::new();
     let mut line = |line: String| writeln!(text, "{line}").expect("a text takes all lines");
-    line(format!("mission    {mission_id}, version {}", definition.version));
+    match &explanation.tier {
+        Some(_) => line(format!("tier       {mission_id}")),
+        None => line(format!("mission    {mission_id}, version {}", definition.version)),
+    }
     line(format!("player     {player_id}"));
     line(format!("window     {window_start} to {}", window_end.map_or("no end".to_owned(), |end| end.to_string())));
     if let Some(id) = &explanation.completion_id {
@@ -72,12 +80,16 @@ fn as_text(explanation: &Explanation) -> String {
         messages.iter().map(|row| (row.emitted_at, row.revision, told(row))).chain(kept_back).collect();
     all.sort_by_key(|(emitted_at, revision, _)| (*emitted_at, *revision));
     all.into_iter().for_each(|(.., text)| line(format!("           {text}")));
+    let changes = explanation.tier.iter().flat_map(|tier| &tier.changes);
+    changes.for_each(|row| line(format!("           {}", changed(row))));
     line(String::new());
-    let place = &definition.place;
-    line(format!(
-        "definition: {} partition {} offset {}, in force from {}",
-        place.topic, place.partition, place.offset, definition.in_force_from
-    ));
+    match (&definition.place, definition.in_force_from) {
+        (Some(place), Some(from)) => line(format!(
+            "definition: {} partition {} offset {}, in force from {from}",
+            place.topic, place.partition, place.offset
+        )),
+        _ => line("definition: of the configuration".to_owned()),
+    }
     line(format!("{:#}", definition.text));
     for stage in &explanation.stages {
         line(String::new());
@@ -102,8 +114,21 @@ fn as_text(explanation: &Explanation) -> String {
     text
 }
 
+/// A change of the player's tier.
+fn changed(row: &TierRow) -> String {
+    let TierRow { revision, tier, previous, changed_at, emitted_at, trigger, .. } = row;
+    let [tier, previous] = [tier, previous].map(|name| name.as_deref().unwrap_or("none"));
+    let by = trigger.as_ref().map_or_else(|| "the end of a period".to_owned(), by);
+    format!("revision {revision} from {previous} to {tier} at {changed_at}, told at {emitted_at}, by {by}")
+}
+
 fn standing(explanation: &Explanation) -> String {
     match explanation.standing {
+        Standing::Completed if explanation.tier.is_some() => {
+            let until = explanation.tier.as_ref().and_then(|tier| tier.held_until);
+            format!("held{}", until.map(|until| format!(" until {until}")).unwrap_or_default())
+        }
+        Standing::Revoked if explanation.tier.is_some() => "lost".to_owned(),
         Standing::Completed => "completed".to_owned(),
         Standing::Suppressed => "completed, and suppressed".to_owned(),
         Standing::Deferred => "completed, and deferred until the player may be told".to_owned(),

@@ -94,7 +94,8 @@ impl ValidateArgs {
     fn run(self) -> Result<(), Failure> {
         let defaults = match self.config {
             Some(config) => ConfigArgs { config }.load()?.mission_defaults(),
-            None => MissionDefaults::utc("EUR", Currencies::default()),
+            // Whatever a configuration may allow.
+            None => MissionDefaults { retained_micros: i64::MAX, ..MissionDefaults::utc("EUR", Currencies::default()) },
         };
         let definitions = definitions(&self.file, &defaults)?;
         println!("{}: {} valid definitions", self.file.display(), definitions.len());

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::show::{Progress, thousands};
 use super::{ConfigArgs, Failure, Format, verify};
 use crate::reconcile::{
-    Account, DayOfActivity, DayOfCompletions, EventBehind, Input, KeyDifference, Partition, Question, Sums,
+    Account, DayOfActivity, DayOfCompletions, DayOfTiers, EventBehind, Input, KeyDifference, Partition, Question, Sums,
     read_totals, reconcile,
 };
 use crate::verify::Proof;
@@ -125,6 +125,15 @@ fn as_text(account: &Account) -> String {
     }
     if account.completions.is_empty() {
         line("nothing".to_owned());
+    }
+    if !account.tiers.is_empty() {
+        line(String::new());
+        line(format!("{:<12}{:<24}{:>12}  lake", "emitted", "tier", "changes"));
+    }
+    for DayOfTiers { date, tier, recomputed, lake } in &account.tiers {
+        let tier = tier.as_deref().unwrap_or("(none)");
+        let changes = thousands(*recomputed);
+        line(format!("{:<12}{tier:<24}{changes:>12}  {}", date.to_string(), equal(recomputed == lake)));
     }
     line(String::new());
     text.push_str(&verify::as_text(&account.verdict, account.is_equal()));

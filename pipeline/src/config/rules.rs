@@ -29,6 +29,7 @@ impl Config {
             currencies: self.currencies(),
             zone: self.defaults.zone.time_zone().clone(),
             zone_name: self.defaults.zone.name().into(),
+            retained_micros: self.missions.retained.micros(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use datasets::mapping::MappingConfig;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::values::{Duration, Percent, Properties, Secret, Threshold, Zone};
 
@@ -182,11 +182,14 @@ pub struct SourceConfig {
 pub struct MissionsConfig {
     /// The compacted topic of mission definitions. Default `missions`.
     pub topic: String,
+    /// How long events are retained whole, for missions that count from the start of the window in which they are activated. Costs
+    /// state: several hundred bytes an event. Default 0: none are.
+    pub retained: Duration,
 }
 
 impl Default for MissionsConfig {
     fn default() -> Self {
-        MissionsConfig { topic: "missions".to_owned() }
+        MissionsConfig { topic: "missions".to_owned(), retained: Duration::seconds(0) }
     }
 }
 
@@ -409,6 +412,35 @@ pub struct TierConfig {
     pub zone: Option<Zone>,
     /// With `period_end`: at which end a tier is lost. Default `period`.
     pub kept: Option<TierKept>,
+}
+
+impl TierConfig {
+    /// As it is configured, for people.
+    pub fn as_json(&self) -> Value {
+        let threshold = self.threshold.as_ref().map(|threshold| &threshold.0);
+        let mut object = json!({ "name": self.name, "measure": self.measure, "threshold": threshold });
+        let downgrade = match self.downgrade {
+            Downgrade::Never => "never",
+            Downgrade::Automatic => "automatic",
+            Downgrade::PeriodEnd => "period_end",
+        };
+        object["downgrade"] = downgrade.into();
+        if self.downgrade == Downgrade::PeriodEnd {
+            object["period"] = match self.period.unwrap_or_default() {
+                Period::Day => "day",
+                Period::Week => "week",
+                Period::Month => "month",
+            }
+            .into();
+            object["zone"] = self.zone.as_ref().map(Zone::name).into();
+            object["kept"] = match self.kept.unwrap_or_default() {
+                TierKept::Period => "period",
+                TierKept::NextPeriod => "next_period",
+            }
+            .into();
+        }
+        object
+    }
 }
 
 /// `tier.period`

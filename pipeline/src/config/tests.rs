@@ -165,6 +165,8 @@ p.toml:28:11: activity.ngr[0].percent: invalid type: floating point `12.5`, expe
 p.toml:29:1: activity.ngr[1].percent: is missing: give percent (with of) or amount_of
 p.toml:32:1: points.expiry: must be longer than 0
 p.toml:33:1: tier[0].threshold: is missing: say how much of the measure a player needs
+p.toml:33:1: tier[0].measure.on: is required
+p.toml:33:1: tier[0].measure.kind: is required
 p.toml:36:1: lake.url: "gs://bucket" is no place for the lake: write "s3://bucket/root" or "file:///path"
 p.toml:37:18: lake.max_file_bytes: invalid value: integer `-1`, expected a whole number from 0"#;
     assert_eq!(errors(text), expected.trim_start());
@@ -210,12 +212,57 @@ p.toml:24:13: tier[4].threshold: invalid type: floating point `1.5`, expected a 
     let found = errors(text);
     let (tiers, wrong) = found.split_at(found.find("\np.toml:27").unwrap_or(found.len()));
     assert_eq!(tiers, expected.trim_start());
+    let several = "[[tier]]\nmeasure = { kind = \"sum\", on = [\"login\"], weights = 0.5 }\nperiod = \"week\"\n";
+    let found = errors(several);
+    for key in ["name", "threshold", "period", "measure.field", "measure.weights"] {
+        assert_eq!(found.matches(&format!("tier[0].{key}: ")).count(), 1, "{key}: {found}");
+    }
     let misplaced =
         "[[tier]]\nname = \"S\"\nmeasure = { kind = \"count\", on = [\"login\"] }\nthreshold = 1\nperiod = \"week\"\n";
     let found = errors(misplaced);
     assert!(found.contains(r#"tier[0].period: belongs to downgrade = "period_end": remove it"#), "{found}");
     for key in ["measure.on", "measure.where", "measure.field", "measure.feld", "threshold", "downgrade"] {
         assert!(wrong.contains(&format!(" tier[5].{key}: ")), "{key}: {wrong}");
+    }
+}
+
+/// A tier that nobody ever has as the highest is an error: of two that measure the same, whoever has the lower has the higher.
+#[test]
+fn a_tier_that_nobody_can_have_is_refused() {
+    let is_refused = |lower: &str, higher: &str| {
+        let tier = |name: &str, rest: &str| format!("[[tier]]\nname = \"{name}\"\n{rest}\n");
+        // There is always one error.
+        let found = errors(&(tier("low", lower) + &tier("high", higher) + "[points]\nexpiry = \"0s\"\n"));
+        found.contains("tier[1].threshold: is not above that of \"low\"")
+    };
+    let bets = |kind: &str, on: &str, threshold: u32, rest: &str| {
+        format!("measure = {{ {kind}, on = [{on}] }}\nthreshold = {threshold}\n{rest}")
+    };
+    let (count, sum) = ("kind = \"count\"", "kind = \"sum\", field = \"amount\"");
+    let (both, turned) = ("\"bet_placed\", \"win\"", "\"win\", \"bet_placed\"");
+    let period = |period: &str, more: &str| format!("downgrade = \"period_end\"\nperiod = \"{period}\"\n{more}");
+    let (day, week, month) = (period("day", ""), period("week", ""), period("month", ""));
+    let next = period("day", "kept = \"next_period\"");
+    let malta = period("month", "zone = \"Europe/Malta\"");
+    let adjusted = "\"bet_placed\", \"adjustment\"";
+    for (lower, higher, expected) in [
+        (bets(count, both, 5, ""), bets(count, turned, 5, ""), true),
+        (bets(count, both, 5, ""), bets(count, turned, 6, ""), false),
+        (bets(count, both, 5, ""), bets(count, "\"win\"", 5, ""), false),
+        (bets(count, both, 5, &day), bets(count, both, 5, &month), true),
+        (bets(count, both, 5, &day), bets(count, both, 6, &month), false),
+        (bets(count, both, 5, &week), bets(count, both, 5, &month), false),
+        (bets(count, both, 5, &week), bets(count, both, 5, ""), true),
+        (bets(count, both, 5, ""), bets(count, both, 5, &week), false),
+        (bets(count, both, 5, &day), bets(count, both, 5, &malta), false),
+        (bets(count, both, 5, &next), bets(count, both, 5, &day), false),
+        (bets(count, both, 5, &day), bets(count, both, 5, &next), true),
+        (bets(sum, both, 5, &day), bets(sum, both, 5, &month), true),
+        (bets(sum, adjusted, 5, &day), bets(sum, adjusted, 5, &month), false),
+        (bets(count, both, 5, "downgrade = \"automatic\""), bets(count, both, 5, ""), true),
+        (bets(count, both, 5, ""), bets(count, both, 5, "downgrade = \"automatic\""), false),
+    ] {
+        assert_eq!(is_refused(&lower, &higher), expected, "{lower}\n{higher}");
     }
 }
 

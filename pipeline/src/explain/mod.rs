@@ -10,9 +10,10 @@ mod versions;
 
 use std::sync::Arc;
 
-use datasets::rows::{AuditKind, AuditRow, CompletionKind, CompletionRow, Place};
+use datasets::rows::{AuditKind, AuditRow, CompletionKind, CompletionRow, Place, TierRow};
 use datasets::{Epoch, Money, Timestamp};
 use operators::players::Players;
+use operators::tiers::TierNumber;
 use serde::Serialize;
 use sinks::cut::Table;
 
@@ -22,6 +23,7 @@ use crate::history::log::LakeHistory;
 use crate::plan::{Prepared, prepare};
 pub use passed::Passed;
 use story::Story;
+use versions::Versions;
 
 /// What is to be explained.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +39,15 @@ pub enum Question {
         /// An instant in the window.
         at: Option<Timestamp>,
     },
+    /// The same of a tier and its periods.
+    Tier {
+        /// The player.
+        player: String,
+        /// The tier's name.
+        tier: String,
+        /// An instant in the period.
+        at: Option<Timestamp>,
+    },
 }
 
 /// The answer. Instants are UTC, amounts exact.
@@ -44,8 +55,11 @@ pub enum Question {
 pub struct Explanation {
     /// The player.
     pub player_id: String,
-    /// The mission.
+    /// The mission, or the tier.
     pub mission_id: String,
+    /// What was told of the player's tier, where one is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tier: Option<ToldOfTier>,
     /// The completion, if there ever was one.
     pub completion_id: Option<String>,
     /// Whether it stands.
@@ -72,6 +86,17 @@ pub struct Explanation {
     pub epochs: Epoch,
 }
 
+/// What was told of a player's tier, and what is so now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ToldOfTier {
+    /// All changes, to whichever tier, in their order.
+    pub changes: Vec<TierRow>,
+    /// The player has the tier that is asked for, or a higher one beside it.
+    pub held: bool,
+    /// The first instant at which it is lost if nothing happens; null: never, or it is not held.
+    pub held_until: Option<Timestamp>,
+}
+
 /// What became of a mission for a player.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -93,12 +118,13 @@ pub enum Standing {
 pub struct JudgedBy {
     /// As its definition says.
     pub version: i64,
-    /// The definition's record.
+    /// The definition's record; a tier has none.
     #[serde(flatten)]
-    pub place: Place,
-    /// When it took effect.
-    pub in_force_from: Timestamp,
-    /// The definition as it was sent.
+    pub place: Option<Place>,
+    /// When it took effect; a tier was always there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_force_from: Option<Timestamp>,
+    /// The definition as it was sent; of a tier, as it is configured.
     pub text: serde_json::Value,
 }
 
@@ -164,6 +190,7 @@ pub struct EventLine {
 
 /// A lake, ready to be asked.
 pub struct Explainer {
+    config: Config,
     prepared: Prepared,
     history: LakeHistory,
 }
@@ -176,7 +203,7 @@ impl Explainer {
     pub fn open(config: &Config) -> Result<Self, String> {
         let history = LakeHistory::open(config, "explanations come from its history")?;
         let prepared = prepare(config, 1, history.purpose())?;
-        Ok(Explainer { prepared, history })
+        Ok(Explainer { config: config.clone(), prepared, history })
     }
 
     /// Epochs of the lake's log.
@@ -192,11 +219,20 @@ impl Explainer {
         let (player, mission) = match question {
             Question::Completion(id) => self.whose(id)?,
             Question::Progress { player, mission, .. } => (player.clone(), mission.clone()),
+            Question::Tier { player, tier, .. } => (player.clone(), tier.clone()),
+        };
+        let tier = match question {
+            Question::Tier { tier, .. } => Some(self.tier(tier)?),
+            _ => None,
         };
         let Prepared { plan, names, missions, .. } = self.prepared;
         let topics = plan.decode.topics.clone();
         let mut players = Players::new(plan.players.clone(), topics.clone(), true);
+        let number = tier.as_ref().map(|(number, _)| *number);
         let mut story = Story::new((player.clone(), mission.clone()), topics, plan.players.missions);
+        if let Some((_, versions)) = tier {
+            story.ask_for_tier(versions);
+        }
         let mut newest = plan.begin.newest;
         let mut epochs = 0;
         while let Some(input) = self.history.inputs.next()? {
@@ -206,15 +242,36 @@ impl Explainer {
             let changes = players.close(clock, &mut definitions, std::slice::from_ref(&batch));
             // What was deferred can leave by the clock alone.
             if !batch.is_empty() || !definitions.is_empty() || !changes.completions.is_empty() {
-                let accounts = players.accounts(&player, &mission);
+                let accounts = match number {
+                    Some(number) => players.tier_accounts(&player, number),
+                    None => players.accounts(&player, &mission),
+                };
                 story.take(&batch, definitions, &changes, (accounts, players.rates()));
-                story.required = players.required(&player, &mission);
+                if number.is_none() {
+                    story.required = players.required(&player, &mission);
+                }
+            }
+            if let Some(number) = number {
+                story.take_tiers(&changes, players.tier_held_until(&player, number));
             }
             story.until = input.now;
             epochs = input.epoch + 1;
             advance(1);
         }
         story.finish(question, epochs, &players)
+    }
+
+    /// The tier of this name, with what the configuration says of it.
+    fn tier(&self, name: &str) -> Result<(TierNumber, Versions), String> {
+        let place = self.config.tiers.iter().position(|tier| tier.name == name);
+        let known = place.and_then(|place| Some((place, self.prepared.plan.players.tiers.get(place)?)));
+        let Some((place, tier)) = known else {
+            let names: Vec<&str> = self.config.tiers.iter().map(|tier| &*tier.name).collect();
+            return Err(format!("the configuration has no tier {name:?}; it has {}", names.join(", ")));
+        };
+        let number = TierNumber(u32::try_from(place).expect("fewer than 2^32 tiers"));
+        let text = self.config.tiers[place].as_json().to_string();
+        Ok((number, Versions::of_tier(tier.mission.clone(), text)))
     }
 
     /// The player and the mission of a completion.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datasets::mission::{Measure, Mission, MissionDefaults, Window};
 use datasets::rates::RateBook;
-use datasets::rows::{AuditRow, CompletionRow, DispositionKind, Place};
+use datasets::rows::{AuditRow, CompletionRow, DispositionKind, Place, TierRow};
 use datasets::{Coordinates, Epoch, Event, EventBatch, EventName, Money, TextField, Timestamp, Topics};
 use operators::changes::Changes;
 use operators::definitions::DefinitionRecord;
@@ -14,7 +14,7 @@ use operators::progress::{Counted, Step};
 
 use super::passed::reason;
 use super::versions::Versions;
-use super::{Contributed, EventLine, Explanation, JudgedBy, Passed, Question, Stage, Standing};
+use super::{Contributed, EventLine, Explanation, JudgedBy, Passed, Question, Stage, Standing, ToldOfTier};
 
 /// One player and one mission.
 pub(super) struct Story {
@@ -38,6 +38,8 @@ pub(super) struct Story {
     pub required: BTreeMap<Arc<str>, Timestamp>,
     /// The recorded clock.
     pub until: Timestamp,
+    /// Where a tier is asked for, and no mission: what was told of it, and until when it is held.
+    tier: Option<(Vec<TierRow>, Option<Timestamp>)>,
 }
 
 /// A window as it was seen last, and what counted in it before.
@@ -64,7 +66,21 @@ impl Story {
             windows: BTreeMap::new(),
             required: BTreeMap::new(),
             until: Timestamp::MIN,
+            tier: None,
         }
+    }
+
+    /// It is about a tier, not about a mission that may have its name.
+    pub fn ask_for_tier(&mut self, versions: Versions) {
+        self.versions = versions;
+        self.tier = Some((Vec::new(), None));
+    }
+
+    /// Takes what an epoch told of the player's tier, and until when the one that is asked for is held.
+    pub fn take_tiers(&mut self, changes: &Changes, held_until: Option<Timestamp>) {
+        let Some((told, held)) = &mut self.tier else { return };
+        told.extend(changes.tiers.iter().filter(|row| row.player_id == self.player).cloned());
+        *held = held_until;
     }
 
     /// Takes an epoch: the player's events, definitions, what they changed, and how far that leaves the player.
@@ -75,7 +91,8 @@ impl Story {
         changes: &Changes,
         (accounts, rates): (Vec<Account>, &RateBook),
     ) {
-        for record in definitions.into_iter().filter(|record| record.key == self.mission) {
+        let is_mission = self.tier.is_none();
+        for record in definitions.into_iter().filter(|record| is_mission && record.key == self.mission) {
             self.versions.take(record, &self.defaults);
         }
         let disposed = changes.dispositions.iter().map(|(at, row)| (*at, row.disposition));
@@ -85,9 +102,9 @@ impl Story {
                 self.reversed.insert(id.to_owned(), event.transaction_id().to_owned());
             }
         }
-        let of_it = |row: &&CompletionRow| row.player_id == self.player && row.mission_id == self.mission;
+        let of_it = |row: &&CompletionRow| is_mission && row.player_id == self.player && row.mission_id == self.mission;
         self.messages.extend(changes.completions.iter().map(|(_, row)| row).filter(of_it).cloned());
-        let of_it = |row: &&AuditRow| row.player_id == self.player && row.mission_id == self.mission;
+        let of_it = |row: &&AuditRow| is_mission && row.player_id == self.player && row.mission_id == self.mission;
         self.audit.extend(changes.audit.iter().map(|(_, row)| row).filter(of_it).cloned());
         // Rates are of nobody.
         let places = (0..batch.len()).filter(|place| batch.get(*place).name != EventName::Rate);
@@ -163,7 +180,7 @@ impl Story {
                 })?;
                 (Some(window_start), Some(id.clone()))
             }
-            Question::Progress { at, .. } => (self.window_of(newest, *at), None),
+            Question::Progress { at, .. } | Question::Tier { at, .. } => (self.window_of(newest, *at), None),
         };
         let start = asked.ok_or_else(|| format!("mission {:?} has no window then", self.mission))?;
         let key = if newest.window == Window::Once { Timestamp::MIN } else { start };
@@ -187,7 +204,15 @@ impl Story {
         Ok(Explanation {
             player_id: self.player.clone(),
             mission_id: self.mission.clone(),
-            standing: standing(&messages, &audit, account),
+            standing: match &self.tier {
+                Some(told) => self.standing_of_tier(told),
+                None => standing(&messages, &audit, account),
+            },
+            tier: self.tier.as_ref().map(|(changes, held)| ToldOfTier {
+                changes: changes.clone(),
+                held: held.is_some(),
+                held_until: held.filter(|until| *until < Timestamp::MAX),
+            }),
             completion_id: completion_id.or_else(|| last(&messages, &audit).map(|(id, _)| id.to_owned())),
             window_start: start,
             window_end,
@@ -220,11 +245,21 @@ impl Story {
         let text = self.versions.text(at).unwrap_or_default();
         Ok(JudgedBy {
             version: mission.version,
-            place: Place::new(&self.topics, at),
-            in_force_from,
+            place: self.tier.is_none().then(|| Place::new(&self.topics, at)),
+            in_force_from: self.tier.is_none().then_some(in_force_from),
             text: serde_json::from_str(text)
                 .map_err(|error| format!("the definition of {:?}: {error}", self.mission))?,
         })
+    }
+
+    /// Whether the player has the tier that is asked for, or had.
+    fn standing_of_tier(&self, (changes, held): &(Vec<TierRow>, Option<Timestamp>)) -> Standing {
+        let is_it = |name: &Option<String>| name.as_deref() == Some(&*self.mission);
+        match held {
+            Some(_) => Standing::Completed,
+            None if changes.iter().any(|row| is_it(&row.tier) || is_it(&row.previous)) => Standing::Revoked,
+            None => Standing::Open,
+        }
     }
 
     /// What counts in a window or did, with the steps of what counts now.

@@ -1,7 +1,7 @@
 //! The versions of one mission, as they were read.
 
 use datasets::mission::{Mission, MissionDefaults, Status};
-use datasets::{Coordinates, Timestamp};
+use datasets::{Coordinates, Timestamp, TopicId};
 use operators::definitions::DefinitionRecord;
 
 /// One that took effect.
@@ -17,13 +17,24 @@ struct Version {
 #[derive(Default)]
 pub(super) struct Versions(Vec<Version>);
 
+/// No record defines a tier.
+const NOWHERE: Coordinates = Coordinates { topic: TopicId(0), partition: 0, offset: 0, index: 0 };
+
 impl Versions {
+    /// The only one of a tier, which has always been there; with what the configuration says of it.
+    pub fn of_tier(mission: Mission, text: String) -> Self {
+        Versions(vec![Version { at: NOWHERE, from: Timestamp::MIN, text, mission, archived: false }])
+    }
+
     /// Takes a record of the mission.
     pub fn take(&mut self, record: DefinitionRecord, defaults: &MissionDefaults) {
         let (at, from) = (record.at, record.ingest_time);
         match record.text {
             Some(text) if !record.was_refused => {
                 if let Ok(mission) = Mission::parse(&record.key, &text, defaults) {
+                    let is_active = |mission: &Mission| mission.status == Status::Active;
+                    let is_first = is_active(&mission) && !self.0.iter().any(|version| is_active(&version.mission));
+                    let from = if is_first { mission.counts_from(from) } else { from };
                     self.0.push(Version { at, from, text, mission, archived: false });
                 }
             }

@@ -18,7 +18,11 @@ const DAY: i64 = 86_400_000_000;
 pub(super) struct Book {
     pub rows: Page<HashMap<ActivityKey, (u64, Sums)>>,
     pub completions: Page<BTreeMap<Date, (u64, u64)>>,
+    pub tiers: Page<TierChanges>,
 }
+
+/// Changes of tiers, by day and the tier that a player has then.
+pub(super) type TierChanges = BTreeMap<(Date, Option<String>), u64>;
 
 /// A book of one table. What is behind the last cut is in no file, so that it is `pending`.
 #[derive(Default)]
@@ -50,6 +54,7 @@ impl Book {
         let mut book = Book::default();
         book.rows.ends = ends(lake, Table::Activity);
         book.completions.ends = ends(lake, Table::Completions);
+        book.tiers.ends = ends(lake, Table::Tiers);
         book
     }
 
@@ -62,6 +67,9 @@ impl Book {
             let is_completed = row.kind == CompletionKind::MissionCompleted;
             count(self.completions.pending.entry(utc_day(row.emitted_at)).or_default(), is_completed);
         }
+        for row in &outputs.tiers {
+            *self.tiers.pending.entry((utc_day(row.emitted_at), row.tier.clone())).or_default() += 1;
+        }
         if self.rows.has_ended(outputs.epoch) {
             self.rows.settled.extend(self.rows.pending.drain());
         }
@@ -69,6 +77,11 @@ impl Book {
             for (date, (completed, revoked)) in std::mem::take(&mut self.completions.pending) {
                 let settled = self.completions.settled.entry(date).or_default();
                 *settled = (settled.0 + completed, settled.1 + revoked);
+            }
+        }
+        if self.tiers.has_ended(outputs.epoch) {
+            for (key, changes) in std::mem::take(&mut self.tiers.pending) {
+                *self.tiers.settled.entry(key).or_default() += changes;
             }
         }
     }
@@ -132,4 +145,19 @@ pub(super) fn lake_completions(lake: &LakeReader, judged: Epoch) -> Result<BTree
         },
     )?;
     Ok(days)
+}
+
+/// Changes of tiers of the cuts that end below `judged`.
+pub(super) fn lake_tiers(lake: &LakeReader, judged: Epoch) -> Result<TierChanges, String> {
+    let mut changes = TierChanges::new();
+    each_row(
+        lake,
+        Table::Tiers,
+        |object| object.cut.last < judged,
+        |row| {
+            let tier = Some(row.text("tier")).filter(|tier| !tier.is_empty()).map(str::to_owned);
+            *changes.entry((utc_day(row.time("emitted_at").unwrap_or_default()), tier)).or_default() += 1;
+        },
+    )?;
+    Ok(changes)
 }

@@ -1,8 +1,8 @@
 //! `questline reconcile`: the account of what was read, what it comes to, and what was told of it.
 //!
 //! The recomputation is that of [`verify`](crate::verify), with its verdict on every record; beside it stand the sums
-//! that an auditor asks for: offsets by partition and day, activity by day and game, completions by day, each as recomputed
-//! and as the lake has it, and the operator's own totals. All are compared as they are: the tolerance is 0.
+//! that an auditor asks for: offsets by partition and day, activity by day and game, completions and changes of tiers by day, each as
+//! recomputed and as the lake has it, and the operator's own totals. All are compared as they are: the tolerance is 0.
 
 mod behind;
 mod books;
@@ -24,7 +24,7 @@ use sinks::lake::LakeReader;
 use crate::config::Config;
 use crate::verify::{Proof, Verdict};
 pub use behind::EventBehind;
-use books::{Book, lake_completions, lake_rows};
+use books::{Book, TierChanges, lake_completions, lake_rows, lake_tiers};
 pub use inputs::{Input, Partition};
 pub use totals::{OwnTotals, read_totals};
 
@@ -89,6 +89,19 @@ pub struct DayOfCompletions {
     pub lake: (u64, u64),
 }
 
+/// Changes to a tier on a day, by emission.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DayOfTiers {
+    /// UTC day.
+    pub date: Date,
+    /// What players have from then on; null: none.
+    pub tier: Option<String>,
+    /// How many changed to it, from the events.
+    pub recomputed: u64,
+    /// The same in the lake.
+    pub lake: u64,
+}
+
 /// A key that differs, with what is behind it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct KeyDifference {
@@ -129,6 +142,8 @@ pub struct Account {
     pub unwritten: u64,
     /// Completions.
     pub completions: Vec<DayOfCompletions>,
+    /// Tiers; none where none are configured.
+    pub tiers: Vec<DayOfTiers>,
     /// How many keys differ, from the lake and from the operator's totals.
     pub differences: u64,
     /// The first of them.
@@ -138,7 +153,8 @@ pub struct Account {
 impl Account {
     /// Nothing differs.
     pub fn is_equal(&self) -> bool {
-        let days = self.completions.iter().all(|day| day.recomputed == day.lake);
+        let days = self.completions.iter().all(|day| day.recomputed == day.lake)
+            && self.tiers.iter().all(|day| day.recomputed == day.lake);
         self.verdict.is_equal() && self.differences == 0 && days && self.partitions.iter().all(Partition::is_whole)
     }
 }
@@ -215,12 +231,23 @@ impl Reconciling<'_> {
         });
         let completions = completions.collect();
 
+        let stored = lake_tiers(lake, book.tiers.judged)?;
+        let keys: BTreeSet<_> = book.tiers.settled.keys().chain(stored.keys()).cloned().collect();
+        let tiers = keys.into_iter().filter(|(date, _)| is_asked(*date)).map(|key| {
+            let of = |changes: &TierChanges| changes.get(&key).copied().unwrap_or_default();
+            let (recomputed, lake) = (of(&book.tiers.settled), of(&stored));
+            let (date, tier) = key;
+            DayOfTiers { date, tier, recomputed, lake }
+        });
+        let tiers = tiers.collect();
+
         let differences = u64::try_from(differing.len()).unwrap_or(u64::MAX);
         differing.sort_by(|a, b| a.key().cmp(&b.key()));
         differing.truncate(NAMED);
         behind::find(config, lake, verdict.epochs, &mut differing)?;
         let unwritten = u64::try_from(book.rows.pending.len()).unwrap_or(u64::MAX);
-        Ok(Account { verdict, partitions, inputs, activity, unwritten, completions, differences, first: differing })
+        let first = differing;
+        Ok(Account { verdict, partitions, inputs, activity, unwritten, completions, tiers, differences, first })
     }
 }
 

@@ -24,7 +24,7 @@ use sinks::lake::LakeHandle;
 
 use super::peers::Peers;
 use crate::cluster::{self, Message, Team};
-use crate::config::{Config, PointsConfig};
+use crate::config::{Config, MissionsConfig, PointsConfig};
 use crate::dataflow::Begin;
 
 /// What a worker writes behind one epoch, about, so that none waits long for it: a few milliseconds.
@@ -68,13 +68,19 @@ fn rules(config: &Config) -> String {
     let Config { sources, missions, defaults, ledger, identity, activity, points, tiers, lake, .. } = config;
     // A checkpoint knows how far a lake is written: of another one, or of none, it knows nothing.
     let lake = lake.as_ref().map(|lake| &lake.url);
-    let mut text = format!("{:?}", (sources, missions, defaults, ledger, identity, activity, lake));
+    let MissionsConfig { topic, retained } = missions;
+    let mut text = format!(
+        "({sources:?}, MissionsConfig {{ topic: {topic:?} }}, {defaults:?}, {ledger:?}, {identity:?}, {activity:?}, {lake:?})"
+    );
     // Where it says nothing, checkpoints of releases that did not have it are of the same rules.
     if *points != PointsConfig::default() {
         text += &format!("{points:?}");
     }
     if !tiers.is_empty() {
         text += &format!("{tiers:?}");
+    }
+    if *retained != MissionsConfig::default().retained {
+        text += &format!("{retained:?}");
     }
     format!("{:032x}", fingerprint(text.as_bytes()))
 }

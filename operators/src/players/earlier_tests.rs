@@ -1,0 +1,142 @@
+//! Missions that count from the start of their window, against recomputation: after every epoch, in any cutting, in any order of arrival.
+
+use std::collections::BTreeSet;
+
+use super::tests::{assert_same, completed};
+use crate::players::Rules;
+use crate::testing::{
+    Arrival, GATED, GateOracle, Input, LedgerOracle, Rng, Run, as_if_earlier, at, batch, cut, earlier_definitions,
+    interleave, random_script_with_controls, record, rules, seeds,
+};
+
+const EVENTS: usize = 140;
+
+/// All events of a script are retained.
+fn retaining() -> Rules {
+    let mut rules = rules();
+    rules.missions.retained_micros = 90 * 86_400_000_000;
+    rules
+}
+
+fn compare(arrivals: &[Arrival], lateness_days: i64, name: &str) -> Run {
+    let (specs, activated) = as_if_earlier();
+    let mut run = Run::with(retaining(), earlier_definitions(lateness_days));
+    let mut ledger = LedgerOracle::new(rules().ledger);
+    let missions = GateOracle { specs, lateness_days };
+    for (epoch, arrival) in arrivals.iter().enumerate() {
+        run.step(arrival);
+        ledger.epoch(&arrival.inputs, arrival.now);
+        // A definition arrives before the first event of its time.
+        let latest = run.read.iter().map(|input| input.event_time).max();
+        let is_there = |id: &str| activated.iter().any(|(known, from)| *known == id && Some(*from) <= latest);
+        let mut expected = missions.standings(&ledger, &run.read);
+        expected.retain(|(_, mission, _), _| is_there(mission));
+        assert_eq!(run.live(), completed(&expected), "live completions of {name}, epoch {epoch}");
+        for (occurrence, standing) in run.standings() {
+            assert_eq!(Some(&standing), expected.get(&occurrence), "{occurrence:?} of {name}, epoch {epoch}");
+        }
+    }
+    run
+}
+
+#[test]
+fn agrees_with_recomputation_after_every_epoch() {
+    let (mut told, mut at_once) = (BTreeSet::new(), 0);
+    for seed in seeds(40) {
+        let mut rng = Rng(80_000 + seed);
+        let script = random_script_with_controls(&mut rng, EVENTS, &GATED[..1]);
+        let run = compare(&cut(&mut rng, &script, 12), 60, &format!("seed {seed}"));
+        told.extend(run.messages.iter().map(|message| message.mission_id.clone()));
+        at_once += run.messages.iter().filter(|message| message.trigger.transaction_id.is_none()).count();
+    }
+    assert!(told.len() == 9 && at_once > 20, "{told:?}, {at_once} completed by the definition");
+}
+
+#[test]
+fn any_cutting_and_any_order_of_arrival_give_the_same_facts() {
+    for seed in 0..40 {
+        let mut rng = Rng(81_000 + seed);
+        let script = random_script_with_controls(&mut rng, EVENTS, &GATED[..1]);
+        let facts = |arrivals: &[Arrival]| {
+            let mut rules = retaining();
+            rules.ledger.ledger_retention *= 10;
+            let mut run = Run::with(rules, earlier_definitions(60));
+            arrivals.iter().for_each(|arrival| drop(run.step(arrival)));
+            (run.live(), run.standings())
+        };
+        let expected = facts(&cut(&mut rng, &script, 1));
+        for variant in 0..6 {
+            let name = format!("seed {seed}, variant {variant}");
+            let arrived = if variant == 0 { script.clone() } else { interleave(&mut rng, &script) };
+            let longest = rng.pick(&[1, 5, 40, 1_000]);
+            let (live, standings) = facts(&cut(&mut rng, &arrived, longest));
+            assert_same(&standings, &expected.1, &|| name.clone());
+            assert_eq!(live, expected.0, "{name}");
+        }
+    }
+}
+
+fn weekly(id: &str) -> String {
+    let stage = r#"{"on":["bet_placed"],"measure":{"kind":"count"},"target":"2"}"#;
+    format!(
+        r#"{{"mission_id":"{id}","version":1,"status":"active","window":{{"every":"week"}},"count_from":"window_start","stages":[{stage}]}}"#
+    )
+}
+
+/// Closes an epoch of these inputs at an hour.
+fn close(run: &mut Run, hours: i64, mut inputs: Vec<Input>) {
+    for (input, offset) in inputs.iter_mut().zip(hours * 100..) {
+        (input.at.offset, input.ingest_time) = (offset, at(hours));
+    }
+    run.close(Vec::new(), &batch(&inputs), (at(hours), at(hours)));
+}
+
+#[test]
+fn events_are_retained_for_their_time_and_no_longer() {
+    let mut rules = rules();
+    rules.missions.retained_micros = 2 * 86_400_000_000;
+    let mut run = Run::with(rules, Vec::new());
+    for day in 0..8 {
+        let hours = day * 24;
+        close(&mut run, hours, vec![Input::new("bet_placed", &format!("b{day}"), hours, "1")]);
+        let players = run.players.groups.iter().flat_map(|group| group.players.iter());
+        let kept: Vec<_> = players.into_iter().filter_map(|(_, player)| player.retained.as_deref()).collect();
+        let events: usize = kept.iter().map(|retained| retained.len()).sum();
+        assert!((1..=4).contains(&events), "day {day}: {events} events");
+    }
+    close(&mut run, 24 * 14, vec![]);
+    let mut players = run.players.groups.iter().flat_map(|group| group.players.iter());
+    assert!(players.all(|(_, player)| player.retained.is_none()));
+}
+
+#[test]
+fn a_window_that_began_before_what_is_retained_is_refused() {
+    let mut rules = rules();
+    rules.missions.retained_micros = 2 * 86_400_000_000;
+    let mut run = Run::with(rules, Vec::new());
+    // The script's first day is a Monday.
+    let refused = |run: &mut Run, id: &str, hours: i64| {
+        let changes = run.close(vec![record(id, Some(weekly(id)), hours, hours)], &[], (at(hours), at(hours)));
+        changes.dead_letters.len()
+    };
+    assert_eq!([47, 48, 49].map(|hours| refused(&mut run, &format!("m{hours}"), hours)), [0, 0, 1]);
+}
+
+/// Missions of one epoch share what they ask the same for, also with one that counts from its activation.
+#[test]
+fn those_that_share_a_class_count_once() {
+    let mut run = Run::with(retaining(), Vec::new());
+    close(&mut run, 1, vec![Input::new("bet_placed", "a", 1, "1"), Input::new("bet_placed", "b", 2, "1")]);
+    let later = weekly("late").replace("window_start", "activation");
+    let records = [("one", weekly("one")), ("two", weekly("two")), ("late", later)];
+    let records = records.into_iter().zip(0..).map(|((id, text), offset)| record(id, Some(text), 5, offset));
+    run.close(records.collect(), &[], (at(5), at(5)));
+    let told: Vec<_> =
+        run.messages.iter().map(|row| (&*row.mission_id, row.completed_at, row.trigger.place.offset)).collect();
+    assert_eq!(told, [("one", at(2), 0), ("two", at(2), 1)]);
+    close(&mut run, 6, vec![Input::reversal("r", "a", "bet", 6), Input::new("bet_placed", "c", 6, "1")]);
+    let told: Vec<_> = run.messages.iter().map(|row| (&*row.mission_id, row.revision)).collect();
+    assert_eq!(told[2..], [("one", 1), ("two", 1), ("one", 2), ("two", 2)], "revoked, then completed again");
+    close(&mut run, 7, vec![Input::new("bet_placed", "d", 7, "1")]);
+    assert_eq!(run.messages.last().map(|row| (&*row.mission_id, row.completed_at)), Some(("late", at(7))));
+}
