@@ -59,8 +59,11 @@ impl<const TABLES: usize> Round<TABLES> {
     /// Goes on from pieces that were read: how many chunks the tables had behind each.
     pub fn resume(sizes: &[[usize; TABLES]]) -> Self {
         let all = sizes.last().copied().unwrap_or([0; TABLES]);
-        // The least share at which all of these chunks are passed.
-        let share = |(size, all): (usize, usize)| (size * WHOLE).div_ceil(all.max(1));
+        // The least share at which all of these chunks are passed: see `pass`.
+        let share = |(size, all): (usize, usize)| match size {
+            0 => 0,
+            _ => (size - 1) * WHOLE / all.max(1) + 1,
+        };
         let shares = sizes.iter().map(|sizes| sizes.iter().copied().zip(all).map(share).max().unwrap_or(0));
         Round { needed: shares.collect(), ..Round::default() }
     }
@@ -92,11 +95,12 @@ impl<const TABLES: usize> Round<TABLES> {
         Turn { pieces, is_first, needs }
     }
 
-    /// The chunks that pass until this share has.
+    /// The chunks that pass until this share has: a chunk with the first part of the share that falls to it. So what is alone in its
+    /// table passes first, and no piece has to stay for it until a time round ends.
     fn pass(&mut self, share: usize, sizes: [usize; TABLES]) -> [Range<usize>; TABLES] {
         std::array::from_fn(|table| {
             let begin = self.next[table];
-            self.next[table] = (sizes[table] * share / WHOLE).max(begin);
+            self.next[table] = (sizes[table] * share).div_ceil(WHOLE).max(begin);
             begin..self.next[table]
         })
     }
@@ -188,14 +192,16 @@ mod tests {
             let many = rng.pick(&[50, 3_000]);
             let in_each = rng.pick(&[0, 1, many / 100, many / 20, many]);
             let (may_die, may_grow) = (rng.one_in(2), rng.one_in(2));
+            // The second table has a third of the values, or one.
+            let every = rng.pick(&[3, many]);
             let (mut part, mut version, mut most) = (Part::default(), 0, 0.0_f64);
             for key in 0..many {
-                part.put(usize::from(key % 3 == 0), key, 0);
+                part.put(usize::from(key % every == 0), key, 0);
             }
             for turn in 0..150 {
                 for _ in 0..in_each {
                     version += 1;
-                    let (table, new) = (usize::from(rng.one_in(3)), many + version);
+                    let (table, new) = (usize::from(every == 3 && rng.one_in(3)), many + version);
                     let key = if may_grow && rng.one_in(4) {
                         new
                     } else {

@@ -33,25 +33,20 @@ pub fn write(folder: &Path, days: &[Day]) -> Result<Written, String> {
             let path = |kind: &str| folder.join(format!("{name}-{}.{kind}", day.date));
             let text = csv(&batch);
             match std::fs::read(path("csv")) {
-                Ok(known) if known == text.as_bytes() => written.same += 1,
-                Ok(_) => {
+                Ok(known) if known == text.as_bytes() && path("parquet").exists() => written.same += 2,
+                Ok(known) if known != text.as_bytes() => {
                     return Err(format!(
-                        "{}: is there and differs from the books, although its day was over: was it written by another pipeline, lake, or activity.zone? Move it away to write it anew",
+                        "{}: is there and differs from the books, although its day was over. Another pipeline, lake, or activity.zone wrote it, or rows of that day reached the lake late. Move it away to write it and its Parquet anew",
                         path("csv").display()
                     ));
                 }
-                Err(_) => {
+                // Parquet's bytes may differ from release to release, so it is known by the CSV that was written behind it.
+                _ => {
+                    let bytes = sinks::lake::parquet(&batch).map_err(|error| crate::chain(&error))?;
+                    put(&path("parquet"), &bytes).map_err(|error| said(&path("parquet"), error))?;
                     put(&path("csv"), text.as_bytes()).map_err(|error| said(&path("csv"), error))?;
-                    written.new += 1;
+                    written.new += 2;
                 }
-            }
-            // Parquet's bytes may differ from release to release, so it is known by the CSV beside it.
-            if path("parquet").exists() {
-                written.same += 1;
-            } else {
-                let bytes = sinks::lake::parquet(&batch).map_err(|error| crate::chain(&error))?;
-                put(&path("parquet"), &bytes).map_err(|error| said(&path("parquet"), error))?;
-                written.new += 1;
             }
         }
     }

@@ -145,7 +145,7 @@ pub struct Books {
 /// Reads the books of the lake of `config`.
 ///
 /// # Errors
-/// A lake that cannot be read, or was written by a later release.
+/// A lake that cannot be read, was written by a later release, or is too young for a day to be complete.
 pub fn read(config: &Config) -> Result<Books, String> {
     let history = LakeHistory::open(config, "`report ledger` sums what is in it")?;
     let zone = config.activity.zone.time_zone();
@@ -153,6 +153,9 @@ pub fn read(config: &Config) -> Result<Books, String> {
     let mut journal = Journal::default();
     journal.book_points(&history.lake, date_of)?;
     journal.book_bonuses(&history.lake, date_of)?;
+    if history.settled.until() == Some(Timestamp::MIN) {
+        return Err("no day is complete: the lake has too few files yet to tell what of it is there".to_owned());
+    }
     // Rows of this instant and later may be in no file yet.
     let complete = history.settled.until().map(|until| Date::from_days(date_of(until.plus_micros(1)).days() - 1));
     Ok(journal.close(complete))

@@ -154,18 +154,22 @@ fn converted(config: &Config, Dialect { quote, day_end }: &Dialect) -> View {
             quote(&format!("reporting_{amount}"))
         )
     });
-    let in_time = "in_time = 1";
+    // Of two of one time the later record holds, as it does for missions.
+    let place = ["topic", "partition", "offset", "record_index"];
+    let newest = [["held_from".to_owned()].as_slice(), &place.map(quote)].concat();
+    let newest: Vec<String> = newest.iter().map(|by| format!("CASE WHEN in_time = 1 THEN {by} END DESC")).collect();
     let sql = format!(
         "WITH days AS (\n  SELECT DISTINCT {date}, {code}, {day_end} AS day_end FROM activity WHERE {code} <> {currency}\n),\n\
-         offered AS (\n  SELECT d.{date}, d.{code}, r.{rate} AS rate, r.{time} AS held_from, r.{ingest} AS arrived, r.{offset} AS place,\n    \
+         offered AS (\n  SELECT d.{date}, d.{code}, r.{rate} AS rate, r.{time} AS held_from, r.{ingest} AS arrived, {place},\n    \
          CASE WHEN r.{time} < d.day_end AND r.{ingest} < d.day_end THEN 1 ELSE 0 END AS in_time\n  \
          FROM days AS d JOIN events_accepted AS r ON r.{base} = d.{code}\n  WHERE r.{name} = 'rate' AND r.{quoted} = {currency}\n),\n\
          used AS (\n  SELECT * FROM offered\n  QUALIFY ROW_NUMBER() OVER (PARTITION BY {date}, {code} ORDER BY in_time DESC,\n    \
-         CASE WHEN {in_time} THEN held_from END DESC, CASE WHEN {in_time} THEN arrived END DESC, CASE WHEN {in_time} THEN place END DESC,\n    \
-         arrived, place) = 1\n)\n\
+         {newest},\n    arrived, {places}) = 1\n)\n\
          SELECT a.*,\n  {currency} AS {reporting},\n  CASE WHEN a.{code} = {currency} THEN 1 ELSE u.rate END AS {rate_used},\n  u.held_from AS {rate_time},\n{amounts}\n\
          FROM activity AS a LEFT JOIN used AS u ON u.{date} = a.{date} AND u.{code} = a.{code}",
-        offset = quote("offset"),
+        place = place.map(|name| format!("r.{}", quote(name))).join(", "),
+        places = place.map(quote).join(", "),
+        newest = newest.join(", "),
         name = quote("event_name"),
         quoted = quote("quote"),
         reporting = quote("reporting_currency"),
