@@ -154,8 +154,9 @@ fn files_of_a_day_do_not_change() {
     // Whoever moves one away gets both anew.
     let parquet = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
     let before = parquet("journal-2026-06-01.parquet");
-    ["journal", "balances"]
-        .map(|name| std::fs::remove_file(folder.path().join(format!("{name}-2026-06-01.csv"))).unwrap());
+    for name in ["journal", "balances"] {
+        std::fs::remove_file(folder.path().join(format!("{name}-2026-06-01.csv"))).unwrap();
+    }
     assert_eq!(files::write(folder.path(), &other), Ok(Written { new: 4, same: 0 }));
     assert!(read("journal-2026-06-01.csv").contains("151.00") && parquet("journal-2026-06-01.parquet") != before);
 }
