@@ -38,8 +38,15 @@ impl Report {
         };
         let lines = std::fs::read_to_string(&events).unwrap() + &(0..40).map(spending).collect::<String>();
         std::fs::write(&events, lines).unwrap();
-        let (code, _, said) =
-            report.questline(&["replay", "--input", &shown(&events), "--out", &shown(&report.path("out"))]);
+        let (code, _, said) = report.questline(&[
+            "replay",
+            "--input",
+            &shown(&events),
+            "--out",
+            &shown(&report.path("out")),
+            "--epoch-records",
+            "1000",
+        ]);
         assert_eq!(code, 0, "{said}");
         report
     }
