@@ -153,11 +153,12 @@ fn the_ledger_balances_every_day() {
             let before = closed.insert(key, of(line, "closing")).unwrap_or(0);
             assert_eq!(of(line, "opening"), before, "{line:?} does not open as the day before closed");
         }
-        // What is known of the last day up to this one.
-        let last =
-            |of: &ByDay| of.range(..=(*day).to_owned()).next_back().map(|(_, sums)| sums.clone()).unwrap_or_default();
-        for (account, expected) in [("points_liability", last(&points)), ("bonus_expense", last(&bonuses))] {
-            for (unit, sum) in expected {
+        // What is known of the last day up to this one. Of a row that left twice within one file the lake has the last revision, so that
+        // what bonuses cost is only known when all days are over.
+        let last = |of: &ByDay| of.range(..=(*day).to_owned()).next_back().map(|(_, sums)| sums.clone());
+        let costs = last(&bonuses).filter(|_| Some(day) == days.last());
+        for (account, expected) in [("points_liability", last(&points)), ("bonus_expense", costs)] {
+            for (unit, sum) in expected.unwrap_or_default() {
                 let closing = closed.get(&(account.to_owned(), unit.clone())).copied().unwrap_or(0);
                 assert_eq!(show_units(closing), show_units(sum), "{day}: {account} in {unit}");
             }
