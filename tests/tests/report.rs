@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use datasets::generator::GeneratorConfig;
 use questline_tests::oracle::number::{show_units, units};
 use questline_tests::play::{Play, of_days};
 use questline_tests::process::questline;
@@ -25,7 +26,9 @@ impl Report {
         let report = Report(tempfile::tempdir().unwrap());
         let config = format!("{CONFIG}[lake]\nurl = \"file://{}\"\n", report.path("lake").display());
         std::fs::write(report.path("pipeline.toml"), config).unwrap();
-        let play = Play::new(of_days(5, 30_000, 54));
+        // The same play whenever it is run.
+        let start = GeneratorConfig::default().start;
+        let play = Play::new(GeneratorConfig { start, ..of_days(5, 30_000, 54) });
         let events = report.path("events.jsonl");
         play.write_lines(&events);
         let last = play.sent.last().unwrap();
