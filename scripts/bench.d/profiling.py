@@ -68,7 +68,7 @@ def profile(programs):
             "top": {symbol: round(count * micros, 3) for symbol, count in top},
         }
     flame_graph(programs)
-    return {"play": play, "workers": programs.options.workers, "samples": total, "cpu_seconds": round(cpu, 2), "stages": stages}
+    return {"play": play, "workers": programs.options.workers, "samples": total, "flame": "flame.svg", "cpu_seconds": round(cpu, 2), "stages": stages}
 
 
 def flame_graph(programs):

@@ -220,7 +220,8 @@ def machine(load):
 def versions():
     said = lambda *command: subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
     return {
-        "questline": said("git", "describe", "--always", "--dirty"),
+        # The results of other parts make no other program.
+        "questline": said("git", "describe", "--always") + ("-dirty" if said("git", "status", "--porcelain", "--", ".", ":!docs") else ""),
         "rust": said("rustc", "--version"),
         "kafka": of_pom("stack.d", r"<artifactId>kafka_.*?<version>(.*?)</version>"),
         "flink": of_pom("bench.d/peers/flink", r"<flink.version>(.*?)<"),
