@@ -73,7 +73,7 @@ fn definition(root: &Place<'_>, key: &str, defaults: &MissionDefaults, errors: &
     if mission_id.as_ref().is_some_and(|id| gate.requires.contains(id)) {
         errors.add(super::requires::PATH, "a mission cannot require itself");
     }
-    let count_from = count_from(&mut members, exclusive_group.is_some(), &defaults, errors);
+    let count_from = count_from(&mut members, &defaults, errors);
     members.finish(errors);
 
     let (reward, channels) = reward.unzip();
@@ -253,23 +253,13 @@ fn duration_micros(place: &Place<'_>, errors: &mut Errors) -> Option<i64> {
     }
 }
 
-/// From when on events count. Those from before the activation have to be there, and nobody else may have them.
-fn count_from(
-    members: &mut Members<'_>,
-    is_in_group: bool,
-    defaults: &MissionDefaults,
-    errors: &mut Errors,
-) -> CountFrom {
+/// From when on events count. Those from before the activation have to be there.
+fn count_from(members: &mut Members<'_>, defaults: &MissionDefaults, errors: &mut Errors) -> CountFrom {
     let Some(place) = members.take("count_from") else { return CountFrom::default() };
     let count_from = place.choice(&COUNTS_FROM, errors).unwrap_or_default();
     if count_from == CountFrom::WindowStart && defaults.retained_micros == 0 {
         let message = "'window_start' counts events from before the activation, and none are retained: set missions.retained, \
                        such as \"8d\" for windows of a week, or define the mission before its window begins";
-        errors.add(&place.path, message);
-    }
-    if count_from == CountFrom::WindowStart && is_in_group {
-        let message = "'window_start' together with exclusive_group is not supported in this version: other missions of the \
-                       group have counted what came before";
         errors.add(&place.path, message);
     }
     count_from

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use datasets::mission::Mission;
 use serde::{Deserialize, Serialize};
 
 use crate::definitions::{Definitions, MissionSlot};
@@ -39,9 +40,14 @@ impl Contestant {
         usize::try_from(self.version).expect("usize holds a u32")
     }
 
+    /// The mission, by its version.
+    pub(super) fn mission(self, definitions: &Definitions) -> &Mission {
+        &definitions.history(self.slot).version(self.version()).mission
+    }
+
     /// The group.
     pub(super) fn group(self, definitions: &Definitions) -> Option<&str> {
-        definitions.history(self.slot).version(self.version()).mission.exclusive_group.as_deref()
+        self.mission(definitions).exclusive_group.as_deref()
     }
 }
 

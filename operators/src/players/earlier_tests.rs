@@ -2,12 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use datasets::rows::{CompletionKind, CompletionRow};
+
 use super::gate_tests::compare_known;
 use super::tests::assert_same;
+use crate::definitions::DefinitionRecord;
 use crate::players::Rules;
 use crate::testing::{
-    Arrival, GATED, GateOracle, Input, Rng, Run, as_if_earlier, at, batch, cut, earlier_definitions,
-    interleave, random_script_with_controls, record, rules, seeds,
+    Arrival, EARLIER, GATED, Input, Rng, Run, Spec, as_if_earlier, at, batch, contested_earlier, cut,
+    earlier_definitions, earlier_definitions_with_drafts, interleave, random_script_with_controls, record, rules,
+    seeds,
 };
 
 const EVENTS: usize = 140;
@@ -19,11 +23,11 @@ fn retaining() -> Rules {
     rules
 }
 
-fn compare(arrivals: &[Arrival], lateness_days: i64, name: &str) -> Run {
-    let (specs, activated) = as_if_earlier();
-    let run = Run::with(retaining(), earlier_definitions(lateness_days));
+/// Compares with the recomputation as if all missions of `specs`, which `definitions` are about, had been there.
+fn compare(specs: &[Spec], definitions: Vec<DefinitionRecord>, arrivals: &[Arrival], name: &str) -> Run {
+    let (as_if, activated) = as_if_earlier(specs);
     // A definition arrives before the first event of its time.
-    compare_known(run, GateOracle { specs, lateness_days }, arrivals, name, |run, id| {
+    compare_known(Run::with(retaining(), definitions), (&as_if, 60), arrivals, name, |run, id| {
         let latest = run.read.iter().map(|input| input.event_time).max();
         activated.iter().any(|(known, from)| *known == id && Some(*from) <= latest)
     })
@@ -35,22 +39,51 @@ fn agrees_with_recomputation_after_every_epoch() {
     for seed in seeds(40) {
         let mut rng = Rng(80_000 + seed);
         let script = random_script_with_controls(&mut rng, EVENTS, &GATED[..1]);
-        let run = compare(&cut(&mut rng, &script, 12), 60, &format!("seed {seed}"));
+        let definitions = earlier_definitions(&EARLIER, 60);
+        let run = compare(&EARLIER, definitions, &cut(&mut rng, &script, 12), &format!("seed {seed}"));
         told.extend(run.messages.iter().map(|message| message.mission_id.clone()));
         at_once += run.messages.iter().filter(|message| message.trigger.transaction_id.is_none()).count();
     }
     assert!(told.len() == 9 && at_once > 20, "{told:?}, {at_once} completed by the definition");
 }
 
+/// In groups what came before has counted for others, and is taken from them.
+#[test]
+fn agrees_with_recomputation_where_others_of_the_group_have_counted_what_came_before() {
+    let specs = contested_earlier();
+    let (mut told, mut lost) = (BTreeSet::new(), 0);
+    for seed in seeds(40) {
+        let mut rng = Rng(82_000 + seed);
+        let script = random_script_with_controls(&mut rng, EVENTS, &specs);
+        let definitions = earlier_definitions_with_drafts(&specs, 60);
+        let run = compare(&specs, definitions, &cut(&mut rng, &script, 12), &format!("seed {seed}"));
+        told.extend(run.messages.iter().map(|message| message.mission_id.clone()));
+        let is_lost =
+            |row: &&CompletionRow| row.kind == CompletionKind::MissionRevoked && row.trigger.transaction_id.is_none();
+        lost += run.messages.iter().filter(is_lost).count();
+    }
+    assert!(told.len() == specs.len() && lost > 3, "{told:?}, {lost} revoked by a definition");
+}
+
 #[test]
 fn any_cutting_and_any_order_of_arrival_give_the_same_facts() {
+    assert_same_facts_in_any_order(81_000, &earlier_definitions(&EARLIER, 60), &GATED[..1]);
+}
+
+#[test]
+fn in_groups_any_cutting_and_any_order_of_arrival_give_the_same_facts() {
+    let specs = contested_earlier();
+    assert_same_facts_in_any_order(83_000, &earlier_definitions_with_drafts(&specs, 60), &specs);
+}
+
+fn assert_same_facts_in_any_order(first_seed: u64, definitions: &[DefinitionRecord], controlled: &[Spec]) {
     for seed in 0..40 {
-        let mut rng = Rng(81_000 + seed);
-        let script = random_script_with_controls(&mut rng, EVENTS, &GATED[..1]);
+        let mut rng = Rng(first_seed + seed);
+        let script = random_script_with_controls(&mut rng, EVENTS, controlled);
         let facts = |arrivals: &[Arrival]| {
             let mut rules = retaining();
             rules.ledger.ledger_retention *= 10;
-            let mut run = Run::with(rules, earlier_definitions(60));
+            let mut run = Run::with(rules, definitions.to_vec());
             arrivals.iter().for_each(|arrival| drop(run.step(arrival)));
             (run.live(), run.standings())
         };

@@ -5,8 +5,10 @@
 //! it, so missions of groups have classes of their own. Where gates decide, it is [contested](super::contests).
 
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use datasets::hash::{KeyGroup, player_hash};
+use datasets::mission::Mission;
 use datasets::{Event, Timestamp};
 use smallvec::SmallVec;
 
@@ -18,10 +20,17 @@ use super::{Player, Players};
 use crate::definitions::{Bounds, ClassId, Definitions, MissionHistory, MissionSlot};
 use crate::ledger::Order;
 
+/// Priority, then mission: the greatest goes before.
+type Rank<'a> = (i64, Reverse<&'a str>);
+
+fn rank(mission: &Mission) -> Rank<'_> {
+    (mission.priority, Reverse(&*mission.mission_id))
+}
+
 /// A mission of a group that an event qualifies for, but for its gate. The greatest of a group goes before.
 struct Rival<'a> {
     group: &'a str,
-    rank: (i64, Reverse<&'a str>),
+    rank: Rank<'a>,
     contestant: Contestant,
     is_open: bool,
 }
@@ -50,13 +59,8 @@ fn rivals<'a>(
         let mission = &history.version(version).mission;
         let qualifies = class.takes(event) == Some(true) && facts::measured(event, &class.stage.measure).is_some();
         if let Some(group) = mission.exclusive_group.as_deref().filter(|_| qualifies) {
-            let rank = (mission.priority, Reverse(&*mission.mission_id));
-            rivals.push(Rival {
-                group,
-                rank,
-                contestant: Contestant::new(slot, version),
-                is_open: mission.gate.is_open(),
-            });
+            let (rank, is_open) = (rank(mission), mission.gate.is_open());
+            rivals.push(Rival { group, rank, contestant: Contestant::new(slot, version), is_open });
         }
     }
     rivals.sort_unstable_by_key(|rival| (rival.group, Reverse(rival.rank)));
@@ -64,9 +68,27 @@ fn rivals<'a>(
 }
 
 /// Of the rivals of one group, those that may get an event: up to the first whose gate is always open.
-fn contest(rivals: &[Rival<'_>]) -> Contest {
-    let last = rivals.iter().position(|rival| rival.is_open).map_or(rivals.len(), |open| open + 1);
-    rivals[..last].iter().map(|rival| rival.contestant).collect()
+fn contest<'r>(rivals: impl IntoIterator<Item = &'r Rival<'r>>) -> Contest {
+    let mut contest = Contest::new();
+    for Rival { contestant, is_open, .. } in rivals {
+        contest.push(*contestant);
+        if *is_open {
+            break;
+        }
+    }
+    contest
+}
+
+/// Adds a rival to a contest that others are in already, where its rank puts it. It stays out behind one whose gate is always open.
+fn join(contest: &mut Contest, newcomer: &Rival<'_>, definitions: &Definitions) -> Option<usize> {
+    let place = contest.iter().position(|contestant| rank(contestant.mission(definitions)) < newcomer.rank);
+    let place = place.unwrap_or(contest.len());
+    let mut before = contest[..place].iter();
+    if before.any(|contestant| contestant.mission(definitions).gate.is_open()) {
+        return None;
+    }
+    contest.insert(place, newcomer.contestant);
+    Some(place)
 }
 
 impl Touch<'_> {
@@ -103,6 +125,57 @@ impl Touch<'_> {
         self.timeline.as_deref().is_some_and(|timeline| !timeline.contests.of(order).is_empty())
     }
 
+    /// Missions of `classes` have begun behind `event`, which counts at `order`: they contest it with those of their groups that have it.
+    /// Answers who of them goes without it. Adds to `contested` those that may have lost it to them, and since when.
+    pub(super) fn contest_earlier(
+        &mut self,
+        classes: &BTreeSet<ClassId>,
+        event: &Event<'_>,
+        order: Order,
+        contested: &mut BTreeMap<MissionSlot, Timestamp>,
+    ) -> SmallVec<[MissionSlot; 4]> {
+        let definitions = self.definitions;
+        let newcomers: BTreeSet<_> = classes.iter().filter_map(|class| definitions.class(*class).exclusive).collect();
+        let is_new = |rival: &&Rival<'_>| newcomers.contains(&rival.contestant.slot);
+        let mut losers = SmallVec::new();
+        if newcomers.is_empty() {
+            return losers;
+        }
+        let mut candidates = Vec::new();
+        definitions.candidates(event, &mut candidates);
+        let rivals = rivals(&candidates, event, order.0, definitions);
+        let settled = self.timeline.as_deref().map_or(&[][..], |timeline| timeline.contests.of(order));
+        let mut contests = settled.to_vec();
+        for rivals in rivals.chunk_by(|a, b| a.group == b.group) {
+            let is_of_group =
+                |contest: &Contest| contest.first().and_then(|first| first.group(definitions)) == Some(rivals[0].group);
+            let known = contests.iter().position(is_of_group);
+            let mut contest = match known {
+                Some(known) => contests.swap_remove(known),
+                None => contest(rivals.iter().filter(|rival| !is_new(rival))),
+            };
+            let mut first = contest.len();
+            for newcomer in rivals.iter().filter(is_new) {
+                match join(&mut contest, newcomer, definitions) {
+                    Some(place) => first = first.min(place),
+                    None => losers.push(newcomer.contestant.slot),
+                }
+            }
+            let behind = contest.iter().skip(first).map(|contestant| contestant.slot);
+            for slot in behind.filter(|slot| !newcomers.contains(slot)) {
+                let since = contested.entry(slot).or_insert(order.0);
+                *since = order.0.min(*since);
+            }
+            if contest.len() > 1 {
+                contests.push(contest);
+            }
+        }
+        if !contests.is_empty() {
+            self.timeline.get_or_insert_default().contests.put(order, contests);
+        }
+        losers
+    }
+
     /// Forgets who contests the event of `order`, if nobody has kept what it contributes.
     pub(super) fn drop_contest_unless_kept(&mut self, order: Order) {
         let Touch { tracks, waits, timeline, .. } = self;
@@ -123,9 +196,7 @@ impl Touch<'_> {
         let Some((_, _, own)) = in_force(slot).filter(|(.., own)| !own.gate.is_open()) else { return false };
         let is_behind = |history: &MissionHistory, version: usize| {
             let other = &history.version(version).mission;
-            own.exclusive_group.is_some()
-                && own.exclusive_group == other.exclusive_group
-                && (other.priority, Reverse(&other.mission_id)) < (own.priority, Reverse(&own.mission_id))
+            own.exclusive_group.is_some() && own.exclusive_group == other.exclusive_group && rank(other) < rank(own)
         };
         definitions.rivals(slot).into_iter().filter_map(in_force).any(|(history, version, _)| {
             let window = history.window_at(version, time).filter(|_| is_behind(history, version));

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::close::{Clocks, keep, leaving};
 use super::closings::closing_hour;
+use super::gate::Reopening;
 use super::occurrences::OccurrenceKey;
 use super::touch::Touch;
 use super::unlocks::{Outcome, Why};
@@ -111,21 +112,46 @@ impl Players {
                 .collect();
             for place in places {
                 let (_, player) = self.groups[group.index()].players.get_mut(place);
-                let mut moved = Vec::new();
+                let (mut moved, mut contested) = (Vec::new(), BTreeMap::new());
                 for (order, event, live) in player.retained_from(from) {
                     let event = event.get(0);
                     let (_, player) = self.groups[group.index()].players.get_mut(place);
                     let known = (&self.definitions, &self.rates);
                     let ingest = (first.ingest_time, clocks.1);
                     let mut touch = Touch::new(player, known, &mut self.scratch, ingest);
-                    touch.contribute_earlier(&classes, &event, (order, live));
+                    touch.contribute_earlier(&classes, &event, (order, live), &mut contested);
                     let mut touched = touch.end();
                     moved.append(&mut touched.moved);
                     self.conclude(&event, (place, Phase::Definitions), touched, clocks, changes);
                 }
+                self.give_up((group, place), &contested, &mut moved, first.ingest_time);
                 self.tell_earlier((group, place), moved, activated, clocks);
             }
         }
+    }
+
+    /// Missions of which others of their group get events now, from these times on, are folded again without them.
+    fn give_up(
+        &mut self,
+        (group, place): (KeyGroup, u32),
+        contested: &BTreeMap<MissionSlot, Timestamp>,
+        moved: &mut Vec<OccurrenceKey>,
+        ingest_time: Timestamp,
+    ) {
+        if contested.is_empty() {
+            return;
+        }
+        let definitions = &self.definitions;
+        let (_, player) = self.groups[group.index()].players.get_mut(place);
+        player.settle(definitions);
+        let Player { occurrences, tracks, timeline, .. } = player;
+        let mut begun = Vec::new();
+        for (slot, from) in contested {
+            let timeline = timeline.as_deref();
+            let mut reopening = Reopening { occurrences, tracks, timeline, definitions, ingest_time };
+            reopening.pass_again(*slot, *from, moved, &mut begun);
+        }
+        keep(&mut self.closings, (group, place), begun, definitions);
     }
 
     /// Tells what came of it for one player, each by the definition of its mission.

@@ -1,9 +1,10 @@
 //! Moves a player's missions by the ledger's effects.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use datasets::rates::RateBook;
 use datasets::{Event, Money, Timestamp};
+use smallvec::SmallVec;
 
 use super::Player;
 use super::facts::{self, Value};
@@ -15,7 +16,7 @@ use super::retained::Retained;
 use super::timeline::Timeline;
 use super::tracks::{OccurrenceSequence, Override, Tracks};
 use crate::contributions::Contribution;
-use crate::definitions::{Bounds, ClassId, Definitions, Generation, MissionHistory, User};
+use crate::definitions::{Bounds, ClassId, Definitions, Generation, MissionHistory, MissionSlot, User};
 use crate::ledger::{Effect, EffectKind, Order};
 use crate::progress::{Counted, Progress, Shift};
 
@@ -197,19 +198,27 @@ impl<'a> Touch<'a> {
         self.scratch.candidates = candidates;
     }
 
-    /// Adds what an event, which counts at `order`, contributes to `classes` that have begun behind it.
+    /// Adds what an event, which counts at `order`, contributes to `classes` that have begun behind it. Other missions of their groups get
+    /// it no longer: since when is added to `contested`.
     pub(super) fn contribute_earlier(
         &mut self,
         classes: &BTreeSet<ClassId>,
         event: &Event<'_>,
         (order, live): (Order, bool),
+        contested: &mut BTreeMap<MissionSlot, Timestamp>,
     ) {
+        let losers = match self.definitions.has_groups() {
+            true => self.contest_earlier(classes, event, order, contested),
+            false => SmallVec::new(),
+        };
         for class in classes {
+            let is_lost = self.definitions.class(*class).exclusive.is_some_and(|slot| losers.contains(&slot));
             // Missions of one epoch can share one.
-            if self.tracks.get(*class).is_none_or(|track| track.find(order).is_none()) {
+            if !is_lost && self.tracks.get(*class).is_none_or(|track| track.find(order).is_none()) {
                 self.contribute(*class, event, order, live);
             }
         }
+        self.drop_contest_unless_kept(order);
     }
 
     fn contribute(&mut self, id: ClassId, event: &Event<'_>, order: Order, live: bool) {

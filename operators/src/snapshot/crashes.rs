@@ -8,11 +8,12 @@ use crate::activity::Reporting;
 use crate::definitions::DefinitionRecord;
 use crate::ledger::{Attribution, ColdRules, LedgerRules, cold_answers};
 use crate::testing::{
-    Archived, Arrival, CONTESTED, Cluster, EpochInput, GATED, GROUPED, MIXED, Out, PERIODS, RESETTING, Rng, Setting,
-    Spec, TierSpec, UNLOCKING, arrived, at, cut, definitions, earlier_definitions, first_definitions,
-    gated_definitions, groups, random_script, random_script_of_many, random_script_with_controls,
-    random_script_with_rates, random_script_with_restrictions, random_script_with_settlements, rated_definitions,
-    record, restricted_definitions, rules, second_definitions, seeds,
+    Archived, Arrival, CONTESTED, Cluster, EARLIER, EpochInput, GATED, GROUPED, MIXED, Out, PERIODS, RESETTING, Rng,
+    Setting, Spec, TierSpec, UNLOCKING, arrived, at, contested_earlier, cut, definitions, earlier_definitions,
+    earlier_definitions_with_drafts, first_definitions, gated_definitions, groups, random_script,
+    random_script_of_many, random_script_with_controls, random_script_with_rates, random_script_with_restrictions,
+    random_script_with_settlements, rated_definitions, record, restricted_definitions, rules, second_definitions,
+    seeds,
 };
 
 /// `arrivals` as epochs, with each definition before the first event of its time.
@@ -124,31 +125,37 @@ fn a_crash_changes_nothing_of_what_is_contested() {
     assert_a_crash_changes_nothing_of(&CONTESTED, 15_000);
 }
 
+#[test]
+fn a_crash_changes_nothing_of_what_is_retained() {
+    let definitions = |lateness_days| earlier_definitions(&EARLIER, lateness_days);
+    assert_a_crash_changes_nothing(&GATED[..1], 16_000, definitions, RETAINED_DAYS);
+    let specs = contested_earlier();
+    let definitions = |lateness_days| earlier_definitions_with_drafts(&specs, lateness_days);
+    assert_a_crash_changes_nothing(&specs, 17_000, definitions, RETAINED_DAYS);
+}
+
+/// What is not retained for long enough is refused.
+const RETAINED_DAYS: &[i64] = &[3, 8, 40];
+
 fn assert_a_crash_changes_nothing_of(specs: &[Spec], seeds: u64) {
+    assert_a_crash_changes_nothing(specs, seeds, |lateness_days| gated_definitions(specs, lateness_days), &[0]);
+}
+
+fn assert_a_crash_changes_nothing(
+    controlled: &[Spec],
+    seeds: u64,
+    definitions: impl Fn(i64) -> Vec<DefinitionRecord>,
+    retained_days: &[i64],
+) {
     let mut lives = 0;
     for seed in 0..100 {
         let mut rng = Rng(seeds + seed);
-        let script = random_script_with_controls(&mut rng, 140, specs);
+        let script = random_script_with_controls(&mut rng, 140, controlled);
         let script = arrived(&mut rng, script);
         let longest = rng.pick(&[1, 4, 12]);
         let lateness_days = rng.pick(&[1, 60]);
-        let log = epochs(cut(&mut rng, &script, longest), gated_definitions(specs, lateness_days));
-        lives += compare(&mut rng, &log, &Setting::new(Reporting::EveryEpoch), &format!("seed {seed}"));
-    }
-    assert!(lives > 200, "only {lives} lives went on from what was written");
-}
-
-#[test]
-fn a_crash_changes_nothing_of_what_is_retained() {
-    let mut lives = 0;
-    for seed in 0..100 {
-        let mut rng = Rng(16_000 + seed);
-        let script = random_script_with_controls(&mut rng, 140, &GATED[..1]);
-        let script = arrived(&mut rng, script);
-        let longest = rng.pick(&[1, 4, 12]);
-        let log = epochs(cut(&mut rng, &script, longest), earlier_definitions(rng.pick(&[1, 60])));
-        // What is not retained for long enough is refused.
-        let retained_micros = rng.pick(&[3, 8, 40]) * 86_400_000_000;
+        let log = epochs(cut(&mut rng, &script, longest), definitions(lateness_days));
+        let retained_micros = rng.pick(retained_days) * 86_400_000_000;
         let setting = Setting { retained_micros, ..Setting::new(Reporting::EveryEpoch) };
         lives += compare(&mut rng, &log, &setting, &format!("seed {seed}"));
     }
@@ -487,7 +494,7 @@ fn format_6_of_pieces_stays_readable() {
 fn format_6_of_retained_stays_readable() {
     let mut rng = Rng(1);
     let script = random_script_with_controls(&mut rng, 140, &GATED[..1]);
-    let log = epochs(cut(&mut rng, &script, 4), earlier_definitions(60));
+    let log = epochs(cut(&mut rng, &script, 4), earlier_definitions(&EARLIER, 60));
     let setting = Setting { retained_micros: 8 * 86_400_000_000, ..Setting::new(Reporting::EveryEpoch) };
     assert_log_readable("format_6_retained", include_bytes!("format_6_retained.postcard"), &log, &setting);
 }

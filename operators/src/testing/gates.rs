@@ -45,6 +45,7 @@ pub(super) struct Stage {
     pub(super) target: i64,
 }
 
+#[derive(Clone, Copy)]
 pub(crate) struct Spec {
     pub(super) id: &'static str,
     /// Days; 0 is the only window.
@@ -215,12 +216,12 @@ fn random_control(rng: &mut Rng, hours: i64, specs: &[Spec]) -> Input {
 }
 
 /// Folds facts to standings, each time from the beginning.
-pub(crate) struct GateOracle {
-    pub specs: &'static [Spec],
+pub(crate) struct GateOracle<'a> {
+    pub specs: &'a [Spec],
     pub lateness_days: i64,
 }
 
-impl GateOracle {
+impl GateOracle<'_> {
     /// Every occurrence that has progress or was completed.
     pub(crate) fn standings(&self, ledger: &LedgerOracle, read: &[Input]) -> BTreeMap<Occurrence, Standing> {
         let mut standings = BTreeMap::new();

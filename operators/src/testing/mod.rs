@@ -23,7 +23,9 @@ mod values;
 
 pub(crate) use activity::{sums, sums_of_postings, value_rows};
 pub(crate) use crash::{Archived, Cluster, EpochInput, Out, Setting, groups};
-pub(crate) use earlier::{as_if_earlier, earlier_definitions};
+pub(crate) use earlier::{
+    EARLIER, as_if_earlier, contested_earlier, earlier_definitions, earlier_definitions_with_drafts,
+};
 pub(crate) use gates::{GATED, GateOracle, Spec, gated_definitions, random_script_with_controls};
 pub(crate) use groups::{CONTESTED, GROUPED};
 pub(crate) use ledger::{Fact, LedgerOracle};
