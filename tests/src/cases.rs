@@ -10,6 +10,9 @@ use pipeline::replay::Replay;
 use pipeline::replay::input::Input;
 use serde_json::Value;
 
+use crate::arrival::{self, Facts};
+use crate::dice::Dice;
+
 /// A case on disk.
 pub struct Case {
     /// The folder's name.
@@ -58,6 +61,30 @@ impl Case {
         let epoch_records = self.epoch_records();
         let replay = Replay { config: config.clone(), input, out: out.to_owned(), workers, epoch_records };
         replay.run(|_| ()).map(|_| config)
+    }
+
+    /// What the outputs come to when the events arrive in another order, an epoch each; as they stand without `dice`.
+    ///
+    /// # Errors
+    /// Why the replay failed.
+    pub fn facts(&self, dice: Option<&mut Dice>) -> Result<Facts, String> {
+        let config = Config::load(&self.folder.join("pipeline.toml"), []).map_err(|errors| errors.to_string())?;
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let (given, out) = (folder.path().join("events.jsonl"), folder.path().join("out"));
+        let events = fs::read_to_string(self.folder.join("events.jsonl")).map_err(|error| error.to_string())?;
+        let events = match dice {
+            Some(dice) => arrival::in_another_order(&events, &config.missions.topic, dice),
+            None => events,
+        };
+        fs::write(&given, events).map_err(|error| error.to_string())?;
+        let input = Input::open(&given)?;
+        Replay { config, input, out: out.clone(), workers: 1, epoch_records: 1 }.run(|_| ())?;
+        Ok(arrival::facts(&out))
+    }
+
+    /// Why the facts of this case follow from the order of arrival, if they do.
+    pub fn follows_arrival(&self) -> Option<String> {
+        fs::read_to_string(self.folder.join("follows-arrival.txt")).ok()
     }
 
     fn epoch_records(&self) -> usize {

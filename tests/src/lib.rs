@@ -1,6 +1,7 @@
 //! What the end-to-end tests share.
 #![allow(clippy::unwrap_used)]
 
+pub mod arrival;
 pub mod cases;
 pub mod cluster;
 pub mod compare;
