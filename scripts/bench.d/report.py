@@ -151,6 +151,14 @@ def report_latency(result):
         for rank, most in zip(("p50", "p99", "p99"), LATENCY.get(run["rate"], ())):
             by_all_means = ", by all means" if most in (50, 100) else ""
             goals.append(Goal(f"visible at {run['rate']:,}/s: {rank} at most {most} ms{by_all_means}", f"{q[rank]:.1f} ms", q[rank] <= most))
+    text += (
+        f"\nOf changed definitions: {runs[0]['edits']['edits']} missions of two bets are edited in that time to ask for one, which completes a player who has one; from the sending of the edit until the completion is visible:\n\n"
+        "| events/s | edits | lost | p50 | p90 | p99 | max |\n|---|---|---|---|---|---|---|\n"
+    )
+    for run in runs:
+        edits, q = run["edits"], run["edits"]["from_sent_ms"]
+        text += f"| {run['rate']:,} | {edits['edits']} | {edits['lost']} | {q['p50']:.1f} ms | {q['p90']:.1f} ms | {q['p99']:.1f} ms | {q['max']:.1f} ms |\n"
+        goals.append(Goal(f"definitions effective within 100 ms, at {run['rate']:,}/s", f"p50 {q['p50']:.1f}, p99 {q['p99']:.1f} ms", q["p99"] <= 100))
     text += "\nBy stage, as Questline's own log tells it (`stages=`; of transactions, not of probes, so that p99s do not add up), half and 99 of 100:\n\n"
     text += "| stage |" + "".join(f" {run['rate']:,}/s |" for run in runs) + "\n|---|" + "---|" * len(runs) + "\n"
     for stage, name in STAGE_OF_LATENCY.items():

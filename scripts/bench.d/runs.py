@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 from programs import BenchError, Running, log_lines, say, with_rate
 
@@ -78,6 +79,13 @@ class Live:
     def arguments(self, rate, warm_up, seconds):
         return ("latency", *self.topics, "--rate", rate, "--warm-up", warm_up, "--seconds", seconds, "--players", self.programs.options.players)
 
+    def edits(self, warm_up, seconds):
+        return ("edits", *self.topics, "--missions-topic", f"{self.name}-missions", "--edits", EDITS, "--warm-up", warm_up, "--seconds", seconds)
+
+
+# Definitions that are changed while latency is measured.
+EDITS = 100
+
 
 def latency_at(programs, rate):
     options = programs.options
@@ -85,11 +93,14 @@ def latency_at(programs, rate):
     with Running(programs, live.configure()) as run:
         live.until_committed()
         before = run.cpu_so_far(), programs.stack.cpu_seconds()
-        figures = programs.help(*live.arguments(rate, options.warm_up, options.seconds))
+        with ThreadPoolExecutor(1) as beside:
+            edits = beside.submit(programs.help, *live.edits(options.warm_up, options.seconds))
+            figures = programs.help(*live.arguments(rate, options.warm_up, options.seconds))
+        figures["edits"] = edits.result()
         after = run.cpu_so_far(), programs.stack.cpu_seconds()
     figures["stages_ms"] = stages(programs.log(live.name), options.seconds // 10)
     figures["questline_cpu_seconds"], figures["broker_cpu_seconds"] = (round(b - a, 2) for a, b in zip(before, after))
-    say(f"latency at {rate:,}/s: {figures['from_append_ms']}")
+    say(f"latency at {rate:,}/s: {figures['from_append_ms']}, of edits {figures['edits']['from_sent_ms']}")
     return figures
 
 

@@ -55,7 +55,7 @@ pub struct Latency {
 }
 
 /// Nanoseconds since the epoch of Unix, by probe.
-type Times = HashMap<u64, i128>;
+pub type Times = HashMap<u64, i128>;
 
 /// Nanoseconds by which an event may be sent early.
 const TICK: i128 = 1_000_000;
@@ -64,14 +64,15 @@ impl Latency {
     pub fn run(self, brokers: &str) -> Outcome {
         let (_, ends) = bounds(brokers, &self.topic)?;
         let sender = Sender::new(brokers, &self.topic, ends.len())?;
-        let watch = Watch { brokers: brokers.to_owned(), topic: self.completions.clone(), probes: self.probes() };
+        let (topic, awaited) = (self.completions.clone(), self.probes());
+        let watch = Watch { brokers: brokers.to_owned(), topic, prefix: PROBE, awaited };
         let duration = Duration::from_secs(u64::from(self.warm_up + self.seconds));
         let reading = thread::Builder::new().name("probe".to_owned()).spawn(move || {
             watch.run(Instant::now() + HEAD_START + duration + PATIENCE).map_err(|error| error.to_string())
         })?;
         thread::sleep(HEAD_START);
         let (scheduled, late) = self.play(&sender)?;
-        sender.producer.flush(PATIENCE)?;
+        sender.flush(PATIENCE)?;
         let seen = reading.join().map_err(|_| "the reading thread panicked")??;
         // Not before: what it reads would take the cores that are measured.
         let appended = appended(TopicReader::open_at(brokers, &self.topic, &ends)?, scheduled.len())?;
@@ -129,7 +130,8 @@ impl Latency {
             if number % self.probe_every == self.probe_every - 1 {
                 let probe = number / self.probe_every;
                 scheduled.insert(probe, due);
-                sender.probe(probe, due)?;
+                let player = format!("{PROBE}{probe}_{due}");
+                sender.bet(probe, &Bet { player: &player, game: PROBED_GAME, at: due })?;
             } else if let Some(Generated { partition, key, value, .. }) = play.next() {
                 sender.send(partition, &key, &value)?;
             }
@@ -139,22 +141,25 @@ impl Latency {
 }
 
 /// Waits for completions, as CRM would.
-struct Watch {
-    brokers: String,
-    topic: String,
-    probes: u64,
+pub struct Watch {
+    pub brokers: String,
+    pub topic: String,
+    /// What the keys of players begin with who are waited for; their numbers follow.
+    pub prefix: &'static str,
+    /// How many.
+    pub awaited: u64,
 }
 
 impl Watch {
-    /// The time at which each probe's completion was seen.
-    fn run(self, deadline: Instant) -> Result<Times, Box<dyn std::error::Error>> {
+    /// The time at which each one's completion was seen, by number.
+    pub fn run(self, deadline: Instant) -> Result<Times, Box<dyn std::error::Error>> {
         let mut reader = TopicReader::open(&self.brokers, &self.topic, From::End)?;
         let mut seen = Times::new();
-        while seen.len() < usize::try_from(self.probes)? && Instant::now() < deadline {
+        while seen.len() < usize::try_from(self.awaited)? && Instant::now() < deadline {
             let chunk = reader.poll(10_000)?;
             let now = wall();
-            for probe in chunk.records().filter_map(|record| record.key().and_then(probe_of)) {
-                seen.entry(probe).or_insert(now);
+            for number in chunk.records().filter_map(|record| number(record.key()?, self.prefix)) {
+                seen.entry(number).or_insert(now);
             }
         }
         Ok(seen)
@@ -167,7 +172,8 @@ fn appended(mut events: TopicReader, probes: usize) -> Result<Times, Box<dyn std
     let deadline = Instant::now() + PATIENCE;
     while appended.len() < probes && Instant::now() < deadline {
         for record in events.poll(10_000)?.records() {
-            if let (Some(probe), Some(at)) = (record.key().and_then(probe_of), record.timestamp()) {
+            let probe = record.key().and_then(|key| number(key, PROBE));
+            if let (Some(probe), Some(at)) = (probe, record.timestamp()) {
                 appended.insert(probe, i128::from(at.micros()) * 1000);
             }
         }
@@ -176,14 +182,14 @@ fn appended(mut events: TopicReader, probes: usize) -> Result<Times, Box<dyn std
 }
 
 /// Sends play.
-struct Sender {
+pub struct Sender {
     producer: ThreadedProducer<DefaultProducerContext>,
     topic: String,
     partitions: u32,
 }
 
 impl Sender {
-    fn new(brokers: &str, topic: &str, partitions: usize) -> Result<Self, Box<dyn std::error::Error>> {
+    pub fn new(brokers: &str, topic: &str, partitions: usize) -> Result<Self, Box<dyn std::error::Error>> {
         let producer = ClientConfig::new()
             .set("bootstrap.servers", brokers)
             .set("linger.ms", "5")
@@ -207,9 +213,8 @@ impl Sender {
         }
     }
 
-    /// A bet of a player of its own, at the game that the probes' mission waits for.
-    fn probe(&self, probe: u64, at: i128) -> Result<(), Box<dyn std::error::Error>> {
-        let player = format!("{PROBE}{probe}_{at}");
+    /// A bet of a player who plays nothing else.
+    pub fn bet(&self, number: u64, Bet { player, game, at }: &Bet<'_>) -> Result<(), Box<dyn std::error::Error>> {
         let value = json!({
             "player_id": player,
             "event_id": player,
@@ -217,22 +222,35 @@ impl Sender {
             "bet_amount": 1,
             "currency": "EUR",
             "game_type": "slots",
-            "game_id": PROBED_GAME,
+            "game_id": game,
             "timestamp": Timestamp::from_micros(i64::try_from(at / 1000)?),
             "transaction_id": player,
         });
-        let partition = i32::try_from(probe % u64::from(self.partitions))?;
-        Ok(self.send(partition, &player, value.to_string().as_bytes())?)
+        let partition = i32::try_from(number % u64::from(self.partitions))?;
+        Ok(self.send(partition, player, value.to_string().as_bytes())?)
+    }
+
+    /// All that was sent is acknowledged.
+    pub fn flush(&self, patience: Duration) -> Result<(), KafkaError> {
+        self.producer.flush(patience)
     }
 }
 
-/// The probe whose key this is.
-fn probe_of(key: &[u8]) -> Option<u64> {
-    std::str::from_utf8(key).ok()?.strip_prefix(PROBE)?.split('_').next()?.parse().ok()
+/// See [`Sender::bet`].
+pub struct Bet<'a> {
+    pub player: &'a str,
+    pub game: &'a str,
+    /// Nanoseconds since the epoch of Unix.
+    pub at: i128,
+}
+
+/// The number in the key of a player who is waited for.
+fn number(key: &[u8], prefix: &str) -> Option<u64> {
+    std::str::from_utf8(key).ok()?.strip_prefix(prefix)?.split('_').next()?.parse().ok()
 }
 
 /// Nanoseconds since the epoch of Unix. The broker's clock is this one.
-fn wall() -> i128 {
+pub fn wall() -> i128 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i128::try_from(since.as_nanos()).unwrap_or(i128::MAX)
 }
@@ -243,7 +261,7 @@ fn millis(nanos: i128) -> f64 {
 }
 
 /// Of sorted nanoseconds, in milliseconds.
-fn quantiles(sorted: &[i128]) -> serde_json::Value {
+pub fn quantiles(sorted: &[i128]) -> serde_json::Value {
     let at = |per_mille: usize| sorted.get((sorted.len() * per_mille / 1000).min(sorted.len().saturating_sub(1)));
     let of = |per_mille| at(per_mille).map(|nanos| millis(*nanos));
     json!({"count": sorted.len(), "p50": of(500), "p90": of(900), "p99": of(990), "p999": of(999), "max": of(1000)})

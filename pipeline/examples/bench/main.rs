@@ -3,6 +3,7 @@
 //! - `bare-loop`: consumes a topic and parses its payloads, and does nothing else.
 //! - `cold`: what transactions cost that are not in memory.
 //! - `commits`: follows a pipeline's progress topic until everything is committed, and says when that was.
+//! - `edits`: edits missions so that players are completed, and measures how soon that is visible.
 //! - `state`: what it costs to write the state of many players and to read it again, without storage.
 //! - `group`: follows a consumer group's offsets, of programs that have no progress topic.
 //! - `tally`: counts and hashes what a topic holds.
@@ -13,6 +14,7 @@
 mod bare_loop;
 mod cold;
 mod commits;
+mod edits;
 mod group;
 mod latency;
 mod prepare;
@@ -46,6 +48,8 @@ enum Helper {
     Cold(cold::Cold),
     /// Waits until a pipeline has committed a topic.
     Commits(commits::Commits),
+    /// Measures edit of a definition to completion.
+    Edits(edits::Edits),
     /// Waits until a consumer group has committed a topic.
     Group(group::Group),
     /// Makes topics and definitions for live play.
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
         Helper::BareLoop(helper) => helper.run(&brokers),
         Helper::Cold(helper) => helper.run(),
         Helper::Commits(helper) => helper.run(&brokers),
+        Helper::Edits(helper) => helper.run(&brokers),
         Helper::Group(helper) => helper.run(&brokers),
         Helper::Prepare(helper) => helper.run(&brokers),
         Helper::State(helper) => helper.run(),
