@@ -18,6 +18,7 @@
 //!    sections names it too; and it stays there until nobody needs it. A file beside the process, with the same bytes, is
 //!    where it is read.
 
+mod files;
 mod local;
 mod manifest;
 mod pack;
@@ -31,6 +32,7 @@ mod thread;
 
 use std::time::Duration;
 
+pub use files::ColdFiles;
 pub use manifest::{Before, LaneState, Manifest, Problem};
 pub use recovery::{Found, Recovered, find, recover};
 pub use thread::{CheckpointHandle, Checkpoints};

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use datasets::Timestamp;
+use questline_tests::cluster::Cluster;
 use questline_tests::oracle::Sent;
 use questline_tests::play::{Play, of_days};
 use questline_tests::process::{Questline, questline};
@@ -62,9 +63,7 @@ impl Cold {
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        let files = std::fs::read_dir(self.of_pipeline()).into_iter().flatten();
-        let paths = files.map(|file| file.expect("it can be listed").path());
-        paths.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("cold-"))).collect()
+        files_in(&self.of_pipeline())
     }
 
     fn run(&self, workers: usize) -> Questline {
@@ -99,6 +98,12 @@ impl Cold {
         let (code, said, wrong) = questline(["checkpoint", "verify", "--config", config]);
         assert_eq!(code, 0, "{said}{wrong}");
     }
+}
+
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(folder).into_iter().flatten();
+    let paths = files.map(|file| file.expect("it can be listed").path());
+    paths.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("cold-"))).collect()
 }
 
 fn checkpoints(run: &Questline) -> usize {
@@ -194,4 +199,37 @@ fn a_folder_that_is_full_taken_lost_or_damaged_changes_no_answer() {
     println!("{ends} damaged files of {}", files.len());
     run.terminate();
     cold.verify();
+}
+
+/// Each process has files of its own, and the next start, on other numbers of both, those of all.
+#[test]
+fn in_a_cluster_what_is_cold_is_known_after_a_kill() {
+    let Some(stack) = Stack::from_env() else { return };
+    let cold = Cold::new(stack);
+    let variables = [("QUESTLINE__CHECKPOINT__COLD_FOLDER", cold.folder.as_str())];
+    let mut cluster = Cluster::start(&cold.scenario, 2, 1, &variables);
+    cold.grow_cold(&mut cluster.processes[0], 3);
+    let of_other = Path::new(&cold.folder).join("process-1").join(&cold.scenario.name);
+    wait_for("files beside the other process", || {
+        cluster.assert_running();
+        (files_in(&of_other).len() >= 2).then_some(())
+    });
+    cluster.kill(0);
+    // Another disk has nothing of it.
+    let on_disk = files_in(&of_other);
+    std::fs::remove_file(&on_disk[0]).expect("it is there");
+
+    let mut cluster = Cluster::start(&cold.scenario, 2, 2, &variables);
+    cold.scenario.feed(usize::MAX);
+    cold.scenario.await_caught_up(&mut cluster.processes[0]);
+    assert!(on_disk[0].exists(), "it was fetched from the checkpoint");
+    cluster.terminate(1);
+    cold.verify();
+
+    let mut run = cold.run(1);
+    wait_for("the end of the log", || {
+        run.assert_running();
+        run.log().contains("the log of epochs has been followed to its end").then_some(())
+    });
+    run.terminate();
 }

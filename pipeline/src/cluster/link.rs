@@ -195,7 +195,7 @@ mod tests {
         let (here, ..) = link(here, vec![Message::Stop]);
         let (_there, heard, lost) = link(there, Vec::new());
         let pieces = vec![vec![7; 3 << 20], vec![8]];
-        let section = Message::Section { part: 5, epoch: 9, needs: 3, pieces };
+        let section = Message::Section { part: 5, epoch: 9, needs: 3, pieces, cold: None };
         here.tell(section.clone());
         here.tell(Message::Ring);
         here.end(Message::Done).wait();

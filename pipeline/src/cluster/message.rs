@@ -2,7 +2,9 @@
 //! begin, and how to end.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use datasets::cold::{ColdBytes, ColdRun};
 use datasets::state::{Part, Section};
 use datasets::{Epoch, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -45,9 +47,13 @@ pub enum Message {
         needs: usize,
         /// See [`Section::pieces`].
         pieces: Vec<Vec<u8>>,
+        /// See [`Section::cold`].
+        cold: Option<Run>,
     },
     /// From 0: how checkpoints go on.
     Checkpoints(Checkpoints),
+    /// From 0: a manifest of this name is in place.
+    Manifest(String),
     /// To 0: a graceful end was asked for.
     Stop,
     /// Both ways, last: the sender ends, and why.
@@ -95,15 +101,30 @@ pub struct Checkpoints {
     pub has_ended: bool,
 }
 
+/// A [`ColdRun`] with its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    bytes: Vec<u8>,
+    head: usize,
+    until: Timestamp,
+}
+
 impl Message {
     /// A section, on its way to process 0.
-    pub fn section(Section { part, epoch, needs, pieces, cold }: Section) -> Self {
-        assert_eq!(cold, None, "in a cluster nothing goes cold");
-        Message::Section { part: part.index(), epoch, needs, pieces }
+    ///
+    /// # Errors
+    /// Cold bytes that cannot be read.
+    pub fn section(Section { part, epoch, needs, pieces, cold }: Section) -> std::io::Result<Self> {
+        let run = |ColdRun { bytes, head, until }: ColdRun| -> std::io::Result<Run> {
+            Ok(Run { bytes: bytes.read(0..bytes.len())?, head, until })
+        };
+        Ok(Message::Section { part: part.index(), epoch, needs, pieces, cold: cold.map(run).transpose()? })
     }
 
-    /// The section of [`Message::Section`]; `None` for a part that does not exist.
-    pub fn as_section(part: usize, epoch: Epoch, needs: usize, pieces: Vec<Vec<u8>>) -> Option<Section> {
-        Some(Section { part: Part::of(part)?, epoch, needs, pieces, cold: None })
+    /// The section of [`Message::Section`]; `None` for any other one, or for a part that does not exist.
+    pub fn into_section(self) -> Option<Section> {
+        let Message::Section { part, epoch, needs, pieces, cold } = self else { return None };
+        let run = |Run { bytes, head, until }| ColdRun { bytes: Arc::new(ColdBytes::new(bytes)), head, until };
+        Some(Section { part: Part::of(part)?, epoch, needs, pieces, cold: cold.map(run) })
     }
 }

@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use datasets::hash::{KEY_GROUPS, KeyGroup, fingerprint};
@@ -17,7 +18,7 @@ use operators::ledger::ColdRules;
 use operators::snapshot::{Archive, Restored, State, Terms};
 use sinks::SinkError;
 use sinks::checkpoint::{
-    Before, CheckpointConfig, CheckpointHandle, Checkpoints, Found, LaneState, Recovered, find, recover,
+    Before, CheckpointConfig, CheckpointHandle, Checkpoints, ColdFiles, Found, LaneState, Recovered, find, recover,
 };
 use sinks::kafka::RecoveredLog;
 use sinks::lake::LakeHandle;
@@ -62,6 +63,12 @@ pub fn checkpoint_config(config: &Config, run_id: &str) -> Option<CheckpointConf
     })
 }
 
+/// Where what is cold lies beside a process: beside others than 0, in a folder below, since two may be on one machine.
+fn cold_folder(config: &Config, process: usize) -> Option<PathBuf> {
+    let folder = config.checkpoint.cold_folder.as_ref()?;
+    Some(if process == 0 { folder.clone() } else { folder.join(format!("process-{process}")) })
+}
+
 /// Tells the rules that the state follows from. Under others the log is followed from its beginning, as if they had
 /// always been in force.
 fn rules(config: &Config) -> String {
@@ -90,12 +97,8 @@ impl Start {
     ///
     /// # Errors
     /// A store that does not answer in time.
-    pub fn find(config: &Config, (run_id, team): (&str, Team), log: &RecoveredLog) -> Result<Self, SinkError> {
-        let folder = config.checkpoint.cold_folder.as_ref();
-        if folder.is_some() && team.processes > 1 {
-            tracing::warn!("checkpoint.cold_folder is not used: in a cluster all transactions are in memory");
-        }
-        let cold = folder.filter(|_| team.processes == 1).cloned();
+    pub fn find(config: &Config, run_id: &str, log: &RecoveredLog) -> Result<Self, SinkError> {
+        let cold = cold_folder(config, 0);
         let found = checkpoint_config(config, run_id).map(|config| CheckpointConfig { cold, ..config });
         let Some(config) = found else {
             return match log.first {
@@ -185,8 +188,9 @@ pub fn follow(
     let Some(checkpoint) = checkpoint_config(config, run_id) else {
         return Ok(Keeping::new(None, None, topics, team));
     };
+    let checkpoint = CheckpointConfig { cold: cold_folder(config, team.process), ..checkpoint };
+    let found = find(&checkpoint).map_err(|error| crate::chain(&error))?;
     let read = |name: &str| {
-        let found = find(&checkpoint).map_err(|error| crate::chain(&error))?;
         let recovered = found.manifest(&checkpoint, name).and_then(|manifest| found.load(manifest));
         recovered.map_err(|error| {
             let url = &checkpoint.url;
@@ -194,7 +198,13 @@ pub fn follow(
         })
     };
     let recovered = manifest.map(read).transpose()?;
-    let archive = Archiving { shelf: Shelf::Afar(shelf), interval: checkpoint.interval, free_from, cold: None };
+    let cold = checkpoint.cold.as_ref().map(|_| ColdRules::default());
+    if cold.is_some() {
+        shelf.keep_files(
+            ColdFiles::start(&checkpoint, found, recovered.as_ref()).map_err(|error| crate::chain(&error))?,
+        );
+    }
+    let archive = Archiving { shelf: Shelf::Afar(shelf), interval: checkpoint.interval, free_from, cold };
     Ok(Keeping::new(Some(archive), recovered, topics, team))
 }
 
@@ -224,12 +234,38 @@ enum Shelf {
 pub struct AfarShelf {
     leader: Peers,
     told: Arc<Mutex<cluster::Checkpoints>>,
+    /// Where what goes cold is kept, once that may be.
+    files: Arc<OnceLock<ColdFiles>>,
 }
 
 impl AfarShelf {
     /// Before anything was told.
     pub fn new(leader: Peers) -> Self {
-        AfarShelf { leader, told: Arc::default() }
+        AfarShelf { leader, told: Arc::default(), files: Arc::default() }
+    }
+
+    fn keep_files(&self, files: ColdFiles) {
+        assert!(self.files.set(files).is_ok(), "a process begins once");
+    }
+
+    /// A manifest is in place, says process 0.
+    pub fn in_place(&self, manifest: String) {
+        if let Some(files) = self.files.get() {
+            files.in_place(manifest);
+        }
+    }
+
+    /// Why the process cannot go on: what went cold has no place on the disk.
+    pub fn failure(&self) -> Option<&str> {
+        self.files.get()?.failure()
+    }
+
+    fn section(&self, section: Section) {
+        if let (Some(files), Some(cold)) = (self.files.get(), &section.cold) {
+            files.cold(section.part, cold.bytes.clone());
+        }
+        // It is in memory: where it could be instead is told when process 0 has put it.
+        self.leader.tell_all(&Message::section(section).expect("what has just gone cold is in memory"));
     }
 
     /// Process 0 tells.
@@ -259,7 +295,7 @@ impl Shelf {
     fn section(&self, section: Section) {
         match self {
             Shelf::Here(handle) => handle.section(section),
-            Shelf::Afar(shelf) => shelf.leader.tell_all(&Message::section(section)),
+            Shelf::Afar(shelf) => shelf.section(section),
         }
     }
 }

@@ -57,7 +57,7 @@ pub fn follow(
         finish,
         running: None,
     };
-    let link = Link::start(leader, ends(hearing, news(team, deadlines.clone(), halt.clone())));
+    let link = Link::start(leader, ends(hearing, news(team, deadlines.clone(), (shelf.clone(), halt.clone()))));
     peers.set(vec![(0, link.map_err(|why| format!("lost {}: {why}", hosts.name(0)))?)]);
 
     // Whoever waits for the failure of `halt` ends the process when process 0 does not begin.
@@ -142,6 +142,7 @@ impl Hearing {
                 self.hint.ring();
             }
             (Message::Checkpoints(now), _) => self.shelf.told(now),
+            (Message::Manifest(name), _) => self.shelf.in_place(name),
             (Message::Failed(why), _) => self.halt.fail(format!("{} has failed: {why}", self.leader)),
             // It may not be awaited any more.
             (Message::Done, _) => drop(self.finish.send(())),
@@ -165,11 +166,18 @@ fn ends(
 }
 
 /// Timers and backlogs of the workers here as they change, and the wish to end.
-fn news(team: Team, deadlines: Vec<Deadlines>, halt: Halt) -> impl FnMut() -> Vec<Message> + Send + 'static {
+fn news(
+    team: Team,
+    deadlines: Vec<Deadlines>,
+    (shelf, halt): (AfarShelf, Halt),
+) -> impl FnMut() -> Vec<Message> + Send + 'static {
     let mut told: Vec<(Timestamp, bool)> = vec![(Timestamp::MAX, false); deadlines.len()];
     let mut has_stopped = false;
     move || {
         let mut news = Vec::new();
+        if let Some(why) = shelf.failure() {
+            halt.fail(why.to_owned());
+        }
         for ((worker, deadlines), told) in team.here().zip(&deadlines).zip(&mut told) {
             let now = (deadlines.next(), deadlines.is_behind());
             if now != std::mem::replace(told, now) {

@@ -101,7 +101,7 @@ fn lead(config: &Config, part: Part, (wake, halt): (Wake, Halt)) -> Result<(), S
     let connection = connection(kafka);
     let (committer, log) =
         sinks::kafka::open(&committer_config(config, kafka, &run_id)).map_err(|error| crate::chain(&error))?;
-    let start = Start::find(config, (&run_id, team), &log).map_err(|error| crate::chain(&error))?;
+    let start = Start::find(config, &run_id, &log).map_err(|error| crate::chain(&error))?;
     prepared.plan.begin = start.begin();
     let first = prepared.plan.begin.first;
     let cluster = KafkaCluster::connect(&connection, &ConsumerConfig::new(&config.pipeline.name));

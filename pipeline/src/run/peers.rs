@@ -81,9 +81,8 @@ impl Desk {
                 peers.tell_others(process, &Message::Passed(epoch));
                 self.hint.ring();
             }
-            Message::Section { part, epoch, needs, pieces } => {
-                let section = Message::as_section(part, epoch, needs, pieces);
-                if let (Some(checkpoint), Some(section)) = (&self.checkpoint, section) {
+            message @ Message::Section { .. } => {
+                if let (Some(checkpoint), Some(section)) = (&self.checkpoint, message.into_section()) {
                     checkpoint.section(section);
                 }
             }
@@ -102,13 +101,15 @@ pub fn to_follower(
     let name = hosts.name(process);
     let news = {
         let desk = desk.clone();
-        let mut told = None;
+        let (mut told, mut named) = (None, None);
         move || {
             let checkpoint = desk.get().and_then(|desk| desk.checkpoint.as_ref());
             let now = checkpoint.map(progress);
-            let news = now.filter(|_| now != told);
+            let news = now.filter(|_| now != told).map(Message::Checkpoints);
             told = now;
-            news.map(Message::Checkpoints).into_iter().collect()
+            let manifest = checkpoint.and_then(CheckpointHandle::manifest).filter(|name| named.as_ref() != Some(name));
+            named = manifest.clone().or(named.take());
+            news.into_iter().chain(manifest.map(Message::Manifest)).collect()
         }
     };
     let hear = {

@@ -82,21 +82,33 @@ fn length(len: usize) -> u64 {
     u64::try_from(len).expect("a length fits in 64 bits")
 }
 
+/// Where a run is in its pack.
+pub(super) struct RunPlace {
+    pub part: Part,
+    pub offset: u64,
+    /// Of all of it.
+    pub hash: u64,
+}
+
+/// The runs of a pack, which is whole.
+pub(super) fn places(bytes: &[u8]) -> Result<Vec<RunPlace>, PackError> {
+    let index = index(|offset, len| part_of(bytes, offset, len).map(<[u8]>::to_vec), bytes.len())?;
+    let places = index.iter().map(|entry| {
+        entry.whole(bytes)?;
+        Ok(RunPlace { part: entry.part()?, offset: length(entry.offset), hash: entry.hash })
+    });
+    places.collect()
+}
+
+fn part_of(bytes: &[u8], offset: usize, len: usize) -> Result<&[u8], PackError> {
+    let found = bytes.get(offset..).and_then(|rest| rest.get(..len));
+    found.ok_or(PackError::Malformed("shorter than it says"))
+}
+
 /// The runs of a pack, each in memory of its own.
 pub(super) fn runs_in_memory(bytes: &[u8]) -> Result<Vec<(Part, ColdRun)>, PackError> {
-    let get = |offset: usize, len: usize| {
-        let found = bytes.get(offset..).and_then(|rest| rest.get(..len));
-        found.map(<[u8]>::to_vec).ok_or(PackError::Malformed("shorter than it says"))
-    };
-    let index = index(get, bytes.len())?;
-    let runs = index.iter().map(|entry| {
-        let run = get(entry.offset, entry.len)?;
-        if xxh3_64(&run) != entry.hash {
-            return Err(PackError::Damaged { what: "a run", offset: entry.offset });
-        }
-        entry.run(ColdBytes::new(run))
-    });
-    runs.collect()
+    let index = index(|offset, len| part_of(bytes, offset, len).map(<[u8]>::to_vec), bytes.len())?;
+    index.iter().map(|entry| entry.run(ColdBytes::new(entry.whole(bytes)?.to_vec()))).collect()
 }
 
 /// The runs of a pack of `len` bytes. Beside their heads, nothing of them is read.
@@ -118,8 +130,21 @@ pub(super) fn runs_of_file(file: &Arc<dyn ReadAt>, len: u64) -> Result<Vec<(Part
 }
 
 impl Entry {
+    fn part(&self) -> Result<Part, PackError> {
+        Part::of(self.part).ok_or(PackError::Malformed("a part of a number that does not exist"))
+    }
+
+    /// The run, as it was written, out of the whole pack.
+    fn whole<'a>(&self, pack: &'a [u8]) -> Result<&'a [u8], PackError> {
+        let run = part_of(pack, self.offset, self.len)?;
+        if xxh3_64(run) != self.hash {
+            return Err(PackError::Damaged { what: "a run", offset: self.offset });
+        }
+        Ok(run)
+    }
+
     fn run(&self, bytes: ColdBytes) -> Result<(Part, ColdRun), PackError> {
-        let part = Part::of(self.part).ok_or(PackError::Malformed("a part of a number that does not exist"))?;
+        let part = self.part()?;
         Ok((part, ColdRun { bytes: Arc::new(bytes), head: self.head, until: self.until }))
     }
 }

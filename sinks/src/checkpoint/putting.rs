@@ -116,6 +116,7 @@ impl Putting {
             put_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             "checkpoint in place"
         );
+        *self.shared.manifest.lock().expect("no panic while assigning") = Some(manifest.name());
         self.kept.push(manifest);
         if self.kept.len() > 2 {
             self.kept.remove(0);

@@ -163,7 +163,7 @@ impl Folder {
         Ok(None)
     }
 
-    async fn manifest(&self, config: &CheckpointConfig, name: &str) -> Result<Manifest, Problem> {
+    pub(super) async fn manifest(&self, config: &CheckpointConfig, name: &str) -> Result<Manifest, Problem> {
         let bytes = self.get(name).await?;
         Manifest::parse(&bytes, config)
     }
@@ -252,7 +252,7 @@ impl Folder {
         self.load(manifest).await
     }
 
-    async fn get(&self, name: &str) -> Result<bytes::Bytes, Problem> {
+    pub(super) async fn get(&self, name: &str) -> Result<bytes::Bytes, Problem> {
         self.place.get(name, self.patience).await.map_err(|error| match error {
             object_store::Error::NotFound { .. } => Problem::Unusable(format!("{name} is missing")),
             // A start that goes on without it may follow what is there no more.

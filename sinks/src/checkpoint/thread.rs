@@ -1,7 +1,7 @@
 //! The thread that puts checkpoints: waits for messages, and decides nothing.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     pub(super) is_putting: AtomicBool,
     pub(super) has_ended: AtomicBool,
     pub(super) failure: OnceLock<String>,
+    /// The last manifest that is in place, of those that were put.
+    pub(super) manifest: Mutex<Option<String>>,
 }
 
 /// Where state, outputs and commits are told. Clones are the same.
@@ -92,6 +94,11 @@ impl CheckpointHandle {
     /// No more checkpoints are put. The pipeline needs none to be exact.
     pub fn has_ended(&self) -> bool {
         self.shared.has_ended.load(Ordering::Relaxed)
+    }
+
+    /// The name of the last manifest that this process has put.
+    pub fn manifest(&self) -> Option<String> {
+        self.shared.manifest.lock().expect("no panic while assigning").clone()
     }
 
     /// Why the pipeline cannot go on: what went cold has no place on the disk.

@@ -2,6 +2,7 @@
 
 use datasets::cold::{ColdBytes, ColdRun};
 
+use super::super::ColdFiles;
 use super::*;
 
 /// What part 7 sets aside in `round`, needed until the clock of the first epoch of round `until`.
@@ -189,4 +190,72 @@ fn a_disk_that_takes_nothing_is_told() {
     assert!(failure.starts_with("checkpoint.cold_folder: writing /"), "{failure}");
     assert!(handle.has_ended());
     assert_eq!(texts(&cold), ["cold of round 0"], "it can be read nevertheless");
+}
+
+#[test]
+fn a_process_beside_has_its_own_files_of_what_went_cold_there() {
+    let folders = Folders::new();
+    let (_, handle) = folders.start(0);
+    let beside = TempDir::new().unwrap();
+    let config = CheckpointConfig { cold: Some(beside.path().to_owned()), ..config(folders.checkpoint.path()) };
+    let files = ColdFiles::start(&config, find(&config).unwrap(), None).unwrap();
+    let on_disk = || {
+        let all = names(beside.path(), "test").into_iter();
+        all.filter(|name| name.starts_with("cold-")).collect::<Vec<_>>()
+    };
+    // Whoever puts the round has bytes of its own, as they crossed over.
+    let put = |round: u64, until: u64, parts: &[usize]| {
+        let runs: Vec<ColdRun> = parts.iter().map(|_| run_of(round, until)).collect();
+        parts.iter().zip(&runs).for_each(|(part, run)| files.cold(Part::of(*part).unwrap(), run.bytes.clone()));
+        put_and_wait(&handle, round, &[run_of(round, until), run_of(round, until)]);
+        files.in_place(handle.manifest().unwrap());
+        runs
+    };
+    let wait_for = |run: &ColdRun| {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while run.bytes.is_in_memory() {
+            assert!(
+                Instant::now() < deadline && files.failure().is_none(),
+                "it stays in memory: {:?}",
+                files.failure()
+            );
+            std::thread::yield_now();
+        }
+    };
+    let both = put(0, 3, &[7, 8]);
+    both.iter().for_each(wait_for);
+    assert!(both.iter().all(|run| run.bytes.place().starts_with(beside.path().to_str().unwrap())));
+    assert_eq!(texts(&both), ["cold of round 0", "cold of round 0"]);
+    // Of a round in which nothing went cold here, nothing has to be fetched: a start does that.
+    put(1, 99, &[]);
+    let later = put(2, 99, &[8]);
+    wait_for(&later[0]);
+    for name in ["cold-0000000000000000-run", "cold-0000000000000002-run"] {
+        assert!(on_disk().contains(&name.to_owned()), "{:?}", on_disk());
+    }
+    // The first one is forgotten after round 3; two manifests later nobody reads it.
+    put(3, 99, &[7]).iter().for_each(wait_for);
+    put(4, 99, &[7]).iter().for_each(wait_for);
+    put(5, 99, &[7]).iter().for_each(wait_for);
+    put(6, 99, &[7]).iter().for_each(wait_for);
+    assert!(!on_disk().contains(&"cold-0000000000000000-run".to_owned()), "{:?}", on_disk());
+    drop(files);
+
+    // A disk that takes nothing is told, and what is cold can still be read.
+    let full = TempDir::new().unwrap();
+    let config = CheckpointConfig { cold: Some(full.path().to_owned()), ..config };
+    let found = find(&config).unwrap();
+    std::os::unix::fs::symlink("/dev/full", full.path().join("test/unfinished")).unwrap();
+    let files = ColdFiles::start(&config, found, None).unwrap();
+    let run = run_of(7, 99);
+    files.cold(Part::of(7).unwrap(), run.bytes.clone());
+    put_and_wait(&handle, 7, &[run_of(7, 99)]);
+    files.in_place(handle.manifest().unwrap());
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while files.failure().is_none() {
+        assert!(Instant::now() < deadline, "nobody says that the disk is full");
+        std::thread::yield_now();
+    }
+    assert!(files.failure().unwrap().contains("No space left on device"));
+    assert!(run.bytes.is_in_memory());
 }
