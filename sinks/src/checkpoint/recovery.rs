@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::time::Duration;
 
+use datasets::Epoch;
 use datasets::cold::ColdRun;
 use datasets::rows::EpochOutputs;
 use datasets::state::{Kept, PARTS, Part, Unpacker};
 use futures::future::join_all;
+use futures::stream::{StreamExt, iter};
 
 use super::CheckpointConfig;
 use super::local::Local;
-use super::manifest::{ChainText, ColdRef, Manifest, Problem, seq_of};
+use super::manifest::{ChainText, ColdRef, Manifest, Problem, SegmentRef, seq_of};
 use super::pack::{self, PackError};
 use super::segment::Segment;
 use crate::SinkError;
@@ -20,6 +22,9 @@ use crate::lake::Place;
 
 /// Objects of cold state that are fetched at the same time.
 const AT_ONCE: usize = 16;
+
+/// Segments that are fetched at the same time. They are large.
+const SEGMENTS_AT_ONCE: usize = 4;
 
 /// What lies in a checkpoint's folder.
 pub(crate) struct Folder {
@@ -48,7 +53,7 @@ pub struct Recovered {
     /// Of each part the segments that its pieces are in.
     pub(super) segments: Vec<VecDeque<u64>>,
     /// Of the epochs that some part knows and others do not, and of those before that the lake has open.
-    pub outputs: BTreeMap<datasets::Epoch, EpochOutputs>,
+    pub outputs: BTreeMap<Epoch, EpochOutputs>,
 }
 
 /// Opens the folder and looks at what is there.
@@ -172,25 +177,7 @@ impl Folder {
         let epochs = manifest.parts.iter().map(|part| part.epoch);
         let mut kept: Vec<Kept> = epochs.map(|epoch| Kept { epoch, pieces: Vec::new(), cold: Vec::new() }).collect();
         let mut segments = vec![VecDeque::new(); PARTS];
-        let mut outputs = BTreeMap::new();
-        for reference in &manifest.segments {
-            let bytes = self.get(&reference.name).await?;
-            let damaged = |error| Problem::Unusable(format!("{}: {}", reference.name, crate::chain(&error)));
-            let segment = Segment::open(&bytes).map_err(damaged)?;
-            for piece in segment.pieces() {
-                let (part, packed) = piece.map_err(damaged)?;
-                let part = part.index();
-                if reference.seq >= manifest.parts[part].from {
-                    kept[part].pieces.push(packed);
-                    segments[part].push_back(reference.seq);
-                }
-            }
-            if segment.output_epochs().is_some_and(|(_, last)| last >= manifest.first) {
-                let known = segment.outputs().map_err(damaged)?.into_iter();
-                let needed = known.filter(|outputs| outputs.epoch >= manifest.first);
-                outputs.extend(needed.map(|outputs| (outputs.epoch, outputs)));
-            }
-        }
+        let outputs = self.read_segments(&manifest, &mut kept, &mut segments).await?;
         for (part, (kept, segments)) in manifest.parts.iter().zip(kept.iter_mut().zip(&mut segments)) {
             let needed = part.pieces.unwrap_or(kept.pieces.len());
             let superfluous = kept.pieces.len().checked_sub(needed);
@@ -209,6 +196,39 @@ impl Folder {
         }
         let parts = (0..PARTS).filter_map(Part::of).zip(kept).collect();
         Ok(Recovered { manifest, parts, segments, outputs })
+    }
+
+    /// Adds the pieces that are needed to `kept`, and their segments to `segments`. Answers the outputs of the epochs since the first one needed.
+    async fn read_segments(
+        &self,
+        manifest: &Manifest,
+        kept: &mut [Kept],
+        segments: &mut [VecDeque<u64>],
+    ) -> Result<BTreeMap<Epoch, EpochOutputs>, Problem> {
+        let mut outputs = BTreeMap::new();
+        // In their order, while the next ones are on their way.
+        let fetch = async |reference: &SegmentRef| self.get(&reference.name).await;
+        let mut fetched = iter(manifest.segments.iter().map(fetch)).buffered(SEGMENTS_AT_ONCE);
+        let mut references = manifest.segments.iter();
+        while let (Some(bytes), Some(reference)) = (fetched.next().await, references.next()) {
+            let bytes = bytes?;
+            let damaged = |error| Problem::Unusable(format!("{}: {}", reference.name, crate::chain(&error)));
+            let segment = Segment::open(&bytes).map_err(damaged)?;
+            for piece in segment.pieces() {
+                let (part, packed) = piece.map_err(damaged)?;
+                let part = part.index();
+                if reference.seq >= manifest.parts[part].from {
+                    kept[part].pieces.push(packed);
+                    segments[part].push_back(reference.seq);
+                }
+            }
+            if segment.output_epochs().is_some_and(|(_, last)| last >= manifest.first) {
+                let known = segment.outputs().map_err(damaged)?.into_iter();
+                let needed = known.filter(|outputs| outputs.epoch >= manifest.first);
+                outputs.extend(needed.map(|outputs| (outputs.epoch, outputs)));
+            }
+        }
+        Ok(outputs)
     }
 
     /// What went cold in one round: on the disk, if there is one, and fetched to there if it is not there yet.
