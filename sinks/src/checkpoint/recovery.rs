@@ -9,11 +9,10 @@ use datasets::cold::ColdRun;
 use datasets::rows::EpochOutputs;
 use datasets::state::{Kept, PARTS, Part, Unpacker};
 use futures::future::join_all;
-use futures::stream::{StreamExt, iter};
 
 use super::CheckpointConfig;
 use super::local::Local;
-use super::manifest::{ChainText, ColdRef, Manifest, Problem, SegmentRef, seq_of};
+use super::manifest::{ChainText, ColdRef, Manifest, Problem, seq_of};
 use super::pack::{self, PackError};
 use super::segment::Segment;
 use crate::SinkError;
@@ -206,26 +205,25 @@ impl Folder {
         segments: &mut [VecDeque<u64>],
     ) -> Result<BTreeMap<Epoch, EpochOutputs>, Problem> {
         let mut outputs = BTreeMap::new();
-        // In their order, while the next ones are on their way.
-        let fetch = async |reference: &SegmentRef| self.get(&reference.name).await;
-        let mut fetched = iter(manifest.segments.iter().map(fetch)).buffered(SEGMENTS_AT_ONCE);
-        let mut references = manifest.segments.iter();
-        while let (Some(bytes), Some(reference)) = (fetched.next().await, references.next()) {
-            let bytes = bytes?;
-            let damaged = |error| Problem::Unusable(format!("{}: {}", reference.name, crate::chain(&error)));
-            let segment = Segment::open(&bytes).map_err(damaged)?;
-            for piece in segment.pieces() {
-                let (part, packed) = piece.map_err(damaged)?;
-                let part = part.index();
-                if reference.seq >= manifest.parts[part].from {
-                    kept[part].pieces.push(packed);
-                    segments[part].push_back(reference.seq);
+        for some in manifest.segments.chunks(SEGMENTS_AT_ONCE) {
+            let fetched = join_all(some.iter().map(|reference| self.get(&reference.name))).await;
+            for (reference, bytes) in some.iter().zip(fetched) {
+                let bytes = bytes?;
+                let damaged = |error| Problem::Unusable(format!("{}: {}", reference.name, crate::chain(&error)));
+                let segment = Segment::open(&bytes).map_err(damaged)?;
+                for piece in segment.pieces() {
+                    let (part, packed) = piece.map_err(damaged)?;
+                    let part = part.index();
+                    if reference.seq >= manifest.parts[part].from {
+                        kept[part].pieces.push(packed);
+                        segments[part].push_back(reference.seq);
+                    }
                 }
-            }
-            if segment.output_epochs().is_some_and(|(_, last)| last >= manifest.first) {
-                let known = segment.outputs().map_err(damaged)?.into_iter();
-                let needed = known.filter(|outputs| outputs.epoch >= manifest.first);
-                outputs.extend(needed.map(|outputs| (outputs.epoch, outputs)));
+                if segment.output_epochs().is_some_and(|(_, last)| last >= manifest.first) {
+                    let known = segment.outputs().map_err(damaged)?.into_iter();
+                    let needed = known.filter(|outputs| outputs.epoch >= manifest.first);
+                    outputs.extend(needed.map(|outputs| (outputs.epoch, outputs)));
+                }
             }
         }
         Ok(outputs)
