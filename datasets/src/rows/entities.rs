@@ -209,7 +209,8 @@ pub struct ReviewRow {
     pub reason: ReviewReason,
     /// The same for people.
     pub detail: String,
-    /// The whole row was left out, and an earlier one of the key is no longer in the feed. Else only the field was.
+    /// The whole row was left out, and an earlier one of the key is no longer in the feed. Else the row of the key stays: without the
+    /// field, or as that of the first transaction of its id.
     pub withheld: bool,
     /// The player.
     pub customer_id: String,
@@ -271,7 +272,8 @@ impl EntityRows {
         });
         // Never so by the rules; the feed does not rely on it.
         let below = [*total_bets, *wins, Money::from_units(*bets_count)];
-        let below = ["total_bets", "wins", "bets_count"].into_iter().zip(below).filter(|(_, value)| value.is_negative());
+        let below =
+            ["total_bets", "wins", "bets_count"].into_iter().zip(below).filter(|(_, value)| value.is_negative());
         let below = below.map(|(field, value)| (field, ReviewReason::NegativeAmount, format!("{value} is below 0")));
         let reviews = too_precise.chain(below).map(|(field, reason, detail)| ReviewRow {
             entity: Entity::GamingActivity,

@@ -6,6 +6,7 @@
 mod activity;
 mod crash;
 mod earlier;
+mod entities;
 mod gates;
 mod groups;
 mod ledger;
@@ -24,6 +25,7 @@ mod values;
 pub(crate) use activity::{sums, sums_of_postings, value_rows};
 pub(crate) use crash::{Archived, Cluster, EpochInput, Out, Setting, groups};
 pub(crate) use earlier::{as_if_earlier, earlier_definitions};
+pub(crate) use entities::{Feed, entity_rules, random_script_with_entities};
 pub(crate) use gates::{GATED, GateOracle, Spec, gated_definitions, random_script_with_controls};
 pub(crate) use groups::{CONTESTED, GROUPED};
 pub(crate) use ledger::{Fact, LedgerOracle};
