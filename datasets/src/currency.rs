@@ -26,6 +26,11 @@ pub fn minor_unit(code: &str) -> u32 {
     iso_minor_unit(code).unwrap_or(crate::Money::SCALE)
 }
 
+/// `code` is one of ISO 4217.
+pub fn is_iso(code: &str) -> bool {
+    iso_minor_unit(code).is_some()
+}
+
 fn iso_minor_unit(code: &str) -> Option<u32> {
     let [a, b, c] = code.as_bytes() else { return None };
     let index = ISO_NUMBERS.binary_search(&u32::from_be_bytes([0, *a, *b, *c])).ok()?;

@@ -5,6 +5,7 @@
 //! - [`mapping`]: from a payload of any shape to canonical events, or a [`Reason`] for refusing it.
 //! - [`mission`]: mission definitions, checked and compiled; [`condition`]: their `where` in CEL.
 //! - [`rows`]: everything that leaves, as JSON; [`schema`]: the same as Arrow schemas.
+//! - [`currency`], [`iso`]: codes of currencies, countries and languages.
 //! - [`rates`]: rates of exchange, and which one converts.
 //! - [`wire`]: rows between processes.
 //! - [`state`]: what operators keep, in the pieces that checkpoints are made of.
@@ -20,6 +21,7 @@ mod event;
 pub mod generator;
 pub mod hash;
 mod identity;
+pub mod iso;
 pub mod mapping;
 pub mod mission;
 mod money;

@@ -61,6 +61,31 @@ impl Money {
         self.0 == 0
     }
 
+    /// Digits from the first to the last one that is not zero: as many as a reader has to keep so that the amount stays exact.
+    pub const fn significant_digits(self) -> u32 {
+        match self.without_zeros().0.checked_ilog10() {
+            Some(last) => last + 1,
+            None => 0,
+        }
+    }
+
+    /// Decimal places up to the last digit that is not zero.
+    pub const fn decimal_places(self) -> u32 {
+        Self::SCALE.saturating_sub(self.without_zeros().1)
+    }
+
+    /// All digits up to the last one that is not zero, and how many zeros follow. Of nothing the zeros are no fewer than the places.
+    const fn without_zeros(self) -> (u128, u32) {
+        let (mut digits, mut zeros) = (self.0.unsigned_abs(), 0);
+        if digits == 0 {
+            return (0, Self::SCALE);
+        }
+        while digits.is_multiple_of(10) {
+            (digits, zeros) = (digits / 10, zeros + 1);
+        }
+        (digits, zeros)
+    }
+
     /// Reads `digits` as a number of units of 10^-`scale` (`2000` at scale 2 is `20.00`).
     ///
     /// Accepts a sign, a decimal point and an exponent. Trailing zeros beyond the eighth place
@@ -337,6 +362,24 @@ mod tests {
         assert!("9999999999999999999999.99999999".parse::<Money>().is_ok());
         for text in ["", "-", ".", "1.", ".5", "1e", "0x1", "1,5", "NaN", "1.2.3", "--1", "1e+-2", " 1"] {
             assert_eq!(text.parse::<Money>(), Err(MoneyError::Malformed), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn digits_and_places_are_counted() {
+        for (text, digits, places) in [
+            ("0", 0, 0),
+            ("1", 1, 0),
+            ("-1.005", 4, 3),
+            ("100", 1, 0),
+            ("100.10", 4, 1),
+            ("0.00000001", 1, 8),
+            ("9999999999999.99", 15, 2),
+            ("10000000000000.01", 16, 2),
+            ("9007199254740993", 16, 0),
+            ("9999999999999999999999.99999999", 30, 8),
+        ] {
+            assert_eq!((money(text).significant_digits(), money(text).decimal_places()), (digits, places), "{text}");
         }
     }
 

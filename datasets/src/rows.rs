@@ -1,6 +1,7 @@
 //! Everything that leaves Questline, self-contained: topic names instead of ids, text instead of
 //! spans. The field names, as JSON and as columns, are a contract (DOMAIN §6): changes are additive.
 
+mod entities;
 mod loyalty;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,10 @@ use crate::rates::RateChanges;
 use crate::time::Date;
 use crate::{Coordinates, Money, Reason, Timestamp, Topics};
 
+pub use entities::{
+    CustomerRow, Entity, EntityRows, FEED_DIGITS, FEED_LETTERS, GamingActivityRow, ReviewReason, ReviewRow,
+    TransactionRow, TransactionType, key_of,
+};
 pub use loyalty::{PointsKind, PointsReason, PointsRow, TierKind, TierRow};
 
 /// [`Coordinates`] with the topic's name, for those who read outputs.
@@ -219,6 +224,11 @@ pub struct ActivityKey {
     pub currency: Arc<str>,
 }
 
+/// The key of a message of the topic `activity`: `date|customer|game_type|currency`, see [`key_of`].
+pub fn activity_key(ActivityKey { date, customer_id, game_type, currency }: &ActivityKey) -> String {
+    key_of([&*date.to_string(), customer_id, game_type, currency])
+}
+
 /// One revision of a row of the topic and table `activity` (DOMAIN §5).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActivityRow {
@@ -419,6 +429,9 @@ pub struct EpochOutputs {
     pub tiers: Vec<TierRow>,
     /// Rows of activity by key.
     pub activity: Vec<ActivityRow>,
+    /// Rows for the operator's feed, where it is configured.
+    #[serde(default)]
+    pub entities: EntityRows,
     /// Dead letters by coordinates.
     pub dead_letters: Vec<DeadLetterRow>,
     /// Dispositions by coordinates.
@@ -440,6 +453,7 @@ impl EpochOutputs {
             && self.points.is_empty()
             && self.tiers.is_empty()
             && self.activity.is_empty()
+            && self.entities.is_empty()
             && self.dead_letters.is_empty())
     }
 }

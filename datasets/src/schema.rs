@@ -12,10 +12,12 @@
 //! - The column of the partition's folder is not in the file.
 
 mod columns;
+mod entities;
 mod events;
 mod outputs;
 
 pub use columns::{Builder, Column, Layout};
+pub use entities::{customers, reviews, transactions};
 pub use events::{EventNames, EventPage, events};
 pub use outputs::{
     activity, audit, completions, dead_letters, dispositions, epochs, mission_definitions, points, tiers,

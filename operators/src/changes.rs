@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datasets::hash::KeyGroup;
 use datasets::rates::RateChanges;
 use datasets::rows::{
-    AuditRow, CompletionRow, Counters, DeadLetterRow, DefinitionRow, DispositionRow, PointsRow, TierRow,
+    AuditRow, CompletionRow, Counters, DeadLetterRow, DefinitionRow, DispositionRow, EntityRows, PointsRow, TierRow,
 };
 use datasets::{Coordinates, Money, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -69,6 +69,8 @@ pub struct Changes {
     /// Changes of tiers: a player and a revision order them.
     #[serde(with = "datasets::wire")]
     pub tiers: Vec<TierRow>,
+    /// Rows for the feed, but for those of gaming activity, which follow from the rows of activity.
+    pub entities: EntityRows,
     /// Updates of the collection of postings.
     pub postings: Vec<(Posting, isize)>,
     /// Dead letters of identity and reversal.

@@ -5,6 +5,7 @@
 //! - [`players`]: identity, reversal and missions, by player.
 //! - [`points`]: what a player earned and spent, and what of it has expired.
 //! - [`tiers`]: which tier a player has, until when, and when that is told.
+//! - [`entities`]: transactions and customers, as an operator's feed has them.
 //! - [`activity`]: daily gaming activity with GGR, as restated revisions.
 //! - [`decode`]: from records to events, on the worker that read them.
 //! - [`rollup`]: GGR by date and game type.
@@ -18,6 +19,7 @@ mod contributions;
 pub mod deadline;
 pub mod decode;
 pub mod definitions;
+pub mod entities;
 pub mod ledger;
 pub mod outputs;
 pub mod players;

@@ -27,13 +27,17 @@ pub enum Part {
     /// What decoding told.
     Read(Read),
     /// What the players operator changed.
-    Changes(Changes),
+    Changes(Box<Changes>),
     /// Rows of activity that were emitted.
     Activity(#[serde(with = "datasets::wire")] Vec<ActivityRow>),
 }
 
-/// Hands each closed epoch to `publish`, in order, on the first worker.
-pub fn outputs(parts: StreamVec<'_, Epoch, Part>, mut publish: impl FnMut(Arc<EpochOutputs>) + 'static) {
+/// Hands each closed epoch to `publish`, in order, on the first worker; with the rows of gaming activity of an operator's feed where it `has_feed`.
+pub fn outputs(
+    parts: StreamVec<'_, Epoch, Part>,
+    has_feed: bool,
+    mut publish: impl FnMut(Arc<EpochOutputs>) + 'static,
+) {
     let mut open: BTreeMap<Epoch, Gathering> = BTreeMap::new();
     let to_first = Exchange::new(|_: &Part| 0);
     parts.sink(to_first, "Outputs", move |(parts, frontier)| {
@@ -45,7 +49,7 @@ pub fn outputs(parts: StreamVec<'_, Epoch, Part>, mut publish: impl FnMut(Arc<Ep
             && !frontier.less_equal(entry.key())
         {
             let (epoch, gathering) = entry.remove_entry();
-            publish(Arc::new(gathering.close(epoch)));
+            publish(Arc::new(gathering.close(epoch, has_feed)));
         }
     });
 }
@@ -72,6 +76,7 @@ impl Gathering {
                 append(&mut self.dead_letters, read.dead_letters);
             }
             Part::Changes(changes) => {
+                let changes = *changes;
                 self.outputs.counters.add(&changes.counters);
                 // One worker speaks for all.
                 if changes.rates != RateChanges::default() {
@@ -81,6 +86,7 @@ impl Gathering {
                 append(&mut self.audit, changes.audit);
                 append(&mut self.outputs.points, changes.points);
                 append(&mut self.outputs.tiers, changes.tiers);
+                self.outputs.entities.append(changes.entities);
                 append(&mut self.dead_letters, changes.dead_letters);
                 append(&mut self.dispositions, changes.dispositions);
                 append(&mut self.definitions, changes.definitions);
@@ -89,11 +95,16 @@ impl Gathering {
         }
     }
 
-    fn close(self, epoch: Epoch) -> EpochOutputs {
+    fn close(self, epoch: Epoch, has_feed: bool) -> EpochOutputs {
         let mut outputs = self.outputs;
         outputs.epoch = epoch;
         outputs.bindings.sort();
         outputs.activity = sorted_activity(outputs.activity);
+        if has_feed {
+            let EpochOutputs { activity, entities, .. } = &mut outputs;
+            activity.iter().for_each(|row| entities.take_activity(row));
+            entities.sort();
+        }
         outputs.completions = in_order(self.completions);
         outputs.audit = in_order(self.audit);
         outputs.points.sort_by(|a, b| (&a.player_id, a.line).cmp(&(&b.player_id, b.line)));
@@ -139,15 +150,15 @@ fn in_order<K: Ord, V>(mut rows: Vec<(K, V)>) -> Vec<V> {
 mod tests {
     use std::fmt::Debug;
 
-    use datasets::rows::{DeadLetterRow, Place};
+    use datasets::rows::{DeadLetterRow, EntityRows, Place};
     use datasets::{EventBatch, Reason, TopicId};
     use timely::bytes::arc::BytesMut;
     use timely::dataflow::channels::ContainerBytes;
 
     use super::*;
     use crate::testing::{
-        MIXED, Rng, Run, batch, cut, definitions, random_script, random_script_with_restrictions,
-        restricted_definitions, tiered,
+        MIXED, Rng, Run, batch, cut, definitions, entity_rules, random_script, random_script_with_entities,
+        random_script_with_restrictions, restricted_definitions, rules, tiered,
     };
 
     /// What another process gets.
@@ -182,6 +193,20 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_the_feed_are_the_same_in_another_process() {
+        let mut rng = Rng(3);
+        let script = random_script_with_entities(&mut rng, 200);
+        let mut run = Run::with(entity_rules(rules().ledger), Vec::new());
+        let mut all = EntityRows::default();
+        for arrival in cut(&mut rng, &script, 30) {
+            let changes = run.step(&arrival);
+            all.append(changes.entities.clone());
+            crossed(&[Part::Changes(Box::new(changes))]);
+        }
+        assert!(!all.transactions.is_empty() && !all.customers.is_empty() && !all.reviews.is_empty());
+    }
+
+    #[test]
     fn everything_is_the_same_in_another_process() {
         crossed(&[Part::Read(refused()), Part::Read(Read::default())]);
         let (mut completions, mut rows, mut dispositions, mut dead_letters, mut audit) = (0, 0, 0, 0, 0);
@@ -205,7 +230,11 @@ mod tests {
                 dead_letters += changes.dead_letters.len();
                 rows += run.rows.len() - before;
                 let clock = Clock { now: arrival.now, wall: arrival.now, newest: arrival.newest, is_last: false };
-                crossed(&[Part::Changes(changes), Part::Activity(run.rows[before..].to_vec()), Part::Clock(clock)]);
+                crossed(&[
+                    Part::Changes(Box::new(changes)),
+                    Part::Activity(run.rows[before..].to_vec()),
+                    Part::Clock(clock),
+                ]);
             }
         }
         assert!(completions > 0 && rows > 0 && dispositions > 0 && dead_letters > 0 && audit > 0 && tiers > 0);

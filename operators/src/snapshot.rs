@@ -24,7 +24,8 @@ pub(crate) use round::{Round, Turn};
 /// Format 5 adds amounts that wait for a rate, slips of bets whose stakes are booked with their settlements, and tiers of players.
 /// Format 6 cuts sections into pieces and says of each section how many pieces before it are needed; and adds which events missions of a
 /// group contest, and events that are retained.
-pub const FORMAT: u32 = 6;
+/// Format 7 adds what is known of customers, and single transactions that are kept whole.
+pub const FORMAT: u32 = 7;
 
 /// Takes one worker's sections, and says when they are due. An operator does not read a clock, and need not:
 /// state is the same whenever it is written.

@@ -104,6 +104,7 @@ pub fn build(scope: Scope<'_, Epoch>, plan: Plan, edges: Edges) -> Wakers {
 
     // Views.
     let of_all = (decoded.definitions.broadcast(), decoded.rates.broadcast());
+    let has_feed = plan.players.entities.is_some();
     let rules = (plan.players, topics);
     let (deadlines, state) = (edges.deadlines, edges.state);
     let (postings, changes) =
@@ -120,10 +121,10 @@ pub fn build(scope: Scope<'_, Epoch>, plan: Plan, edges: Edges) -> Wakers {
         clock.flat_map(move |clock| is_first.then_some(Part::Clock(clock))),
         records.bindings.map(Part::Bindings),
         decoded.read.map(Part::Read),
-        changes.map(Part::Changes),
+        changes.map(|changes| Part::Changes(Box::new(changes))),
         activity.rows.map(Part::Activity),
     ];
-    outputs(scope.concatenate(parts), edges.publish);
+    outputs(scope.concatenate(parts), has_feed, edges.publish);
     Wakers { epochs: wake_epochs, source: records.activator }
 }
 

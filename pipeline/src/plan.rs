@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use datasets::schema::EventNames;
-use datasets::{Family, SourceId, TopicId, Topics};
+use datasets::{Family, TopicId, Topics};
 use operators::activity::{ActivityRules, Base, Basis, Deduction, Reporting};
 use operators::decode::{DecodeRules, TopicRole};
 use operators::ledger::{Attribution, LedgerRules};
 use operators::players::Rules;
 use operators::points::PointsRules;
 
-use crate::config::{self, Config, Duration};
+use crate::config::{self, Config, Duration, EntitiesConfig};
 use crate::dataflow::{Begin, Plan};
 use crate::epochs::ClockSource;
 use crate::replay::line::CLOCK;
@@ -82,11 +82,7 @@ pub fn prepare(config: &Config, workers: usize, purpose: Purpose) -> Result<Prep
         begin: Begin::default(),
         keepers: workers,
     };
-    let mut sources: Vec<(SourceId, Arc<str>)> =
-        config.source_ids().into_iter().zip(config.sources.iter().map(|source| source.name.as_str().into())).collect();
-    sources.sort();
-    let sources = sources.into_iter().map(|(_, name)| name).collect();
-    let names = Arc::new(EventNames { topics: (*topics).clone(), sources });
+    let names = Arc::new(EventNames { topics: (*topics).clone(), sources: config.source_names() });
     Ok(Prepared { plan, names, first: id(first), missions: id(&config.missions.topic) })
 }
 
@@ -98,6 +94,7 @@ fn players_rules(config: &Config) -> Result<Rules, String> {
             format!("tier {}: {}", written.name, errors.join("; "))
         })
     });
+    let entities = config.entities.as_ref().map(|entities| entities.rules(config.source_names()));
     Ok(Rules {
         pipeline: config.pipeline.name.as_str().into(),
         ledger: LedgerRules {
@@ -110,6 +107,7 @@ fn players_rules(config: &Config) -> Result<Rules, String> {
                 config::Attribution::Transaction => Attribution::Transaction,
                 config::Attribution::Settlement => Attribution::Settlement,
             },
+            whole: config.entities.as_ref().map(EntitiesConfig::transaction_events).unwrap_or_default(),
         },
         activity_zone: config.activity.zone.time_zone().clone(),
         points: PointsRules {
@@ -119,6 +117,7 @@ fn players_rules(config: &Config) -> Result<Rules, String> {
         },
         missions: config.mission_defaults(),
         tiers: tiers.collect::<Result<_, String>>()?,
+        entities: entities.transpose()?.map(Arc::new),
     })
 }
 

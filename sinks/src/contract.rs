@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use datasets::rates::RateChanges;
 use datasets::rows::{
-    ActivityKey, ActivityRow, AuditKind, AuditRow, CompletionKind, CompletionRow, Counters, DeadLetterRow,
-    DefinitionRow, DispositionKind, DispositionRow, EpochOutputs, Place, PointsKind, PointsReason, PointsRow,
-    Restriction, RewardRow, TierKind, TierRow, Trigger, TriggerKind,
+    ActivityKey, ActivityRow, AuditKind, AuditRow, CompletionKind, CompletionRow, Counters, CustomerRow, DeadLetterRow,
+    DefinitionRow, DispositionKind, DispositionRow, Entity, EntityRows, EpochOutputs, Place, PointsKind, PointsReason,
+    PointsRow, Restriction, ReviewReason, ReviewRow, RewardRow, TierKind, TierRow, TransactionRow, TransactionType,
+    Trigger, TriggerKind,
 };
 use datasets::time::Date;
 use datasets::{Epoch, Money, Reason, Timestamp};
@@ -42,6 +43,12 @@ pub struct Seen {
     pub tiers: Vec<String>,
     /// By [`activity`].
     pub activity: Vec<String>,
+    /// By [`transaction`].
+    pub transactions: Vec<String>,
+    /// By [`customer`].
+    pub customers: Vec<String>,
+    /// By [`review`].
+    pub reviews: Vec<String>,
     /// By [`dead_letter`].
     pub dead_letters: Vec<String>,
 }
@@ -55,6 +62,9 @@ impl Seen {
             seen.points.extend(out.points.iter().map(points));
             seen.tiers.extend(out.tiers.iter().map(tier));
             seen.activity.extend(out.activity.iter().map(activity));
+            seen.transactions.extend(out.entities.transactions.iter().map(transaction));
+            seen.customers.extend(out.entities.customers.iter().map(customer));
+            seen.reviews.extend(out.entities.reviews.iter().map(review));
             seen.dead_letters.extend(out.dead_letters.iter().map(dead_letter));
         }
         seen
@@ -85,6 +95,21 @@ pub fn tier(row: &TierRow) -> String {
 pub fn activity(row: &ActivityRow) -> String {
     let ActivityKey { date, customer_id, game_type, currency } = &row.key;
     format!("{date} {customer_id} {game_type} {currency} {}", row.revision)
+}
+
+/// Identity of a row of a transaction.
+pub fn transaction(row: &TransactionRow) -> String {
+    format!("{} {}", row.transaction_id, row.status)
+}
+
+/// Identity of a row of a customer.
+pub fn customer(row: &CustomerRow) -> String {
+    format!("{} {}", row.customer_id, row.affiliate_id)
+}
+
+/// Identity of a review.
+pub fn review(row: &ReviewRow) -> String {
+    format!("{} {} {} {}", row.entity.as_str(), row.key, row.field, row.reason.as_str())
 }
 
 /// Identity of a dead letter.
@@ -209,6 +234,7 @@ fn outputs(epoch: Epoch) -> EpochOutputs {
         points: (0..rows).map(|row| points_row(place(row), now)).collect(),
         tiers: (0..rows).map(|row| tier_row(place(row), now)).collect(),
         activity: (0..rows).map(|row| activity_row(epoch, row, now)).collect(),
+        entities: entity_rows(epoch, rows, now),
         dead_letters: (0..rows / 2).map(|row| dead_letter_row(place(row), now)).collect(),
         dispositions: (0..rows).map(|row| disposition_row(place(row), now)).collect(),
         definitions: (0..rows / 3).map(|row| definition_row(place(row), now)).collect(),
@@ -322,6 +348,60 @@ fn activity_row(epoch: Epoch, row: u32, now: Timestamp) -> ActivityRow {
         jackpot_wins: Money::ZERO,
         revision: 1,
         updated_at: now,
+    }
+}
+
+fn entity_rows(epoch: Epoch, rows: u32, now: Timestamp) -> EntityRows {
+    let key = |row: u32| format!("p{epoch}-{row}");
+    let transaction = |row: u32| TransactionRow {
+        transaction_id: format!("pam|deposit|{}|t", key(row)),
+        customer_id: key(row),
+        transaction_type: TransactionType::Deposit,
+        transaction_subtype: (row == 1).then(|| "card".to_owned()),
+        amount_currency: -Money::ONE,
+        currency: "EUR".to_owned(),
+        amount_usd: (row == 2).then_some(Money::ONE),
+        transaction_date: now.plus_micros(-1),
+        status: "approved".to_owned(),
+        note: None,
+        source: "pam".to_owned(),
+        source_transaction_id: "t".to_owned(),
+        updated_at: now,
+    };
+    let customer = |row: u32| CustomerRow {
+        customer_id: key(row),
+        signup_date: now,
+        affiliate_id: "a".to_owned(),
+        last_modified_date: now.plus_micros(1),
+        campaign_id: None,
+        click_id: Some("c".to_owned()),
+        lang_id: Some("mt".to_owned()),
+        country_code: Some("MT".to_owned()),
+        kyc_status_id: None,
+        sales_status_id: None,
+        first_name: None,
+        last_name: None,
+        email: None,
+        updated_at: now,
+    };
+    let review = |row: u32| ReviewRow {
+        entity: Entity::GamingActivity,
+        key: key(row),
+        field: "wins".to_owned(),
+        reason: ReviewReason::PrecisionExceeded,
+        detail: "too many digits".to_owned(),
+        withheld: true,
+        customer_id: key(row),
+        date: Some(Date::from_days(20_605)),
+        game_type: Some("slots".to_owned()),
+        currency: Some("EUR".to_owned()),
+        updated_at: now,
+    };
+    EntityRows {
+        gaming_activity: Vec::new(),
+        transactions: (0..rows).map(transaction).collect(),
+        customers: (0..rows / 2).map(customer).collect(),
+        reviews: (0..rows / 3).map(review).collect(),
     }
 }
 

@@ -18,6 +18,9 @@ pub enum Table {
     Audit,
     Points,
     Tiers,
+    Transactions,
+    Customers,
+    Reviews,
 }
 
 /// All rows of `lane` of `table` in epochs `first..=last`. One object for each date among them.

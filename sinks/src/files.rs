@@ -25,6 +25,10 @@ pub struct FilesWriter {
     points: Lines,
     tiers: Lines,
     activity: Lines,
+    gaming_activity: Lines,
+    transactions: Lines,
+    customers: Lines,
+    reviews: Lines,
     dead_letters: Lines,
     counters: Counters,
     next: Epoch,
@@ -48,6 +52,10 @@ impl FilesWriter {
             points: Lines::create(folder.join("points.jsonl"))?,
             tiers: Lines::create(folder.join("tiers.jsonl"))?,
             activity: Lines::create(folder.join("activity.jsonl"))?,
+            gaming_activity: Lines::create(folder.join("gaming_activity.jsonl"))?,
+            transactions: Lines::create(folder.join("transactions.jsonl"))?,
+            customers: Lines::create(folder.join("customers.jsonl"))?,
+            reviews: Lines::create(folder.join("reviews.jsonl"))?,
             dead_letters: Lines::create(folder.join("dead_letters.jsonl"))?,
             counters: Counters::default(),
             next: 0,
@@ -65,6 +73,10 @@ impl FilesWriter {
         self.points.flush()?;
         self.tiers.flush()?;
         self.activity.flush()?;
+        self.gaming_activity.flush()?;
+        self.transactions.flush()?;
+        self.customers.flush()?;
+        self.reviews.flush()?;
         self.dead_letters.flush()?;
         let path = self.folder.join(SUMMARY);
         let mut summary =
@@ -90,6 +102,10 @@ impl EpochWriter for FilesWriter {
             self.points.write(&outputs.points)?;
             self.tiers.write(&outputs.tiers)?;
             self.activity.write(&outputs.activity)?;
+            self.gaming_activity.write(&outputs.entities.gaming_activity)?;
+            self.transactions.write(&outputs.entities.transactions)?;
+            self.customers.write(&outputs.entities.customers)?;
+            self.reviews.write(&outputs.entities.reviews)?;
             self.dead_letters.write(&outputs.dead_letters)?;
             self.counters.add(&outputs.counters);
             self.next = outputs.epoch + 1;
@@ -169,6 +185,15 @@ mod tests {
             }
             for line in rows("activity.jsonl").lines() {
                 seen.activity.push(contract::activity(&serde_json::from_str(line).unwrap()));
+            }
+            for line in rows("transactions.jsonl").lines() {
+                seen.transactions.push(contract::transaction(&serde_json::from_str(line).unwrap()));
+            }
+            for line in rows("customers.jsonl").lines() {
+                seen.customers.push(contract::customer(&serde_json::from_str(line).unwrap()));
+            }
+            for line in rows("reviews.jsonl").lines() {
+                seen.reviews.push(contract::review(&serde_json::from_str(line).unwrap()));
             }
             for line in rows("dead_letters.jsonl").lines() {
                 seen.dead_letters.push(contract::dead_letter(&serde_json::from_str(line).unwrap()));

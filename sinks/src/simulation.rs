@@ -53,6 +53,9 @@ const FOUND: [u64; 1] = [25];
 /// More than any seed takes by far: somebody waits for ever.
 const MOST_STEPS: u64 = 300_000;
 
+/// Topics of outputs that somebody writes here.
+const TOPICS: [&str; 7] = ["completions", "audit", "activity", "dead-letters", "customers", "transactions", "reviews"];
+
 struct Task {
     instance: usize,
     coroutine: Coroutine<(), (), ()>,
@@ -287,7 +290,7 @@ impl Simulation {
         let truth = self.world.truth.borrow();
         assert!(truth.upper() >= self.setting.target);
         let expected = truth.all_messages();
-        let seen: BTreeMap<Where, Vec<Sent>> = ["completions", "audit", "activity", "dead-letters"]
+        let seen: BTreeMap<Where, Vec<Sent>> = TOPICS
             .into_iter()
             .flat_map(|topic| (0..2).map(move |partition| (topic.to_owned(), partition)))
             .map(|at| {

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use datasets::rows::{
-    ActivityKey, ActivityRow, AuditKind, AuditRow, Binding, CompletionKind, CompletionRow, DeadLetterRow,
-    DefinitionRow, EpochOutputs, Place, Restriction, RewardRow, Trigger, TriggerKind,
+    ActivityKey, ActivityRow, AuditKind, AuditRow, Binding, CompletionKind, CompletionRow, CustomerRow, DeadLetterRow,
+    DefinitionRow, Entity, EntityRows, EpochOutputs, Place, Restriction, ReviewReason, ReviewRow, RewardRow, Trigger,
+    TriggerKind,
 };
 use datasets::time::Date;
 use datasets::{Epoch, Money, Reason, Timestamp};
@@ -17,7 +18,7 @@ use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use sinks::cut::{Cut, Table};
-use sinks::kafka::{CommitterConfig, Connection, OutputTopics, open};
+use sinks::kafka::{CommitterConfig, Connection, EntityTopics, OutputTopics, open};
 use sinks::{EpochWriter, SinkError};
 
 /// The broker of `scripts/test`; without one the test says so and passes.
@@ -42,6 +43,12 @@ fn pipeline(brokers: &str) -> CommitterConfig {
         activity: format!("{name}-activity"),
         dead_letters: format!("{name}-dead-letters"),
         progress: format!("{name}-progress"),
+        entities: Some(EntityTopics {
+            gaming_activity: format!("{name}-gaming-activity"),
+            transactions: format!("{name}-transactions"),
+            customers: format!("{name}-customers"),
+            reviews: format!("{name}-reviews"),
+        }),
     };
     config
 }
@@ -141,6 +148,9 @@ fn arcs(outputs: impl IntoIterator<Item = EpochOutputs>) -> Vec<Arc<EpochOutputs
     outputs.into_iter().map(Arc::new).collect()
 }
 
+/// What [`read`] answers for a message without a payload.
+const TOMBSTONE: &[u8] = b"(none)";
+
 /// Everything that a reader finds in `topic`, by partition, in order: key and payload.
 fn read(brokers: &str, topic: &str, isolation: &str) -> Vec<(Option<String>, String)> {
     let consumer: BaseConsumer = ClientConfig::new()
@@ -162,7 +172,7 @@ fn read(brokers: &str, topic: &str, isolation: &str) -> Vec<(Option<String>, Str
             match consumer.poll(Duration::from_secs(10)).expect("an answer within 10 s") {
                 Ok(message) => {
                     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                    found.push((message.key().map(text), text(message.payload().unwrap())));
+                    found.push((message.key().map(text), text(message.payload().unwrap_or(TOMBSTONE))));
                 }
                 Err(KafkaError::PartitionEOF(_)) => break,
                 Err(error) => panic!("{error}"),
@@ -222,6 +232,57 @@ fn readers_see_each_epoch_once_and_in_order() {
     let dead_letters = committed(&brokers, &config.topics.dead_letters);
     assert_eq!(dead_letters.len(), 21);
     assert_eq!(dead_letters[0].0, None);
+}
+
+#[test]
+fn what_is_withheld_is_taken_back() {
+    let Some(brokers) = brokers() else { return };
+    let config = pipeline(&brokers);
+    let (mut committer, _) = open(&config).unwrap();
+    let customer = |affiliate: &str| CustomerRow {
+        customer_id: "p1".into(),
+        signup_date: Timestamp::from_millis(0),
+        affiliate_id: affiliate.into(),
+        last_modified_date: Timestamp::from_millis(1),
+        campaign_id: None,
+        click_id: None,
+        lang_id: None,
+        country_code: None,
+        kyc_status_id: None,
+        sales_status_id: None,
+        first_name: None,
+        last_name: None,
+        email: None,
+        updated_at: Timestamp::from_millis(2),
+    };
+    let review = |field: &str| ReviewRow {
+        entity: Entity::Customers,
+        key: "p1".into(),
+        field: field.into(),
+        reason: ReviewReason::TooLong,
+        detail: "long".into(),
+        withheld: true,
+        customer_id: "p1".into(),
+        date: None,
+        game_type: None,
+        currency: None,
+        updated_at: Timestamp::from_millis(3),
+    };
+    let sent = |epoch, affiliate: &str| {
+        let entities = EntityRows { customers: vec![customer(affiliate)], ..EntityRows::default() };
+        EpochOutputs { entities, ..empty(epoch) }
+    };
+    // Two things are wrong, and one row is taken back.
+    let reviews = vec![review("affiliate_id"), review("signup_date")];
+    let withheld = EpochOutputs { entities: EntityRows { reviews, ..EntityRows::default() }, ..empty(1) };
+    committer.commit(&arcs([sent(0, "a"), withheld, sent(2, "b")])).unwrap();
+    let topics = config.topics.entities.as_ref().unwrap();
+    let customers = committed(&brokers, &topics.customers);
+    let text = |affiliate: &str| serde_json::to_string(&customer(affiliate)).unwrap();
+    let expected = [text("a"), "(none)".to_owned(), text("b")].map(|payload| (Some("p1".to_owned()), payload));
+    assert_eq!(customers, expected);
+    assert_eq!(committed(&brokers, &topics.reviews).len(), 2);
+    assert!(committed(&brokers, &topics.transactions).is_empty());
 }
 
 #[test]

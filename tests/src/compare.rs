@@ -1,5 +1,6 @@
 //! Everything that the pipeline put out, against the recomputation: to the cent and to the record.
 
+mod entities;
 mod history;
 mod points;
 mod restrictions;
@@ -39,6 +40,7 @@ pub fn everything(scenario: &Scenario, oracle: &Oracle<'_>) -> String {
     points::check(scenario, &completions, &points);
     tiers::check(scenario, oracle, &tiers);
     let activity = activity(oracle, topic("activity"));
+    let transactions = entities::check(scenario, oracle, &activity);
     let dead_letters = dead_letters(scenario, oracle, topic("dead-letters"));
 
     epochs.check_counters(scenario, oracle, &completions, &audit);
@@ -53,7 +55,7 @@ pub fn everything(scenario: &Scenario, oracle: &Oracle<'_>) -> String {
     let revisions: usize = activity.values().map(Vec::len).sum();
     let revoked = completions.iter().filter(|message| message["type"] == "mission_revoked").count();
     format!(
-        "{} events in {} epochs: {} completions ({revoked} revoked), {} suppressed, {} activity rows ({revisions} revisions), \
+        "{} events in {} epochs: {} completions ({revoked} revoked), {} suppressed, {} activity rows ({revisions} revisions), {transactions} transactions, \
          {rows} rows of history, {dispositions} dispositions, {} dead letters: topics, lake and recomputation are equal",
         scenario.play.sent.len(),
         epochs.count(),

@@ -104,6 +104,10 @@ completions = "{name}-completions"
 audit = "{name}-audit"
 activity = "{name}-activity"
 dead_letters = "{name}-dead-letters"
+gaming_activity = "{name}-gaming-activity"
+transactions = "{name}-transactions"
+customers = "{name}-customers"
+reviews = "{name}-reviews"
 partitions = 3
 [[source]]
 name = "pam"
@@ -119,6 +123,7 @@ max_file_age = "1s"
 [lake.s3]
 endpoint = "{s3_endpoint}"
 allow_http = true
+[entities]
 {tiers}"#
         );
         let path = self.folder.path().join("pipeline.toml");

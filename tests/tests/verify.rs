@@ -60,7 +60,7 @@ impl Replayed {
         let lake = folder.path().join("lake");
         let text = format!(
             "[pipeline]\nname = \"acme\"\n{reporting}\n[[source]]\nname = \"pam\"\ntopics = [\"events\"]\n\
-             [lake]\nurl = \"file://{}\"\nmax_file_age = \"2h\"\n{}",
+             [lake]\nurl = \"file://{}\"\nmax_file_age = \"2h\"\n[entities]\n{}",
             lake.display(),
             tiers()
         );
@@ -112,7 +112,7 @@ fn a_replays_lake_is_whole_or_differs() {
     let whole = lake.verify().unwrap();
     assert!(whole.is_equal() && whole.is_complete(), "{whole:#?}");
 
-    for table in ["completions", "points", "tiers", "activity", "dispositions"] {
+    for table in ["completions", "points", "tiers", "activity", "transactions", "dispositions"] {
         let files = lake.files(table);
         for missing in [&files[2..3], &files[files.len() - 1..]] {
             let verdict = lake.without(missing).unwrap();
@@ -188,9 +188,17 @@ fn assert_proved(scenario: &Scenario, verdict: &Value) {
     assert_eq!(verdict["equal"], true, "{verdict}");
     assert_eq!(verdict["complete"], true, "{verdict}");
     let lake = scenario.lake();
-    for table in
-        ["completions", "audit", "points", "tiers", "activity", "dispositions", "mission_definitions", "epochs"]
-    {
+    for table in [
+        "completions",
+        "audit",
+        "points",
+        "tiers",
+        "activity",
+        "transactions",
+        "dispositions",
+        "mission_definitions",
+        "epochs",
+    ] {
         let mut rows = 0;
         lake.read(table, |_| rows += 1);
         assert_eq!(number(verdict, &format!("lake {table}"), "records"), rows, "{table}");
@@ -204,8 +212,10 @@ fn assert_proved(scenario: &Scenario, verdict: &Value) {
         assert!(told > 0, "nothing on the topic {topic}");
         assert_eq!(number(verdict, &format!("topic {topic}"), "records"), told);
     }
-    let keys: std::collections::BTreeSet<_> = messages("activity").into_iter().map(|message| message.key).collect();
-    assert_eq!(number(verdict, "topic activity", "records"), u64::try_from(keys.len()).unwrap());
+    for topic in ["activity", "gaming-activity", "transactions"] {
+        let keys: std::collections::BTreeSet<_> = messages(topic).into_iter().map(|message| message.key).collect();
+        assert_eq!(number(verdict, &format!("topic {topic}"), "records"), u64::try_from(keys.len()).unwrap());
+    }
     assert!(events > 0);
 }
 

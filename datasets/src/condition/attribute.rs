@@ -41,13 +41,29 @@ impl Attribute {
         Attribute { path: names.into_iter().map(|name| format!("\"{name}\"").into()).collect(), is_prefixed }
     }
 
+    /// From a path as text, its names between dots; `None` if one of them is empty.
+    pub fn of_path(path: &str) -> Option<Self> {
+        let is_whole = path.split('.').all(|name| !name.is_empty() && !name.contains(['"', '\\']));
+        is_whole.then(|| Attribute::new(path.split('.')))
+    }
+
+    /// The field as text: of a text what it says, of a number or bool the letters of the payload. An object or a list is none.
+    pub fn text<'a>(&self, event: &Event<'a>) -> Option<Cow<'a, str>> {
+        let raw = self.find(event)?;
+        match raw.as_bytes().first()? {
+            b'"' => text_of(raw),
+            b't' | b'f' | b'-' | b'0'..=b'9' => Some(raw),
+            _ => None,
+        }
+    }
+
     /// The names of its path.
     fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.path.iter().map(|name| &name[1..name.len() - 1])
     }
 
     /// The field is there, and neither `null` nor `""`.
-    pub(super) fn is_present(&self, event: &Event<'_>) -> bool {
+    pub fn is_present(&self, event: &Event<'_>) -> bool {
         self.find(event).is_some()
     }
 

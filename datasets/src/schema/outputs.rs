@@ -220,7 +220,7 @@ pub fn epochs() -> Layout<EpochOutputs> {
     Layout::new("epochs", "epoch_dt", |_| 1, |out, _| utc_day(out.now), columns)
 }
 
-fn epoch() -> Col {
+pub(super) fn epoch() -> Col {
     Col::int("epoch", |out, _| Some(signed(out.epoch))).required()
 }
 

@@ -12,6 +12,7 @@ mod stakes;
 mod standing;
 mod transaction;
 mod transactions;
+mod whole;
 
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ pub(crate) use transaction::MarketName;
 use transaction::{Assertion, LifeCycle, Moving, Target, Transaction, Version, books};
 pub use transaction::{Booking, Market, Order};
 use transactions::{Plain, Transactions};
+pub(crate) use whole::{Moved, Whole};
 
 /// Settings of `[identity]` and `[ledger]`; durations in microseconds.
 #[derive(Clone, Debug)]
@@ -46,6 +48,9 @@ pub struct LedgerRules {
     pub counted_status: Vec<String>,
     /// The day that a stake belongs to.
     pub attribution: Attribution,
+    /// Events whose transactions are kept whole, by name: all that was sent of them can be told again when they stand otherwise. Costs
+    /// the memory of the event.
+    pub whole: Vec<String>,
 }
 
 /// What identity says of an event.
@@ -115,6 +120,8 @@ pub struct Ledger {
     cold: Cold,
     /// The hour up to which has been forgotten.
     swept: Option<i64>,
+    /// Of the player whose events are applied.
+    watched: whole::Watched,
 }
 
 /// Expiry is bucketed by the hour.
@@ -145,8 +152,8 @@ impl Ledger {
             self.warm(key, rules);
             self.set_aside(key, event.name.family(), rules);
         }
-        let is_single = life_cycle == LifeCycle::Single;
-        match is_single.then(|| Plain::new(event, booking(event, markets).as_ref())).flatten() {
+        let is_plain = life_cycle == LifeCycle::Single && !rules.keeps_whole(event);
+        match is_plain.then(|| Plain::new(event, booking(event, markets).as_ref())).flatten() {
             Some(plain) => self.transactions.insert_plain(key, plain),
             None => {
                 let version = rules.version(event, life_cycle, markets);
@@ -210,7 +217,7 @@ impl Ledger {
             self.book_stakes((event, key), from, rules, effects);
             return 0;
         }
-        let key = self.mark_applied(event, key);
+        let key = self.mark_applied(event, key, rules);
         let released = self.match_references(event, key, rules, effects);
         self.refresh(key, Some(event.at), effects);
         self.book_stakes((event, key), from, rules, effects);
@@ -218,8 +225,9 @@ impl Ledger {
     }
 
     /// Answers where the transaction is now.
-    fn mark_applied(&mut self, event: &Event<'_>, key: Identity) -> Identity {
+    fn mark_applied(&mut self, event: &Event<'_>, key: Identity, rules: &LedgerRules) -> Identity {
         for key in [key, key.aside(event.at)] {
+            self.watch(key, rules);
             let versions = self.transactions.get_mut(key).map(|transaction| &mut transaction.versions);
             let version = versions.and_then(|versions| versions.iter_mut().find(|version| version.order.1 == event.at));
             if let Some(version) = version {
@@ -379,7 +387,7 @@ impl LedgerRules {
 
     fn version(&self, event: &Event<'_>, life_cycle: LifeCycle, markets: &mut Markets) -> Version {
         let booking = booking(event, markets);
-        let moving = (life_cycle != LifeCycle::Single).then(|| {
+        let moving = (life_cycle != LifeCycle::Single || self.keeps_whole(event)).then(|| {
             let status = event.text(TextField::Status);
             let counted = status.is_none_or(|status| self.counted_status.iter().any(|counted| counted == status));
             let counted = counted || life_cycle == LifeCycle::Resettled;

@@ -152,7 +152,7 @@ impl Ledger {
         rules: &LedgerRules,
         effects: &mut Vec<Effect>,
     ) -> (Reversal, u64) {
-        let key = self.mark_applied(event, key);
+        let key = self.mark_applied(event, key, rules);
         let released = self.match_references(event, key, rules, effects);
         let reference_id = event.text(TextField::ReferenceId).unwrap_or("");
         let family = event.text(TextField::ReferenceFamily).and_then(Family::named);
@@ -181,7 +181,7 @@ impl Ledger {
         }
         self.reversals.insert(reference, named);
         let outcome = if self.is_reversed(target.key) { Reversal::AlreadyReversed } else { Reversal::Accepted };
-        self.link(key, order, target);
+        self.link(key, order, target, rules);
         self.refresh(target.key, None, effects);
         (outcome, released)
     }
@@ -236,7 +236,7 @@ impl Ledger {
                 released += 1;
             }
             // One without `reference_family` may have named a later family of this id until now.
-            let previous = self.link(named.key, named.order, target);
+            let previous = self.link(named.key, named.order, target, rules);
             if let Some(previous) = previous.filter(|previous| previous.key != key) {
                 self.refresh(previous.key, None, effects);
             }
@@ -291,7 +291,9 @@ impl Ledger {
     }
 
     /// Makes `key` a reversal of `target` and answers what it reversed before.
-    fn link(&mut self, key: Identity, order: Order, target: Target) -> Option<Target> {
+    fn link(&mut self, key: Identity, order: Order, target: Target, rules: &LedgerRules) -> Option<Target> {
+        self.watch(key, rules);
+        self.watch(target.key, rules);
         let reversal = self.transactions.get_mut(key)?;
         let previous = reversal.target.replace(target);
         if let Some(previous) = previous.and_then(|previous| self.transactions.get_mut(previous.key)) {

@@ -81,7 +81,7 @@ pub struct Version {
     pub applied: bool,
     /// What it books.
     pub booking: Option<Booking>,
-    /// The event, where its time can still move; `None` for [`LifeCycle::Single`].
+    /// The event, where its time can still move, or where it is kept whole.
     pub moving: Option<Box<Moving>>,
 }
 

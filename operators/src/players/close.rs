@@ -83,6 +83,9 @@ impl Players {
         for arrival in arrivals.iter().filter(|arrival| arrival.is_accepted) {
             self.apply(&arrival.event, arrival.key, clocks, changes);
         }
+        if self.rules.entities.is_some() {
+            self.tell_entities(arrivals, clocks.0, changes);
+        }
     }
 
     /// Settles identity. The event is to be applied, or what is wrong with it has been said.
@@ -439,7 +442,7 @@ pub(super) struct Arrival<'a> {
     place: u64,
     pub(super) event: Event<'a>,
     pub(super) key: Identity,
-    is_accepted: bool,
+    pub(super) is_accepted: bool,
 }
 
 /// All events of an epoch that are new, by player in [`Arrival::place`]'s order, each player's in that of coordinates.

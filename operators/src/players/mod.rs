@@ -12,6 +12,7 @@ mod close;
 mod closings;
 mod contests;
 mod emission;
+mod entities;
 mod facts;
 mod fetch;
 mod gate;
@@ -45,6 +46,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::definitions::Definitions;
+use crate::entities::{Customer, EntityRules};
 use crate::ledger::{Effect, Ledger, LedgerRules, Markets};
 use crate::points::PointsRules;
 use crate::snapshot::Round;
@@ -86,6 +88,8 @@ pub struct Rules {
     pub points: PointsRules,
     /// From the lowest to the highest.
     pub tiers: Vec<Tier>,
+    /// Absent: nothing is told of entities.
+    pub entities: Option<Arc<EntityRules>>,
 }
 
 /// One player's state.
@@ -111,6 +115,9 @@ struct Player {
     /// Absent where nothing is retained. The same.
     #[serde(skip)]
     retained: Option<Box<Retained>>,
+    /// Absent where nothing was told, and where nobody asks. The same.
+    #[serde(skip)]
+    customer: Option<Box<Customer>>,
 }
 
 /// The state of one key group.

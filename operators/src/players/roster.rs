@@ -13,6 +13,7 @@ use super::restrictions::Restrictions;
 use super::retained::Retained;
 use super::timeline::Timeline;
 use super::unlocks::Unlocks;
+use crate::entities::Customer;
 use crate::points::Points;
 use crate::slab::Slab;
 use crate::tiers::Rank;
@@ -84,6 +85,16 @@ impl Member {
     /// The same.
     pub(super) fn set_contests(&mut self, contests: Contests) {
         self.player.timeline.get_or_insert_default().contests = contests;
+    }
+
+    /// What is known of the player as a customer.
+    pub(super) fn customer(&self) -> Option<&Customer> {
+        self.player.customer.as_deref()
+    }
+
+    /// What was written beside the player.
+    pub(super) fn set_customer(&mut self, customer: Box<Customer>) {
+        self.player.customer = Some(customer);
     }
 
     /// What is retained of the player's events.

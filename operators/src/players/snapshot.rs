@@ -18,6 +18,7 @@ use super::roster::Member;
 use super::timeline::Timeline;
 use super::unlocks::Unlocks;
 use super::{Group, NEVER, Players};
+use crate::entities::Customer;
 use crate::ledger::{LedgerRules, Markets, WrittenLedger};
 use crate::points::Points;
 use crate::snapshot::{self, READABLE, Round, Terms, Turn, Visited};
@@ -46,6 +47,7 @@ impl WrittenGroup<'_> {
             written(members, Member::rank),
             written(members, Member::contests),
             written(members, Member::retained),
+            written(members, Member::customer),
         ];
         let needed = lists.iter().rposition(|(_, is_empty)| !is_empty).map_or(0, |last| last + 1);
         lists[..needed].iter().for_each(|(list, _)| bytes.extend_from_slice(list));
@@ -55,7 +57,8 @@ impl WrittenGroup<'_> {
 
 /// What members have that few have, by their places among them. Behind [`WrittenGroup`] come lists of it, in the order of
 /// the formats that added them: timelines (3); restrictions, points, unlocks (4); what waits for a rate, behind these the slips
-/// of bets, and tiers (5); what missions contest, and retained events (6). The last ones are left out where they are empty, so a section that needs nothing of a format is one of the format before.
+/// of bets, and tiers (5); what missions contest, and retained events (6); what is known of
+/// customers (7). The last ones are left out where they are empty, so a section that needs nothing of a format is one of the format before.
 type Beside<T> = Vec<(usize, T)>;
 
 /// Reads the next list, if there is one.
@@ -141,6 +144,9 @@ impl Group {
             }
             for (place, retained) in beside::<Box<Retained>>(&mut rest) {
                 players.member_mut(places[place]).set_retained(retained);
+            }
+            for (place, customer) in beside::<Box<Customer>>(&mut rest) {
+                players.member_mut(places[place]).set_customer(customer);
             }
             let [plain, full, slips] = group.ledger.chunks();
             sizes.push([group.players.members.chunks(), plain, full, slips]);

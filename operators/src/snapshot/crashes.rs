@@ -1,5 +1,7 @@
 //! State that is written as it goes, and read again after a crash, is the state.
 
+mod entities;
+
 use datasets::Timestamp;
 use datasets::hash::KeyGroup;
 use datasets::state::{Packed, Packer, Part, Section, Unpacker};

@@ -8,13 +8,13 @@ use datasets::cold::ColdRun;
 use datasets::hash::{KeyGroup, player_hash};
 use datasets::rates::RateBook;
 use datasets::rows::{
-    ActivityRow, AuditRow, CompletionRow, Counters, DeadLetterRow, DispositionRow, PointsRow, TierRow,
+    ActivityRow, AuditRow, CompletionRow, Counters, DeadLetterRow, DispositionRow, EntityRows, PointsRow, TierRow,
 };
 use datasets::state::{Keeper, Kept, Packer, Section};
 use datasets::{Epoch, Timestamp, Topics};
 
 use super::script::{PLAYERS, batches};
-use super::{Arrival, TierSpec, rules, tiered};
+use super::{Arrival, TierSpec, entity_rules, rules, tiered};
 use crate::activity::{ActivityRules, DailyActivity, Reporting};
 use crate::decode::rates_of;
 use crate::definitions::DefinitionRecord;
@@ -39,6 +39,7 @@ pub(crate) struct Out {
     dead_letters: Vec<DeadLetterRow>,
     dispositions: Vec<DispositionRow>,
     rows: Vec<ActivityRow>,
+    entities: EntityRows,
     counters: Counters,
 }
 
@@ -52,6 +53,7 @@ impl Out {
         assert_same(&self.dead_letters, &expected.dead_letters, what);
         assert_same(&self.dispositions, &expected.dispositions, what);
         assert_same(&self.rows, &expected.rows, what);
+        assert_eq!(self.entities, expected.entities, "{what}");
         assert_eq!(self.counters, expected.counters, "{what}");
     }
 }
@@ -119,6 +121,8 @@ pub(crate) struct Setting {
     pub tiers: &'static [TierSpec],
     /// How long events are retained.
     pub retained_micros: i64,
+    /// Entities are told.
+    pub has_feed: bool,
 }
 
 impl Setting {
@@ -131,6 +135,7 @@ impl Setting {
             bytes_at_once: usize::MAX,
             tiers: &[],
             retained_micros: 0,
+            has_feed: false,
         }
     }
 }
@@ -139,6 +144,10 @@ impl Setting {
     fn rules(&self) -> Rules {
         let mut rules = Rules { ledger: self.ledger.clone(), ..tiered(self.tiers) };
         rules.missions.retained_micros = self.retained_micros;
+        if self.has_feed {
+            let Rules { ledger, entities, .. } = entity_rules(rules.ledger);
+            (rules.ledger, rules.entities) = (ledger, entities);
+        }
         rules
     }
 }
@@ -218,6 +227,7 @@ impl Cluster {
             audit.extend(changes.audit);
             out.points.extend(changes.points);
             out.tiers.extend(changes.tiers);
+            out.entities.append(changes.entities);
             out.counters.add(&changes.counters);
             out.dead_letters.extend(changes.dead_letters.into_iter().map(|(_, row)| row));
             out.dispositions.extend(changes.dispositions.into_iter().map(|(_, row)| row));
@@ -231,6 +241,7 @@ impl Cluster {
         out.dead_letters.sort_by(|a, b| (&a.place, a.index).cmp(&(&b.place, b.index)));
         out.dispositions.sort();
         out.rows.sort_by(|a, b| a.key.cmp(&b.key));
+        out.entities.sort();
         out
     }
 

@@ -167,7 +167,7 @@ impl LedgerOracle {
             .collect()
     }
 
-    fn fact(&self, mut versions: Vec<&Input>) -> Option<Fact> {
+    pub(super) fn fact(&self, mut versions: Vec<&Input>) -> Option<Fact> {
         versions.sort_by_key(|version| version.order());
         let (first, last) = (versions.first()?, versions.last()?);
         let time = if self.rules.lifecycle.contains(&first.key().0) {
@@ -183,7 +183,7 @@ impl LedgerOracle {
 
     /// Plays reversals and re-settlements in the order of event time; answers the transactions that are
     /// reversed in the end.
-    fn reversed(&self, known: &dyn Fn(&Input) -> bool) -> BTreeSet<usize> {
+    pub(super) fn reversed(&self, known: &dyn Fn(&Input) -> bool) -> BTreeSet<usize> {
         let mut steps: Vec<(&Input, usize)> = Vec::new();
         for (index, versions) in self.transactions.iter().enumerate() {
             let mut versions: Vec<&Input> = versions.iter().filter(|version| known(version)).collect();

@@ -6,6 +6,7 @@
 mod activity;
 mod crash;
 mod earlier;
+mod entities;
 mod gates;
 mod groups;
 mod ledger;
@@ -26,6 +27,7 @@ pub(crate) use crash::{Archived, Cluster, EpochInput, Out, Setting, groups};
 pub(crate) use earlier::{
     EARLIER, as_if_earlier, contested_earlier, earlier_definitions, earlier_definitions_with_drafts,
 };
+pub(crate) use entities::{Feed, entity_rules, random_script_with_entities};
 pub(crate) use gates::{GATED, GateOracle, Spec, gated_definitions, random_script_with_controls};
 pub(crate) use groups::{CONTESTED, GROUPED};
 pub(crate) use ledger::{Fact, LedgerOracle};

@@ -45,6 +45,8 @@ pub(crate) struct Input {
     pub until: Option<Timestamp>,
     /// Of a consent.
     pub granted: Option<bool>,
+    /// The event's JSON, for its attributes.
+    pub payload: &'static str,
 }
 
 impl Input {
@@ -68,6 +70,7 @@ impl Input {
             about: None,
             until: None,
             granted: None,
+            payload: "{}",
         }
     }
 
@@ -81,10 +84,10 @@ impl Input {
         Input { status: Some(status), ..self }
     }
 
-    /// The mapped content: everything but where and when it was taken.
+    /// The mapped content: everything but where and when it was taken, and attributes.
     pub(crate) fn is_same_content(&self, other: &Input) -> bool {
-        let (at, ingest_time) = (self.at, self.ingest_time);
-        Input { at, ingest_time, ..other.clone() } == *self
+        let (at, ingest_time, payload) = (self.at, self.ingest_time, self.payload);
+        Input { at, ingest_time, payload, ..other.clone() } == *self
     }
 
     /// Source, family and player are one; then the id decides.
@@ -122,7 +125,7 @@ impl Input {
         row.exchange_rate = self.rate;
         row.until = self.until;
         row.granted = self.granted;
-        batch.push(&row, texts.into_iter().filter_map(|(field, text)| Some((field, text?))), "{}");
+        batch.push(&row, texts.into_iter().filter_map(|(field, text)| Some((field, text?))), self.payload);
     }
 }
 
@@ -158,11 +161,13 @@ pub(crate) fn rules() -> Rules {
             lifecycle: vec![Family::Deposit, Family::Withdrawal],
             counted_status: vec!["approved".to_owned(), "settled".to_owned()],
             attribution: Attribution::Transaction,
+            whole: Vec::new(),
         },
         activity_zone: TimeZone::UTC,
         points: PointsRules { expiry: Some(5 * DAY), kept: 36 * DAY },
         missions: MissionDefaults::utc("EUR", Currencies::default()),
         tiers: Vec::new(),
+        entities: None,
     }
 }
 

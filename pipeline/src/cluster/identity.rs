@@ -20,7 +20,7 @@ impl Identity {
     /// Of this process: one of `processes` with `workers` each.
     pub fn of(config: &Config, processes: usize, workers: usize) -> Self {
         let Config { kafka, sources, missions, defaults, ledger, identity, activity, lake, .. } = config;
-        let Config { points, tiers, checkpoint, dead_letters, limits, .. } = config;
+        let Config { points, tiers, entities, checkpoint, dead_letters, limits, .. } = config;
         // The number of workers is compared as it is, wherever it came from.
         let pipeline = PipelineConfig { workers, ..config.pipeline.clone() };
         let sections = [
@@ -34,6 +34,7 @@ impl Identity {
             ("activity", format!("{activity:?}")),
             ("points", format!("{points:?}")),
             ("tier", format!("{tiers:?}")),
+            ("entities", format!("{entities:?}")),
             ("lake", format!("{lake:?}")),
             ("checkpoint", format!("{checkpoint:?}")),
             ("dead_letters", format!("{dead_letters:?}")),

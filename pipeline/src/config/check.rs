@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use datasets::Family;
 
 use super::document::Document;
+use super::entities::EntitiesConfig;
 use super::errors::Problems;
 use super::path::KeyPath;
 use super::settings::{Config, KafkaConfig, LakeConfig, MissingOffsets, NgrConfig};
@@ -33,6 +34,9 @@ pub(super) fn check(config: &Config, document: &Document<'_>, problems: &mut Pro
     checker.at_least_one("limits.bytes_in_flight", config.limits.bytes_in_flight);
     checker.mappings(config);
     checker.tiers(config);
+    for (key, message) in config.entities.iter().flat_map(EntitiesConfig::mistakes) {
+        checker.fail(KeyPath::of(key), message);
+    }
 }
 
 struct Checker<'a, 't> {
@@ -139,6 +143,15 @@ impl Checker<'_, '_> {
                 ("dead_letters", topics.dead_letters.clone()),
             ];
             uses.extend(outputs.map(|(key, topic)| (KeyPath::of("kafka.topics").key(key), topic)));
+            if config.entities.is_some() {
+                let outputs = [
+                    ("gaming_activity", topics.gaming_activity.clone()),
+                    ("transactions", topics.transactions.clone()),
+                    ("customers", topics.customers.clone()),
+                    ("reviews", topics.reviews.clone()),
+                ];
+                uses.extend(outputs.map(|(key, topic)| (KeyPath::of("kafka.topics").key(key), topic)));
+            }
             // A bad name of the pipeline is reported as such, not as that of a topic.
             if topics.progress.is_some() || is_name(&config.pipeline.name) {
                 uses.push((KeyPath::of("kafka.topics.progress"), topics.progress(&config.pipeline.name)));

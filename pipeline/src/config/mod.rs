@@ -5,6 +5,7 @@
 
 mod check;
 mod document;
+mod entities;
 mod errors;
 mod overrides;
 mod path;
@@ -17,6 +18,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub use entities::{CustomersConfig, EntitiesConfig, TransactionsConfig};
 pub use errors::{ConfigError, ConfigErrors, Place};
 pub use settings::{
     ActivityConfig, Attribution, Basis, CheckpointConfig, Clamp, Config, DeadLettersConfig, DefaultsConfig, Downgrade,

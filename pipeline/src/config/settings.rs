@@ -7,6 +7,7 @@ use datasets::mapping::MappingConfig;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::entities::EntitiesConfig;
 use super::values::{Duration, Percent, Properties, Secret, Threshold, Zone};
 
 /// The whole configuration of a pipeline.
@@ -45,6 +46,8 @@ pub struct Config {
     /// Loyalty tiers, from the lowest to the highest.
     #[serde(rename = "tier")]
     pub tiers: Vec<TierConfig>,
+    /// An operator's feed: transactions, customers, and gaming activity in 15 digits. Absent: there is none.
+    pub entities: Option<EntitiesConfig>,
 }
 
 /// `[pipeline]`
@@ -135,6 +138,14 @@ pub struct TopicsConfig {
     pub activity: String,
     /// Refused inputs. Default `dead-letters`.
     pub dead_letters: String,
+    /// With `[entities]`: daily activity in 15 digits, compacted. Default `gaming-activity`.
+    pub gaming_activity: String,
+    /// With `[entities]`: transactions, compacted. Default `transactions`.
+    pub transactions: String,
+    /// With `[entities]`: customers, compacted. Default `customers`.
+    pub customers: String,
+    /// With `[entities]`: what these leave out, and why. Default `reviews`.
+    pub reviews: String,
     /// The log of epochs, which a restart follows; one partition. Absent: `{pipeline.name}-progress`.
     pub progress: Option<String>,
     /// Partitions of topics that are created. Default 6.
@@ -150,6 +161,10 @@ impl Default for TopicsConfig {
             audit: "audit".to_owned(),
             activity: "activity".to_owned(),
             dead_letters: "dead-letters".to_owned(),
+            gaming_activity: "gaming-activity".to_owned(),
+            transactions: "transactions".to_owned(),
+            customers: "customers".to_owned(),
+            reviews: "reviews".to_owned(),
             progress: None,
             partitions: 6,
             replication: None,

@@ -29,6 +29,29 @@ fn nothing_is_required_without_a_broker() {
     assert_eq!(Config { sources: Vec::new(), ..config }, Config::default());
 }
 
+/// Each mistake of the feed at its key.
+#[test]
+fn entities_are_checked() {
+    let text = "[entities.transactions]\nother = [\"win\", \"deposit\", \"\", \"cashback\"]\nnote = \"a..b\"\n\
+                [entities.customers]\nevents = [\"kyc\"]\nallow = [\"affiliate_id\"]\n\
+                [entities.customers.fields]\nlang_id = \"\"\nlanguage = \"x\"\n";
+    let found = errors(text);
+    for expected in [
+        "entities.transactions.other: \"win\" cannot be a transaction",
+        "entities.transactions.other: \"deposit\" is a transaction anyway",
+        "entities.transactions.other: an empty name",
+        "entities.transactions.note: \"a..b\" is no path",
+        "entities.customers.fields: \"\" is no path",
+        "entities.customers.events: \"registration\" is missing",
+        "entities.customers.fields: unknown field \"language\"",
+        "entities.customers.allow: \"affiliate_id\" needs no allowance",
+    ] {
+        assert!(found.contains(expected), "{expected}: {found}");
+    }
+    assert_eq!(config("[entities]\n", &[]).entities, Some(EntitiesConfig::default()));
+    assert_eq!(config("", &[]).entities, None);
+}
+
 /// The documented example: each key is there, and what it calls a default is one.
 #[test]
 fn the_example_states_the_defaults() {
@@ -53,6 +76,11 @@ fn the_example_states_the_defaults() {
     expected.defaults.currencies = vec!["BTC".to_owned()];
     expected.activity.ngr = example.activity.ngr.clone();
     expected.lake.as_mut().unwrap().s3 = example.lake.as_ref().unwrap().s3.clone();
+    let mut entities = EntitiesConfig::default();
+    entities.transactions.other = vec!["cashback".to_owned()];
+    entities.customers.allow = vec!["email".to_owned()];
+    entities.customers.fields = [("affiliate_id".to_owned(), "marketing.affiliate".to_owned())].into();
+    expected.entities = Some(entities);
     assert_eq!(example, expected);
 
     assert_eq!(example.sources[0].mapping.amount, Some(AmountPlace { path: "/stake/amount".to_owned(), scale: 2 }));
@@ -88,6 +116,9 @@ fn the_example_shows_every_key() {
         "dead_letters",
         "limits",
         "tier",
+        "entities",
+        "entities.transactions",
+        "entities.customers",
     ] {
         let header = match table {
             "" => String::new(),

@@ -72,7 +72,7 @@ fn cold_folder(config: &Config, process: usize) -> Option<PathBuf> {
 /// Tells the rules that the state follows from. Under others the log is followed from its beginning, as if they had
 /// always been in force.
 fn rules(config: &Config) -> String {
-    let Config { sources, missions, defaults, ledger, identity, activity, points, tiers, lake, .. } = config;
+    let Config { sources, missions, defaults, ledger, identity, activity, points, tiers, lake, entities, .. } = config;
     // A checkpoint knows how far a lake is written: of another one, or of none, it knows nothing.
     let lake = lake.as_ref().map(|lake| &lake.url);
     let MissionsConfig { topic, retained } = missions;
@@ -85,6 +85,9 @@ fn rules(config: &Config) -> String {
     }
     if !tiers.is_empty() {
         text += &format!("{tiers:?}");
+    }
+    if let Some(entities) = entities {
+        text += &format!("{entities:?}");
     }
     if *retained != MissionsConfig::default().retained {
         text += &format!("{retained:?}");

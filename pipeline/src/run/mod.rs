@@ -36,7 +36,7 @@ use crossbeam_channel::{Sender, unbounded};
 use operators::deadline::Deadlines;
 use sinks::checkpoint::LaneState;
 use sinks::cut::Cut;
-use sinks::kafka::{CommitterConfig, Connection, OutputTopics, RecoveredLog};
+use sinks::kafka::{CommitterConfig, Connection, EntityTopics, OutputTopics, RecoveredLog};
 use sinks::lake::{CutLog, Lake, LakeHandle, LakeStart};
 use sinks::{Commits, SinkError};
 
@@ -252,6 +252,12 @@ pub fn committer_config(config: &Config, kafka: &KafkaConfig, run_id: &str) -> C
         activity: kafka.topics.activity.clone(),
         dead_letters: kafka.topics.dead_letters.clone(),
         progress: kafka.topics.progress(pipeline),
+        entities: config.entities.as_ref().map(|_| EntityTopics {
+            gaming_activity: kafka.topics.gaming_activity.clone(),
+            transactions: kafka.topics.transactions.clone(),
+            customers: kafka.topics.customers.clone(),
+            reviews: kafka.topics.reviews.clone(),
+        }),
     };
     committer.partitions = i32::try_from(kafka.topics.partitions).unwrap_or(i32::MAX);
     committer.transaction_timeout = kafka.transaction_timeout.into();

@@ -79,6 +79,9 @@ pub(super) fn tables(lake: &Arc<LakeReader>, settled: Settled) -> Result<Vec<Tab
         check(Table::Audit, schema::audit(), &["completion_id", "revision", "type"], every)?,
         check(Table::Points, schema::points(), &["player_id", "line"], every)?,
         check(Table::Tiers, schema::tiers(), &["player_id", "revision"], every)?,
+        check(Table::Transactions, schema::transactions(), &["transaction_id", "epoch"], every)?,
+        check(Table::Customers, schema::customers(), &["customer_id", "epoch"], every)?,
+        check(Table::Reviews, schema::reviews(), &["entity", "key", "field", "reason", "epoch"], every)?,
     ])
 }
 

@@ -6,10 +6,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use datasets::rows::EpochOutputs;
+use datasets::rows::{Entity, EntityRows, EpochOutputs, activity_key};
 use datasets::{Epoch, Timestamp};
 use serde_json::Value;
-use sinks::kafka::{Connection, activity_key};
+use sinks::kafka::Connection;
 
 use super::report::{Comparison, Fault};
 use crate::config::{Config, KafkaConfig};
@@ -30,7 +30,15 @@ pub(super) struct TopicCheck {
     cluster: KafkaCluster,
     completions: (String, BTreeMap<String, Expected>),
     audit: (String, BTreeMap<String, Expected>),
-    activity: (String, HashMap<String, Expected>),
+    /// Topics that keep the last message of each key.
+    compacted: Vec<Compacted>,
+}
+
+/// What a compacted topic should keep: what was withheld of a key last is `None`.
+struct Compacted {
+    what: &'static str,
+    topic: String,
+    expected: HashMap<String, Option<Expected>>,
 }
 
 impl TopicCheck {
@@ -49,7 +57,7 @@ impl TopicCheck {
             cluster,
             completions: (kafka.topics.completions.clone(), BTreeMap::new()),
             audit: (kafka.topics.audit.clone(), BTreeMap::new()),
-            activity: (kafka.topics.activity.clone(), HashMap::new()),
+            compacted: compacted(config, kafka),
         })
     }
 
@@ -64,9 +72,24 @@ impl TopicCheck {
         outputs.points.iter().for_each(|row| expect(&mut self.completions.1, &row.player_id, json(row)));
         outputs.tiers.iter().for_each(|row| expect(&mut self.completions.1, &row.player_id, json(row)));
         outputs.audit.iter().for_each(|row| expect(&mut self.audit.1, &row.player_id, json(row)));
+        let [activity, feed @ ..] = &mut self.compacted[..] else { unreachable!("activity is the first") };
         for row in &outputs.activity {
-            let expected = Expected { epoch, player: String::new(), json: json(row), found: 0 };
-            self.activity.1.insert(activity_key(&row.key), expected);
+            activity.expect(activity_key(&row.key), epoch, json(row));
+        }
+        if let [gaming_activity, transactions, customers] = feed {
+            let EntityRows { gaming_activity: rows, transactions: moved, customers: known, reviews } =
+                &outputs.entities;
+            rows.iter().for_each(|row| gaming_activity.expect(row.key(), epoch, json(row)));
+            moved.iter().for_each(|row| transactions.expect(row.transaction_id.clone(), epoch, json(row)));
+            known.iter().for_each(|row| customers.expect(row.customer_id.clone(), epoch, json(row)));
+            for review in reviews.iter().filter(|review| review.withheld) {
+                let topic = match review.entity {
+                    Entity::GamingActivity => &mut *gaming_activity,
+                    Entity::Transactions => &mut *transactions,
+                    Entity::Customers => &mut *customers,
+                };
+                topic.expected.insert(review.key.clone(), None);
+            }
         }
     }
 
@@ -75,7 +98,7 @@ impl TopicCheck {
     /// # Errors
     /// Topics that are not there, or cannot be read.
     pub fn finish(self, until: Timestamp) -> Result<Vec<Comparison>, String> {
-        let TopicCheck { connection, group, cluster, completions, audit, activity } = self;
+        let TopicCheck { connection, group, cluster, completions, audit, compacted } = self;
         let reader = TopicReader { connection, group, cluster };
         let by_completion = |what: &str, (topic, expected): (String, BTreeMap<String, Expected>)| {
             let mut judged = Completions { expected, until, comparison: Comparison::new(what) };
@@ -84,13 +107,36 @@ impl TopicCheck {
         };
         let completions = by_completion("topic completions", completions)?;
         let audit = by_completion("topic audit", audit)?;
-        let (topic, expected) = activity;
-        let mut last: HashMap<String, Message> = HashMap::new();
-        reader.read(&topic, "updated_at", |message| {
-            last.insert(message.key.clone(), message);
-        })?;
-        Ok(vec![completions, audit, judge_activity(expected, &last, until)])
+        let mut comparisons = vec![completions, audit];
+        for Compacted { what, topic, expected } in compacted {
+            let mut last: HashMap<String, Message> = HashMap::new();
+            reader.read(&topic, "updated_at", |message| {
+                last.insert(message.key.clone(), message);
+            })?;
+            comparisons.push(judge_compacted(what, expected, &last, until));
+        }
+        Ok(comparisons)
     }
+}
+
+impl Compacted {
+    fn expect(&mut self, key: String, epoch: Epoch, json: Vec<u8>) {
+        self.expected.insert(key, Some(Expected { epoch, player: String::new(), json, found: 0 }));
+    }
+}
+
+/// The compacted topics of a pipeline: that of activity, and those of an operator's feed if there is one.
+fn compacted(config: &Config, kafka: &KafkaConfig) -> Vec<Compacted> {
+    let topics = &kafka.topics;
+    let all = [
+        ("topic activity", &topics.activity),
+        ("topic gaming-activity", &topics.gaming_activity),
+        ("topic transactions", &topics.transactions),
+        ("topic customers", &topics.customers),
+    ];
+    let count = if config.entities.is_some() { all.len() } else { 1 };
+    let all = all.into_iter().take(count);
+    all.map(|(what, topic)| Compacted { what, topic: topic.clone(), expected: HashMap::new() }).collect()
 }
 
 fn json(row: &impl serde::Serialize) -> Vec<u8> {
@@ -107,6 +153,11 @@ struct Message {
 impl Message {
     fn text(&self, name: &str) -> &str {
         self.value[name].as_str().unwrap_or_default()
+    }
+
+    /// It takes back what was sent of its key.
+    fn is_tombstone(&self) -> bool {
+        self.bytes.is_empty()
     }
 
     fn time(&self, name: &str) -> Option<Timestamp> {
@@ -168,25 +219,31 @@ impl Completions {
     }
 }
 
-/// Compares the last message of every key of `activity`, which compaction keeps.
-fn judge_activity(
-    expected: HashMap<String, Expected>,
+/// Compares the last message of every key, which compaction keeps. A tombstone does not tell its time.
+fn judge_compacted(
+    what: &str,
+    expected: HashMap<String, Option<Expected>>,
     last: &HashMap<String, Message>,
     until: Timestamp,
 ) -> Comparison {
-    let mut comparison = Comparison::new("topic activity");
-    for (key, message) in last.iter().filter(|(key, _)| !expected.contains_key(*key)) {
+    let mut comparison = Comparison::new(what);
+    let is_expected = |key: &String| expected.get(key).is_some_and(Option::is_some);
+    for (key, message) in last.iter().filter(|(key, message)| !is_expected(key) && !message.is_tombstone()) {
         judge_unknown(key.clone(), message.time("updated_at"), until, &mut comparison);
     }
-    for (key, expected) in expected {
+    for (key, expected) in expected.into_iter().filter_map(|(key, expected)| Some((key, expected?))) {
         let epoch = Some(expected.epoch);
         let Some(message) = last.get(&key) else {
             comparison.differ(epoch, key, Fault::Missing);
             continue;
         };
         let recomputed: Value = serde_json::from_slice(&expected.json).expect("just written");
-        let is_later = message.value["revision"].as_u64() > recomputed["revision"].as_u64();
-        if is_later && message.time("updated_at").is_some_and(|at| at >= until) {
+        let is_later = match recomputed["revision"].as_u64() {
+            Some(revision) => message.value["revision"].as_u64() > Some(revision),
+            // Rows without a revision follow each other in time, and two may have one time.
+            None => message.bytes != expected.json && message.time("updated_at") >= time(&recomputed),
+        };
+        if message.is_tombstone() || is_later && message.time("updated_at").is_some_and(|at| at >= until) {
             comparison.newer += 1;
             continue;
         }
@@ -196,6 +253,10 @@ fn judge_activity(
         }
     }
     comparison
+}
+
+fn time(row: &Value) -> Option<Timestamp> {
+    row["updated_at"].as_str()?.parse().ok()
 }
 
 /// A message that was not recomputed: an epoch beyond the lake put it out, or nothing did that we know of.
@@ -253,12 +314,12 @@ impl TopicReader {
         let mut firsts: BTreeMap<i32, Option<Timestamp>> = BTreeMap::new();
         let begins = read_whole_topic(&self.connection, (&self.group, topic), &self.cluster, |record| {
             let (partition, offset) = (record.partition(), record.offset());
-            let value = record.value().unwrap_or_default();
+            let bytes = record.value().unwrap_or_default();
+            let value = if bytes.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(bytes) };
             let message = Message {
                 key: String::from_utf8_lossy(record.key().unwrap_or_default()).into_owned(),
-                bytes: value.to_vec(),
-                value: serde_json::from_slice(value)
-                    .map_err(|error| format!("{topic}-{partition}, offset {offset}: {error}"))?,
+                bytes: bytes.to_vec(),
+                value: value.map_err(|error| format!("{topic}-{partition}, offset {offset}: {error}"))?,
             };
             firsts.entry(partition).or_insert_with(|| message.time(time));
             each(message);
@@ -365,8 +426,8 @@ mod tests {
     }
 
     fn judge_rows(recomputed: &Value, last: &Value) -> Comparison {
-        let expected = HashMap::from([("k".to_owned(), expected(4, recomputed))]);
-        judge_activity(expected, &HashMap::from([("k".to_owned(), message("k", last))]), until())
+        let expected = HashMap::from([("k".to_owned(), Some(expected(4, recomputed)))]);
+        judge_compacted("topic activity", expected, &HashMap::from([("k".to_owned(), message("k", last))]), until())
     }
 
     #[test]
@@ -379,8 +440,30 @@ mod tests {
         assert_eq!(judge_rows(&recomputed, &row(3, "1.00", 8)).differences, 1);
         let newer = judge_rows(&recomputed, &row(3, "1.00", UNTIL));
         assert_eq!((newer.newer, newer.records, newer.differences), (1, 0, 0));
-        let missing =
-            judge_activity(HashMap::from([("k".to_owned(), expected(4, &recomputed))]), &HashMap::new(), until());
+        let known = HashMap::from([("k".to_owned(), Some(expected(4, &recomputed)))]);
+        let missing = judge_compacted("topic activity", known, &HashMap::new(), until());
         assert_eq!(first(&missing), "k, epoch 4: was recomputed, and is missing");
+    }
+
+    #[test]
+    fn what_is_withheld_is_not_there() {
+        let withheld = || HashMap::from([("k".to_owned(), None)]);
+        let judge = |last: HashMap<String, Message>| judge_compacted("topic customers", withheld(), &last, until());
+        assert_eq!(judge(HashMap::new()).differences, 0);
+        let tombstone = Message { key: "k".into(), bytes: Vec::new(), value: Value::Null };
+        assert_eq!(judge(HashMap::from([("k".to_owned(), tombstone)])).differences, 0);
+        let row = |millis: i64| message("k", &json!({"affiliate_id": "a", "updated_at": at(millis)}));
+        assert_eq!(judge(HashMap::from([("k".to_owned(), row(7))])).differences, 1);
+        assert_eq!(judge(HashMap::from([("k".to_owned(), row(UNTIL))])).newer, 1);
+    }
+
+    #[test]
+    fn rows_without_a_revision_follow_each_other_in_time() {
+        let row = |status: &str, millis: i64| json!({"status": status, "updated_at": at(millis)});
+        assert_eq!(judge_rows(&row("a", 7), &row("a", 7)).differences, 0);
+        assert_eq!(judge_rows(&row("a", 7), &row("b", 7)).differences, 1);
+        assert_eq!(judge_rows(&row("a", 7), &row("b", UNTIL)).newer, 1);
+        assert_eq!(judge_rows(&row("a", UNTIL), &row("b", UNTIL)).newer, 1);
+        assert_eq!(judge_rows(&row("a", 7), &row("b", 6)).differences, 1);
     }
 }

@@ -45,13 +45,21 @@ impl Described {
             Table::Audit => parts(&schema::audit()),
             Table::Points => parts(&schema::points()),
             Table::Tiers => parts(&schema::tiers()),
+            Table::Transactions => parts(&schema::transactions()),
+            Table::Customers => parts(&schema::customers()),
+            Table::Reviews => parts(&schema::reviews()),
         };
         Described { table, partition, schema }
     }
 
     /// What the table is called in a warehouse: every revision of a row is not the row.
     fn name(&self) -> &'static str {
-        if self.table == Table::Activity { "activity_revisions" } else { self.table.name() }
+        match self.table {
+            Table::Activity => "activity_revisions",
+            Table::Transactions => "transaction_revisions",
+            Table::Customers => "customer_revisions",
+            table => table.name(),
+        }
     }
 
     fn folder(&self) -> &'static str {
@@ -99,7 +107,7 @@ struct Dialect {
 type View = (&'static str, &'static str, String);
 
 /// Views over the tables, in the SQL that both warehouses have.
-fn views(config: &Config, dialect: &Dialect) -> [View; 4] {
+fn views(config: &Config, dialect: &Dialect) -> [View; 7] {
     let quote = dialect.quote;
     let list = |names: &[&str]| names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ");
     let place = ["topic", "partition", "offset", "record_index"];
@@ -137,7 +145,56 @@ fn views(config: &Config, dialect: &Dialect) -> [View; 4] {
             ),
         ),
         converted(config, dialect),
+        gaming_activity(dialect),
+        entity(dialect, ("transactions", "transaction_revisions"), "Transactions as they stand.", "transaction_id"),
+        entity(dialect, ("customers", "customer_revisions"), "What is known of customers.", "customer_id"),
     ]
+}
+
+/// An entity of an operator's feed: the last row of each key that nothing was withheld of since.
+fn entity(
+    Dialect { quote, .. }: &Dialect,
+    (name, revisions): (&'static str, &'static str),
+    what: &'static str,
+    key: &str,
+) -> View {
+    let [key, epoch, entity, review_key, withheld] = [key, "epoch", "entity", "key", "withheld"].map(quote);
+    let sql = format!(
+        "WITH rows_of_keys AS (\n  SELECT * FROM {revisions}\n  \
+         QUALIFY ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {epoch} DESC) = 1\n)\n\
+         SELECT r.* FROM rows_of_keys AS r WHERE NOT EXISTS (\n  SELECT 1 FROM reviews AS v\n  \
+         WHERE v.{entity} = {} AND v.{withheld} AND v.{review_key} = r.{key} AND v.{epoch} > r.{epoch}\n)",
+        text(name)
+    );
+    (name, what, sql)
+}
+
+/// Daily activity as an operator's feed has it: less the rows that need more than 15 digits.
+fn gaming_activity(Dialect { quote, .. }: &Dialect) -> View {
+    let columns = [
+        "date",
+        "customer_id",
+        "game_type",
+        "currency",
+        "bets_count",
+        "total_bets",
+        "wins",
+        "ggr",
+        "ngr",
+        "revision",
+        "updated_at",
+    ];
+    let columns = columns.map(|name| format!("a.{}", quote(name))).join(", ");
+    let same = ["date", "customer_id", "game_type", "currency"].map(|name| format!("v.{0} = a.{0}", quote(name)));
+    let [epoch, entity, withheld] = ["epoch", "entity", "withheld"].map(quote);
+    let sql = format!(
+        "SELECT {columns}\nFROM activity AS a WHERE NOT EXISTS (\n  SELECT 1 FROM reviews AS v\n  \
+         WHERE v.{entity} = 'gaming_activity' AND v.{withheld} AND {}\n    AND v.{epoch} >= a.{epoch}\n)",
+        same.join(" AND ")
+    );
+    let what = "Daily activity for an operator's feed: without rows that need more than 15 significant digits. Only where [entities] \
+                is configured are these known.";
+    ("gaming_activity", what, sql)
 }
 
 /// Activity beside its amounts in the default currency. A day that is over keeps its rate: what arrives later, or holds from later on,

@@ -16,7 +16,7 @@ fn printed(load: Load) -> String {
 }
 
 /// Options and words with a value, as Snowflake's documentation spells them: a parser lets misspelt ones pass.
-const OPTIONS: [&str; 34] = [
+const OPTIONS: [&str; 40] = [
     "TYPE",
     "STORAGE_PROVIDER",
     "ENABLED",
@@ -52,6 +52,12 @@ const OPTIONS: [&str; 34] = [
     "r.\"QUOTE\"",
     "in_time",
     "a.\"DATE\"",
+    "v.\"ENTITY\"",
+    "v.\"KEY\"",
+    "v.\"DATE\"",
+    "v.\"CUSTOMER_ID\"",
+    "v.\"GAME_TYPE\"",
+    "v.\"CURRENCY\"",
 ];
 
 #[test]

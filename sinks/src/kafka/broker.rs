@@ -13,7 +13,8 @@ use crate::epoch_writer::BoxError;
 pub struct Message<'a> {
     pub topic: &'a str,
     pub key: Option<&'a [u8]>,
-    pub payload: &'a [u8],
+    /// Absent: the key has no message any more.
+    pub payload: Option<&'a [u8]>,
 }
 
 /// Why a call did not succeed.

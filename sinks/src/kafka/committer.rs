@@ -1,14 +1,15 @@
 //! [`KafkaCommitter`]: closed epochs in, transactions out.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datasets::rows::EpochOutputs;
+use datasets::rows::{Entity, EntityRows, EpochOutputs, activity_key};
 use datasets::{Epoch, Timestamp};
 
 use super::broker::{Answer, Cluster, Message, Transactional};
 use super::client::Client;
-use super::messages::{OutputTopics, activity_key, fitting, write_json};
+use super::messages::{EntityTopics, OutputTopics, fitting, write_json};
 use super::producer::TransactionalProducer;
 use super::progress::{Chain, encode};
 use super::recovery::{self, RecoveredLog};
@@ -175,7 +176,7 @@ impl<P: Transactional> KafkaCommitter<P> {
             let key = outputs.epoch.to_string();
             for payload in record.messages(self.message_limit - key.len()) {
                 let topic = &self.topics.progress;
-                hand_over(producer, Message { topic, key: Some(key.as_bytes()), payload: &payload })?;
+                hand_over(producer, Message { topic, key: Some(key.as_bytes()), payload: Some(&payload) })?;
             }
         }
         Ok(chains)
@@ -186,30 +187,30 @@ impl<P: Transactional> KafkaCommitter<P> {
         for row in &outputs.completions {
             write_json(&mut payload, row);
             let key = Some(row.player_id.as_bytes());
-            hand_over(producer, Message { topic: &self.topics.completions, key, payload: &payload })?;
+            hand_over(producer, Message { topic: &self.topics.completions, key, payload: Some(&payload) })?;
         }
         for row in &outputs.audit {
             write_json(&mut payload, row);
             let key = Some(row.player_id.as_bytes());
-            hand_over(producer, Message { topic: &self.topics.audit, key, payload: &payload })?;
+            hand_over(producer, Message { topic: &self.topics.audit, key, payload: Some(&payload) })?;
         }
         // Behind the completions that earn them, for the same player on the same partition.
         for row in &outputs.points {
             write_json(&mut payload, row);
             let key = Some(row.player_id.as_bytes());
-            hand_over(producer, Message { topic: &self.topics.completions, key, payload: &payload })?;
+            hand_over(producer, Message { topic: &self.topics.completions, key, payload: Some(&payload) })?;
         }
         for row in &outputs.tiers {
             write_json(&mut payload, row);
             let key = Some(row.player_id.as_bytes());
-            hand_over(producer, Message { topic: &self.topics.completions, key, payload: &payload })?;
+            hand_over(producer, Message { topic: &self.topics.completions, key, payload: Some(&payload) })?;
         }
         for row in &outputs.activity {
             write_json(&mut payload, row);
             let key = activity_key(&row.key);
             hand_over(
                 producer,
-                Message { topic: &self.topics.activity, key: Some(key.as_bytes()), payload: &payload },
+                Message { topic: &self.topics.activity, key: Some(key.as_bytes()), payload: Some(&payload) },
             )?;
         }
         for row in &outputs.dead_letters {
@@ -217,16 +218,51 @@ impl<P: Transactional> KafkaCommitter<P> {
             let row = cut.as_ref().unwrap_or(row);
             write_json(&mut payload, row);
             let key = row.player_id.as_ref().map(String::as_bytes);
-            hand_over(producer, Message { topic: &self.topics.dead_letters, key, payload: &payload })?;
+            hand_over(producer, Message { topic: &self.topics.dead_letters, key, payload: Some(&payload) })?;
         }
-        Ok(())
+        match &self.topics.entities {
+            Some(topics) => send_entities(producer, &outputs.entities, topics),
+            None => Ok(()),
+        }
     }
+}
+
+/// In an epoch a key has a row, or is withheld, or neither: so the last message of a key is what stands.
+fn send_entities(producer: &impl Transactional, rows: &EntityRows, topics: &EntityTopics) -> Result<(), SinkError> {
+    let mut payload = Vec::new();
+    for row in &rows.gaming_activity {
+        write_json(&mut payload, row);
+        let (topic, key) = (&*topics.gaming_activity, row.key());
+        hand_over(producer, Message { topic, key: Some(key.as_bytes()), payload: Some(&payload) })?;
+    }
+    for row in &rows.transactions {
+        write_json(&mut payload, row);
+        let (topic, key) = (&*topics.transactions, row.transaction_id.as_bytes());
+        hand_over(producer, Message { topic, key: Some(key), payload: Some(&payload) })?;
+    }
+    for row in &rows.customers {
+        write_json(&mut payload, row);
+        let (topic, key) = (&*topics.customers, row.customer_id.as_bytes());
+        hand_over(producer, Message { topic, key: Some(key), payload: Some(&payload) })?;
+    }
+    for row in &rows.reviews {
+        write_json(&mut payload, row);
+        let (topic, key) = (&*topics.reviews, row.customer_id.as_bytes());
+        hand_over(producer, Message { topic, key: Some(key), payload: Some(&payload) })?;
+    }
+    // What had been sent of a row before is no longer true. One tombstone for all that is wrong with it.
+    let withheld = rows.reviews.iter().filter(|review| review.withheld);
+    let withheld: BTreeSet<(Entity, &str)> = withheld.map(|review| (review.entity, &*review.key)).collect();
+    for (entity, key) in withheld {
+        hand_over(producer, Message { topic: topics.of(entity), key: Some(key.as_bytes()), payload: None })?;
+    }
+    Ok(())
 }
 
 fn hand_over(producer: &impl Transactional, message: Message<'_>) -> Result<(), SinkError> {
     producer.send(message).map_err(|failure| match failure.answer {
         Answer::TooLarge => {
-            let (topic, size) = (message.topic, message.payload.len());
+            let (topic, size) = (message.topic, message.payload.map_or(0, <[u8]>::len));
             SinkError::Conflict(format!(
                 "a message of {size} bytes does not fit into topic {topic}: raise its max.message.bytes"
             ))

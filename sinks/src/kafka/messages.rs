@@ -1,6 +1,6 @@
 //! Output rows as messages: topics, keys, JSON, and dead letters that fit.
 
-use datasets::rows::{ActivityKey, DeadLetterRow};
+use datasets::rows::{DeadLetterRow, Entity};
 
 /// Where outputs go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,43 @@ pub struct OutputTopics {
     pub dead_letters: String,
     /// The log of epochs: one partition, kept for ever.
     pub progress: String,
+    /// Those of an operator's feed, where there is one.
+    pub entities: Option<EntityTopics>,
+}
+
+/// Where the rows of an operator's feed go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntityTopics {
+    /// Daily activity in 15 digits, compacted by row.
+    pub gaming_activity: String,
+    /// Transactions, compacted by `transaction_id`.
+    pub transactions: String,
+    /// Customers, compacted by `customer_id`.
+    pub customers: String,
+    /// What was left out, by player.
+    pub reviews: String,
+}
+
+impl Default for EntityTopics {
+    fn default() -> Self {
+        EntityTopics {
+            gaming_activity: "gaming-activity".into(),
+            transactions: "transactions".into(),
+            customers: "customers".into(),
+            reviews: "reviews".into(),
+        }
+    }
+}
+
+impl EntityTopics {
+    /// The compacted topic of an entity.
+    pub fn of(&self, entity: Entity) -> &str {
+        match entity {
+            Entity::GamingActivity => &self.gaming_activity,
+            Entity::Transactions => &self.transactions,
+            Entity::Customers => &self.customers,
+        }
+    }
 }
 
 impl OutputTopics {
@@ -26,29 +63,27 @@ impl OutputTopics {
             activity: "activity".into(),
             dead_letters: "dead-letters".into(),
             progress: format!("{pipeline}-progress"),
+            entities: None,
         }
     }
 
     /// All of them.
-    pub(super) fn all(&self) -> [&str; 5] {
-        [&self.completions, &self.audit, &self.activity, &self.dead_letters, &self.progress]
+    pub(super) fn all(&self) -> impl Iterator<Item = &str> {
+        let Self { completions, audit, activity, dead_letters, progress, entities } = self;
+        let of_entities = entities
+            .iter()
+            .flat_map(|topics| [&topics.gaming_activity, &topics.transactions, &topics.customers, &topics.reviews]);
+        [completions, audit, activity, dead_letters, progress].into_iter().chain(of_entities).map(String::as_str)
     }
-}
 
-/// The key of a message of the topic `activity`: `date|customer|game_type|currency`, where a `|` or
-/// `\` inside a part is preceded by `\`, so that no two rows share a key.
-pub fn activity_key(key: &ActivityKey) -> String {
-    let mut text = key.date.to_string();
-    for part in [&key.customer_id, &key.game_type, &key.currency] {
-        text.push('|');
-        for letter in part.chars() {
-            if matches!(letter, '|' | '\\') {
-                text.push('\\');
-            }
-            text.push(letter);
-        }
+    /// It keeps the last message of each key.
+    pub(super) fn is_compacted(&self, topic: &str) -> bool {
+        let EntityTopics { gaming_activity, transactions, customers, .. } = match &self.entities {
+            Some(topics) => topics,
+            None => return topic == self.activity,
+        };
+        [&self.activity, gaming_activity, transactions, customers].into_iter().any(|compacted| compacted == topic)
     }
-    text
 }
 
 /// Replaces what `buffer` holds by `row` as JSON.
@@ -106,7 +141,6 @@ mod tests {
     use std::sync::Arc;
 
     use datasets::rows::Place;
-    use datasets::time::Date;
     use datasets::{Reason, Timestamp};
     use proptest::prelude::*;
 
@@ -128,22 +162,6 @@ mod tests {
 
     fn sent_size(row: &DeadLetterRow) -> usize {
         serde_json::to_vec(row).unwrap().len() + row.player_id.as_ref().map_or(0, String::len)
-    }
-
-    #[test]
-    fn activity_keys_keep_rows_apart() {
-        let key = |customer: &str, game: &str| {
-            activity_key(&ActivityKey {
-                date: Date::from_days(20605),
-                customer_id: Arc::from(customer),
-                game_type: Arc::from(game),
-                currency: Arc::from("EUR"),
-            })
-        };
-        assert_eq!(key("p1", "slots"), "2026-06-01|p1|slots|EUR");
-        assert_eq!(key("p|1", "slots"), r"2026-06-01|p\|1|slots|EUR");
-        assert_ne!(key("a|b", "c"), key("a", "b|c"));
-        assert_ne!(key(r"a\", "c"), key("a", r"\|c"));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(crate) use broker::Transactional;
 pub(crate) use committer::open_on;
 pub use committer::{KafkaCommitter, open};
 pub use connection::{Connection, SharedContext, Unreachable, serve_events};
-pub use messages::{OutputTopics, activity_key};
+pub use messages::{EntityTopics, OutputTopics};
 pub(crate) use producer::TransactionalProducer;
 pub use progress::{Chain, Decoder, ProgressError, ProgressRecord};
 pub use recovery::{RecoveredLog, read_log};

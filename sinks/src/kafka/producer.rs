@@ -102,8 +102,8 @@ impl Transactional for TransactionalProducer {
 
     /// Waits only while the queue is full.
     fn send(&self, message: Message<'_>) -> Result<(), Failure> {
-        let mut record = BaseRecord::<[u8], [u8]>::to(message.topic).payload(message.payload);
-        record.key = message.key;
+        let mut record = BaseRecord::<[u8], [u8]>::to(message.topic);
+        (record.key, record.payload) = (message.key, message.payload);
         self.deliveries().expect_one();
         loop {
             let Err((error, returned)) = self.producer.send(record) else { return Ok(()) };

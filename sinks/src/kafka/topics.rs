@@ -32,9 +32,7 @@ pub(super) fn ensure(config: &CommitterConfig, reader: &BaseConsumer<SharedConte
     }
     check_progress(config, reader, &admin)?;
     let sizes = config.topics.all().map(|topic| admin.setting(topic, "max.message.bytes"));
-    let sizes = sizes
-        .into_iter()
-        .map(|size| size.and_then(|size| size.parse::<usize>().ok()).unwrap_or(ASSUMED_MAX_MESSAGE_BYTES));
+    let sizes = sizes.map(|size| size.and_then(|size| size.parse::<usize>().ok()).unwrap_or(ASSUMED_MAX_MESSAGE_BYTES));
     Ok(sizes.min().unwrap_or(ASSUMED_MAX_MESSAGE_BYTES))
 }
 
@@ -56,7 +54,7 @@ fn create(config: &CommitterConfig, admin: &Admin, topic: &str) -> Result<(), Si
             .set("retention.bytes", "-1")
     } else {
         let new = NewTopic::new(topic, config.partitions, replication);
-        if topic == config.topics.activity { new.set("cleanup.policy", "compact") } else { new }
+        if config.topics.is_compacted(topic) { new.set("cleanup.policy", "compact") } else { new }
     };
     tracing::info!(topic, partitions = new.num_partitions, "kafka: creating topic");
     config.connection.retry(&format!("create topic {topic}"), |timeout| admin.create(&new, timeout))?;

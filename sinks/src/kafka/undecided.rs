@@ -46,7 +46,7 @@ impl DecisionWatch {
     pub fn new(config: &CommitterConfig) -> Result<Self, SinkError> {
         let reader = |isolation| reader(&config.connection, &config.pipeline, isolation);
         Ok(DecisionWatch {
-            topics: config.topics.all().map(str::to_owned).into(),
+            topics: config.topics.all().map(str::to_owned).collect(),
             after: config.transaction_timeout * 2,
             uncommitted: reader("read_uncommitted")?,
             committed: reader("read_committed")?,

@@ -25,7 +25,7 @@ const MIN_ROW_BYTES: usize = 16;
 /// Row groups of a size that warehouses scan in parallel.
 const ROW_GROUP_BYTES: usize = 64 << 20;
 /// Columns whose values hardly repeat: a dictionary would be built and thrown away.
-const UNIQUE: [&str; 17] = [
+const UNIQUE: [&str; 18] = [
     "ingest_time",
     "ingest_time_us",
     "transaction_id",
@@ -38,6 +38,7 @@ const UNIQUE: [&str; 17] = [
     "completion_id",
     "trigger_offset",
     "trigger_transaction_id",
+    "source_transaction_id",
     "raw",
     "raw_base64",
     "detail",

@@ -6,7 +6,7 @@ use crate::cut::{Cut, Table};
 
 impl Table {
     /// Every table; `epochs` is last because without a log its objects mark what is complete.
-    pub const ALL: [Table; 10] = [
+    pub const ALL: [Table; 13] = [
         Table::Events,
         Table::Dispositions,
         Table::Activity,
@@ -14,6 +14,9 @@ impl Table {
         Table::Audit,
         Table::Points,
         Table::Tiers,
+        Table::Transactions,
+        Table::Customers,
+        Table::Reviews,
         Table::DeadLetters,
         Table::MissionDefinitions,
         Table::Epochs,
@@ -29,6 +32,9 @@ impl Table {
             Table::Audit => "audit",
             Table::Points => "points",
             Table::Tiers => "tiers",
+            Table::Transactions => "transactions",
+            Table::Customers => "customers",
+            Table::Reviews => "reviews",
             Table::DeadLetters => "dead_letters",
             Table::MissionDefinitions => "mission_definitions",
             Table::Epochs => "epochs",

@@ -414,7 +414,7 @@ impl Transactional for SimulatedProducer<'_> {
 
     fn send(&self, message: Message<'_>) -> Result<(), Failure> {
         let at = partition_of(message.topic, message.key);
-        let sent = Sent { key: message.key.map(<[u8]>::to_vec), payload: message.payload.to_vec() };
+        let sent = Sent { key: message.key.map(<[u8]>::to_vec), payload: message.payload.unwrap_or_default().to_vec() };
         self.queue.borrow_mut().push_back((at, sent));
         if self.thread.world.below(3) == 0 {
             self.thread.step();

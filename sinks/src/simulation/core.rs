@@ -8,9 +8,9 @@ use datasets::cold::{ColdBytes, ColdRun};
 use datasets::hash::{KeyGroup, fingerprint, player_hash};
 use datasets::rates::{Forgotten, RateRecord};
 use datasets::rows::{
-    ActivityKey, ActivityRow, AuditKind, AuditRow, Binding, CompletionKind, CompletionRow, DeadLetterRow,
-    DefinitionRow, EpochOutputs, Place, PointsKind, PointsReason, PointsRow, Restriction, TierKind, TierRow, Trigger,
-    TriggerKind,
+    ActivityKey, ActivityRow, AuditKind, AuditRow, Binding, CompletionKind, CompletionRow, CustomerRow, DeadLetterRow,
+    DefinitionRow, Entity, EpochOutputs, Place, PointsKind, PointsReason, PointsRow, Restriction, ReviewReason,
+    ReviewRow, TierKind, TierRow, Trigger, TriggerKind,
 };
 use datasets::state::{Keeper, Kept, Part, Section, Unpacker};
 use datasets::time::Date;
@@ -311,7 +311,42 @@ impl Player {
                 emitted_at: input.now,
                 trigger: None,
             });
+            self.feed(record, input, outputs);
         }
+    }
+
+    /// A row of an operator's feed, and one that is withheld.
+    fn feed(&self, record: &Record, input: &Input, outputs: &mut EpochOutputs) {
+        let (player, count) = (PLAYERS[record.player], self.progress.get(0));
+        outputs.entities.customers.push(CustomerRow {
+            customer_id: player.to_owned(),
+            signup_date: Timestamp::default(),
+            affiliate_id: count.to_string(),
+            last_modified_date: record.ingest_time,
+            campaign_id: None,
+            click_id: None,
+            lang_id: None,
+            country_code: None,
+            kyc_status_id: None,
+            sales_status_id: None,
+            first_name: None,
+            last_name: None,
+            email: None,
+            updated_at: input.now,
+        });
+        outputs.entities.reviews.push(ReviewRow {
+            entity: Entity::Transactions,
+            key: format!("s|deposit|{player}|{}", count / 2),
+            field: "amount_currency".to_owned(),
+            reason: ReviewReason::PrecisionExceeded,
+            detail: count.to_string(),
+            withheld: true,
+            customer_id: player.to_owned(),
+            date: None,
+            game_type: None,
+            currency: None,
+            updated_at: input.now,
+        });
     }
 
     /// A third of the others would complete, but may not be told.
@@ -454,6 +489,7 @@ pub fn merge(parts: Vec<EpochOutputs>) -> EpochOutputs {
         whole.tiers.extend(part.tiers);
         whole.activity.extend(part.activity);
         whole.dead_letters.extend(part.dead_letters);
+        whole.entities.append(part.entities);
         whole.definitions.extend(part.definitions);
         whole.rates.taken.extend(part.rates.taken);
     }
@@ -463,6 +499,7 @@ pub fn merge(parts: Vec<EpochOutputs>) -> EpochOutputs {
     whole.tiers.sort_by(|a, b| (&a.player_id, a.revision).cmp(&(&b.player_id, b.revision)));
     whole.activity.sort_by(|a, b| a.key.cmp(&b.key));
     whole.dead_letters.sort_by(|a, b| a.place.cmp(&b.place));
+    whole.entities.sort();
     whole.definitions.sort_by(|a, b| a.place.cmp(&b.place));
     whole.rates.taken.sort_by_key(|rate| rate.at);
     let before = |hours: i64| whole.now.plus_micros(-hours * 3_600_000_000);

@@ -20,7 +20,7 @@ use super::core::{self, Cells, Input, LANES, PARTITIONS, PLAYERS, Player, Player
 use super::world::{CHECKPOINT, End, LAKE, PIPELINE, Thread};
 use crate::checkpoint::{self, CheckpointConfig, CheckpointHandle, Folder, Putting, Recovered};
 use crate::cut::Cut;
-use crate::kafka::{CommitterConfig, Connection, ProgressRecord, open_on, trim};
+use crate::kafka::{CommitterConfig, Connection, EntityTopics, ProgressRecord, open_on, trim};
 use crate::lake::{self, CutFiles, CutLimits, CutLog, Cutting, LakeHandle, LakeStart, Next, Place, S3Options};
 use crate::{Commits, SinkError};
 
@@ -59,7 +59,8 @@ fn live(thread: &Thread<'_>, setting: &Setting) -> Result<(), SinkError> {
     let (world, instance) = (thread.world.clone(), thread.instance);
     let run_id = format!("run{instance}");
     let store = world.store.of(instance);
-    let committing = CommitterConfig::new(Connection::new("simulated"), PIPELINE, &run_id);
+    let mut committing = CommitterConfig::new(Connection::new("simulated"), PIPELINE, &run_id);
+    committing.topics.entities = Some(EntityTopics::default());
     let (committer, log) = open_on(&SimulatedCluster(thread.clone()), &committing)?;
     thread.say(|| format!("has read the log up to {}, {setting:?}", log.upper));
     world.truth.borrow().check_log(&log);

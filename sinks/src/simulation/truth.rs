@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use datasets::rates::{RateBook, RateChanges};
-use datasets::rows::{ActivityRow, DefinitionRow, EpochOutputs};
+use datasets::rows::{ActivityRow, DefinitionRow, EntityRows, EpochOutputs, activity_key};
 use datasets::schema::{self, Builder, EventNames, EventPage, Layout};
 use datasets::state::{Keeper, Kept, Part};
 use datasets::{Epoch, Timestamp, Topics};
@@ -15,7 +15,7 @@ use super::core::{self, Cells, Input, LANES, PLAYERS, Player, Players, TOPIC};
 use super::world::PIPELINE;
 use crate::checkpoint::{Before, Manifest, Recovered};
 use crate::cut::{Cut, Table};
-use crate::kafka::{Chain, Decoder, ProgressRecord, RecoveredLog, activity_key};
+use crate::kafka::{Chain, Decoder, ProgressRecord, RecoveredLog};
 use crate::lake::row_hash;
 
 /// An epoch, and what is known after it.
@@ -120,6 +120,17 @@ impl Truth {
             for row in &outputs.dead_letters {
                 send("dead-letters", None, json(row));
             }
+            let EntityRows { customers, reviews, .. } = &outputs.entities;
+            for row in customers {
+                send("customers", Some(row.customer_id.clone()), json(row));
+            }
+            for row in reviews {
+                send("reviews", Some(row.customer_id.clone()), json(row));
+            }
+            // One tombstone a key.
+            for key in reviews.iter().map(|row| &row.key).collect::<BTreeSet<_>>() {
+                send("transactions", Some(key.clone()), Vec::new());
+            }
         }
         messages
     }
@@ -208,6 +219,8 @@ impl Truth {
             add(&mut tables, Table::Points, schema::points(), &one.outputs);
             add(&mut tables, Table::Tiers, schema::tiers(), &one.outputs);
             add(&mut tables, Table::DeadLetters, schema::dead_letters(), &one.outputs);
+            add(&mut tables, Table::Customers, schema::customers(), &one.outputs);
+            add(&mut tables, Table::Reviews, schema::reviews(), &one.outputs);
             add(&mut tables, Table::MissionDefinitions, schema::mission_definitions(), &one.outputs);
             add(&mut tables, Table::Epochs, schema::epochs(), &one.outputs);
         }

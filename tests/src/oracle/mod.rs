@@ -6,6 +6,7 @@ mod missions;
 pub mod number;
 mod record;
 mod restrictions;
+mod transactions;
 
 use std::collections::BTreeMap;
 

@@ -86,6 +86,9 @@ fn seen(store: &Arc<dyn ObjectStore>) -> Seen {
         points: rows("points", &["player_id", "line"]),
         tiers: rows("tiers", &["player_id", "revision"]),
         activity: rows("activity", &["date", "customer_id", "game_type", "currency", "revision"]),
+        transactions: rows("transactions", &["transaction_id", "status"]),
+        customers: rows("customers", &["customer_id", "affiliate_id"]),
+        reviews: rows("reviews", &["entity", "key", "field", "reason"]),
         dead_letters: rows("dead_letters", &["topic", "partition", "offset", "record_index"]),
     }
 }

@@ -1,0 +1,43 @@
+//! What an epoch tells of a player's transactions and of the player as a customer.
+
+use datasets::Timestamp;
+use datasets::rows::EntityRows;
+
+use super::Players;
+use super::close::Arrival;
+use crate::changes::Changes;
+use crate::entities::transaction_sheet;
+use crate::ledger::Moved;
+
+impl Players {
+    /// After a player's events: the rows that they change.
+    pub(super) fn tell_entities(&mut self, arrivals: &[Arrival<'_>], now: Timestamp, changes: &mut Changes) {
+        let (Some(rules), Some(first)) = (&self.rules.entities, arrivals.first()) else { return };
+        let group = &mut self.groups[first.event.key_group().index()];
+        let EntityRows { transactions, customers, reviews, .. } = &mut changes.entities;
+        for Moved { key, before, after } in group.ledger.take_moved() {
+            let whole = |standing| group.ledger.whole(key, standing, &self.rules.ledger);
+            let sheet = |standing| Some(transaction_sheet(whole(standing)?, rules, now));
+            if let Some(after) = sheet(after) {
+                after.tell(sheet(before).as_ref(), (&mut *transactions, &mut *reviews));
+            }
+        }
+        let telling = arrivals.iter().filter(|arrival| arrival.is_accepted && rules.customers.tells(&arrival.event));
+        let mut telling = telling.map(|arrival| &arrival.event).peekable();
+        let Some(event) = telling.peek() else { return };
+        let place = group.players.enter(event.player_hash, event.player_id());
+        let (id, player) = group.players.get_mut(place);
+        let before = player.customer.as_ref().map(|customer| customer.sheet(id, now));
+        let customer = player.customer.get_or_insert_default();
+        telling.for_each(|event| customer.take(event, &rules.customers));
+        customer.sheet(id, now).tell(before.as_ref(), (customers, reviews));
+    }
+}
+
+#[cfg(test)]
+impl super::Group {
+    /// Whose customer is known.
+    pub(crate) fn customers(&self) -> impl Iterator<Item = &str> {
+        self.players.iter().filter(|(_, player)| player.customer.is_some()).map(|(id, _)| &**id)
+    }
+}
