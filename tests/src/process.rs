@@ -1,6 +1,8 @@
 //! The binary under test.
 
+use std::ffi::OsString;
 use std::fs::File;
+use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -31,6 +33,33 @@ pub fn bench_helper<'a>(arguments: impl IntoIterator<Item = &'a str>) -> serde_j
     let output = Command::new(path).args(arguments).stdin(Stdio::null()).output().expect("it can be started");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("a helper prints JSON")
+}
+
+/// Python with duckdb and pyarrow, which read a lake as others would.
+pub struct Python(OsString);
+
+impl Python {
+    /// That of `QUESTLINE_PYTHON`; without one it says that the test is skipped.
+    pub fn from_env() -> Option<Self> {
+        let python = std::env::var_os("QUESTLINE_PYTHON");
+        if python.is_none() {
+            eprintln!("skipped: needs Python with duckdb and pyarrow: scripts/test sets it up");
+        }
+        python.map(Python)
+    }
+
+    /// What `program` prints, as JSON, when it is given `input` to read and `argument`.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn run(&self, program: &str, argument: &Path, input: &str) -> serde_json::Value {
+        let mut given = tempfile::tempfile().expect("a temporary file");
+        given.write_all(input.as_bytes()).and_then(|()| given.rewind()).expect("a temporary file takes it");
+        let mut python = Command::new(&self.0);
+        let output = python.args(["-c", program]).arg(argument).stdin(given).output().expect("it can be started");
+        assert!(output.status.success(), "{}\n{input}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("it prints JSON")
+    }
 }
 
 /// Writes a configuration to `folder` that names a source, and neither Kafka nor a lake.

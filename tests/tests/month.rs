@@ -5,12 +5,11 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use datasets::generator::{GeneratorConfig, Shares};
 use questline_tests::dice::Dice;
 use questline_tests::play::{Play, Sent};
-use questline_tests::process::questline;
+use questline_tests::process::{Python, questline};
 use serde_json::Value;
 
 const HOUR: i64 = 3_600_000_000;
@@ -122,17 +121,12 @@ fn replay(play: &Play, folder: &Path) -> PathBuf {
 
 #[test]
 fn every_row_is_what_duckdb_makes_of_the_history() {
-    let Some(python) = std::env::var_os("QUESTLINE_PYTHON") else {
-        eprintln!("skipped: needs Python with duckdb: scripts/test sets it up");
-        return;
-    };
+    let Some(python) = Python::from_env() else { return };
     let mut play = play();
     let recompute = |play: &Play| -> Value {
         let folder = tempfile::tempdir().unwrap();
         let lake = replay(play, folder.path());
-        let ran = Command::new(&python).args(["-c", RECOMPUTED]).arg(lake).output().unwrap();
-        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-        serde_json::from_slice(&ran.stdout).unwrap()
+        python.run(RECOMPUTED, Path::new(&lake), "")
     };
     let in_order = recompute(&play);
     println!("in order: {in_order}");

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -18,7 +17,7 @@ use questline_tests::compare::{expected_activity, live_set, told_row};
 use questline_tests::explained::lines;
 use questline_tests::oracle::number::{show_units, units};
 use questline_tests::play::Play;
-use questline_tests::process::questline;
+use questline_tests::process::{Python, questline};
 use serde_json::Value;
 
 const PIPELINE: &str = "[pipeline]\nname = \"replayed\"\n[[source]]\nname = \"pam\"\ntopics = [\"events\"]\n";
@@ -158,10 +157,7 @@ print(json.dumps([duck, arrow]))
 
 #[test]
 fn duckdb_and_pyarrow_read_the_lake() {
-    let Some(python) = std::env::var_os("QUESTLINE_PYTHON") else {
-        eprintln!("skipped: needs Python with duckdb and pyarrow: scripts/test sets it up");
-        return;
-    };
+    let Some(python) = Python::from_env() else { return };
     let folder = tempfile::tempdir().unwrap();
     let lake = folder.path().join("lake");
     let bench = Bench::new(&format!("{PIPELINE}[lake]\nurl = \"file://{}\"\n", lake.display()));
@@ -180,9 +176,7 @@ fn duckdb_and_pyarrow_read_the_lake() {
         let game = row["game_type"].as_str().unwrap().to_owned();
         *expected.entry(game).or_default() += units(row["ggr"].as_str().unwrap()).unwrap();
     }
-    let read = Command::new(python).args(["-c", READERS]).arg(&lake).output().unwrap();
-    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
-    let found: [Value; 2] = serde_json::from_slice(&read.stdout).unwrap();
+    let found: [Value; 2] = serde_json::from_value(python.run(READERS, &lake, "")).unwrap();
     let decoded = play.oracle().verdicts.iter().filter(|verdict| !verdict.is_refused()).count();
     for (reader, found) in ["DuckDB", "pyarrow"].into_iter().zip(found) {
         let sums = found["ggr"].as_object().unwrap().iter();

@@ -3,12 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use datasets::generator::GeneratorConfig;
 use questline_tests::oracle::number::{show_units, units};
 use questline_tests::play::{Play, of_days};
-use questline_tests::process::questline;
+use questline_tests::process::{Python, questline};
 use serde_json::{Value, json};
 
 /// Reporting days begin two hours ahead of UTC; bonuses cost only in gross.
@@ -201,16 +200,11 @@ print(json.dumps(sums))
 
 #[test]
 fn duckdb_reads_both_kinds_of_file() {
-    let Some(python) = std::env::var_os("QUESTLINE_PYTHON") else {
-        eprintln!("skipped: needs Python with duckdb: scripts/test sets it up");
-        return;
-    };
+    let Some(python) = Python::from_env() else { return };
     let report = Report::new();
     let (code, _, said) = report.ledger("books", &[]);
     assert_eq!(code, 0, "{said}");
-    let read = Command::new(python).args(["-c", READ]).arg(report.path("books")).output().unwrap();
-    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
-    let sums: Value = serde_json::from_slice(&read.stdout).unwrap();
+    let sums = python.run(READ, &report.path("books"), "");
     assert_eq!(sums["parquet"], sums["csv"]);
     assert!(sums["csv"][0][0].as_u64().unwrap() > 20, "{sums}");
 }

@@ -2,14 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
-use std::process::Command;
 
 use datasets::generator::GeneratorConfig;
 use questline_tests::compare::expected_activity;
 use questline_tests::explained::lines;
 use questline_tests::oracle::Verdict;
 use questline_tests::play::Play;
-use questline_tests::process::questline;
+use questline_tests::process::{Python, questline};
 use serde_json::{Value, json};
 
 /// Runs the statements in standard input, then answers what the views have.
@@ -44,21 +43,9 @@ fn ddl(config: &str, more: &[&str]) -> (i32, String, String) {
     questline(["warehouse", "ddl", "--config", config].into_iter().chain(more.iter().copied()))
 }
 
-fn duckdb(python: &std::ffi::OsStr, program: &str, sql: &str, folder: &Path) -> Value {
-    let statements = folder.join("ddl.sql");
-    std::fs::write(&statements, sql).unwrap();
-    let input = std::fs::File::open(&statements).unwrap();
-    let ran = Command::new(python).args(["-c", program]).stdin(input).output().unwrap();
-    assert!(ran.status.success(), "{}\n{sql}", String::from_utf8_lossy(&ran.stderr));
-    serde_json::from_slice(&ran.stdout).unwrap()
-}
-
 #[test]
 fn duckdb_runs_what_is_printed() {
-    let Some(python) = std::env::var_os("QUESTLINE_PYTHON") else {
-        eprintln!("skipped: needs Python with duckdb: scripts/test sets it up");
-        return;
-    };
+    let Some(python) = Python::from_env() else { return };
     let folder = tempfile::tempdir().unwrap();
     let lake = folder.path().join("lake");
     let config = config(folder.path(), &format!("file://{}", lake.display()));
@@ -73,7 +60,7 @@ fn duckdb_runs_what_is_printed() {
 
     let (code, sql, said) = ddl(&config, &["--target", "duckdb"]);
     assert_eq!(code, 0, "{said}");
-    let found = duckdb(&python, RUN, &sql, folder.path());
+    let found = python.run(RUN, folder.path(), &sql);
     let oracle = play.oracle();
     let count = |is: fn(Verdict) -> bool| oracle.verdicts.iter().filter(|verdict| is(**verdict)).count();
     assert_eq!(found["rows"]["events"], count(|verdict| !verdict.is_refused()), "{found}");
@@ -100,7 +87,7 @@ fn duckdb_runs_what_is_printed() {
     std::fs::remove_dir_all(lake.join("completions")).unwrap();
     let (code, sql, said) = ddl(&config, &["--target", "duckdb"]);
     assert_eq!(code, 0, "{said}");
-    let without = duckdb(&python, RUN, &sql, folder.path());
+    let without = python.run(RUN, folder.path(), &sql);
     assert_eq!((&without["rows"]["completions"], &without["standing"]), (&0.into(), &0.into()));
     assert_eq!(without["rows"]["events"], found["rows"]["events"]);
 }
@@ -147,10 +134,7 @@ print(json.dumps([" ".join(str(cell) for cell in row) for row in rows]))
 
 #[test]
 fn activity_is_shown_in_the_reporting_currency_by_rates_of_its_day() {
-    let Some(python) = std::env::var_os("QUESTLINE_PYTHON") else {
-        eprintln!("skipped: needs Python with duckdb: scripts/test sets it up");
-        return;
-    };
+    let Some(python) = Python::from_env() else { return };
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path(), &format!("file://{}", folder.path().join("lake").display()));
     let text = std::fs::read_to_string(&config).unwrap() + "[activity]\nzone = \"Europe/Malta\"\n";
@@ -163,7 +147,7 @@ fn activity_is_shown_in_the_reporting_currency_by_rates_of_its_day() {
     assert_eq!(code, 0, "{said}");
     let (code, sql, said) = ddl(&config, &["--target", "duckdb"]);
     assert_eq!(code, 0, "{said}");
-    let rows = duckdb(&python, CONVERTED, &sql, folder.path());
+    let rows = python.run(CONVERTED, folder.path(), &sql);
     let of_day = |day: &str, gbp: &str, usd: &str| {
         [
             format!("2026-06-{day} EUR EUR 1.00000000 10.00000000 10.00000000"),
@@ -226,10 +210,7 @@ print(json.dumps({
 
 #[test]
 fn the_feed_is_what_stands_and_was_not_withheld() {
-    let Some(python) = std::env::var_os("QUESTLINE_PYTHON") else {
-        eprintln!("skipped: needs Python with duckdb: scripts/test sets it up");
-        return;
-    };
+    let Some(python) = Python::from_env() else { return };
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path(), &format!("file://{}", folder.path().join("lake").display()));
     let text = std::fs::read_to_string(&config).unwrap() + "[entities]\n";
@@ -257,7 +238,7 @@ fn the_feed_is_what_stands_and_was_not_withheld() {
             "transactions amount_currency precision_exceeded",
         ],
     });
-    assert_eq!(duckdb(&python, FED, &sql, folder.path()), expected);
+    assert_eq!(python.run(FED, folder.path(), &sql), expected);
 }
 
 #[test]
