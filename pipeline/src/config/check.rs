@@ -35,7 +35,7 @@ pub(super) fn check(config: &Config, document: &Document<'_>, problems: &mut Pro
     checker.mappings(config);
     checker.tiers(config);
     for (key, message) in config.entities.iter().flat_map(EntitiesConfig::mistakes) {
-        checker.fail(KeyPath::of(key), message);
+        checker.fail(key, message);
     }
 }
 

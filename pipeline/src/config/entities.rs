@@ -7,6 +7,7 @@ use datasets::condition::Attribute;
 use operators::entities::{CUSTOMER_FIELDS, CustomerRules, EntityRules, PERSONAL_FIELDS, TransactionRules};
 use serde::Deserialize;
 
+use super::path::KeyPath;
 use super::settings::Config;
 
 /// Events that are transactions by themselves.
@@ -72,8 +73,8 @@ impl Default for CustomersConfig {
     }
 }
 
-/// What is wrong, at a dotted key.
-pub(super) type Mistake = (&'static str, String);
+/// Where something is wrong, and what.
+pub(super) type Mistake = (KeyPath, String);
 
 impl EntitiesConfig {
     /// The events whose transactions are in the feed.
@@ -110,37 +111,36 @@ impl EntitiesConfig {
     pub(super) fn mistakes(&self) -> Vec<Mistake> {
         let mut mistakes = Vec::new();
         let TransactionsConfig { other, subtype, note, amount_usd } = &self.transactions;
-        for name in other {
+        for (index, name) in other.iter().enumerate() {
             let why = match name.as_str() {
                 "" => "an empty name is that of no event: remove it".to_owned(),
                 known if TRANSACTIONS.contains(&known) => format!("{known:?} is a transaction anyway: remove it"),
                 never if NO_TRANSACTIONS.contains(&never) => format!("{never:?} cannot be a transaction: remove it"),
                 _ => continue,
             };
-            mistakes.push(("entities.transactions.other", why));
+            mistakes.push((KeyPath::of("entities.transactions.other").index(index), why));
         }
-        let paths = [
-            ("entities.transactions.subtype", subtype),
-            ("entities.transactions.note", note),
-            ("entities.transactions.amount_usd", amount_usd),
-        ];
         let CustomersConfig { events, allow, fields } = &self.customers;
-        let paths = paths.into_iter().chain(fields.values().map(|path| ("entities.customers.fields", path)));
-        let bad_paths = paths.filter(|(_, path)| Attribute::of_path(path).is_none());
+        let of_transactions = [("subtype", subtype), ("note", note), ("amount_usd", amount_usd)];
+        let of_transactions =
+            of_transactions.map(|(name, path)| (KeyPath::of("entities.transactions").key(name), path));
+        let field = |name: &str| KeyPath::of("entities.customers.fields").key(name);
+        let of_customers = fields.iter().map(|(name, path)| (field(name), path));
+        let bad_paths = of_transactions.into_iter().chain(of_customers);
+        let bad_paths = bad_paths.filter(|(_, path)| Attribute::of_path(path).is_none());
         mistakes.extend(bad_paths.map(|(key, path)| {
             (key, format!("{path:?} is no path into the payload: write the names of its fields with dots between"))
         }));
+        for name in fields.keys().filter(|name| !CUSTOMER_FIELDS.contains(&name.as_str())) {
+            mistakes.push((field(name), format!("unknown field {name:?}: use {}", CUSTOMER_FIELDS.join(", "))));
+        }
         if !events.iter().any(|name| name == "registration") {
             let why = "\"registration\" is missing: it tells signup_date, without which no customer is sent";
-            mistakes.push(("entities.customers.events", why.to_owned()));
+            mistakes.push((KeyPath::of("entities.customers.events"), why.to_owned()));
         }
-        for name in fields.keys().filter(|name| !CUSTOMER_FIELDS.contains(&name.as_str())) {
-            let why = format!("unknown field {name:?}: use {}", CUSTOMER_FIELDS.join(", "));
-            mistakes.push(("entities.customers.fields", why));
-        }
-        for name in allow.iter().filter(|name| !PERSONAL_FIELDS.contains(&name.as_str())) {
+        for (index, name) in allow.iter().enumerate().filter(|(_, name)| !PERSONAL_FIELDS.contains(&name.as_str())) {
             let why = format!("{name:?} needs no allowance, or is no field: use {}", PERSONAL_FIELDS.join(", "));
-            mistakes.push(("entities.customers.allow", why));
+            mistakes.push((KeyPath::of("entities.customers.allow").index(index), why));
         }
         mistakes
     }

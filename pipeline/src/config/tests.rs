@@ -37,14 +37,14 @@ fn entities_are_checked() {
                 [entities.customers.fields]\nlang_id = \"\"\nlanguage = \"x\"\n";
     let found = errors(text);
     for expected in [
-        "entities.transactions.other: \"win\" cannot be a transaction",
-        "entities.transactions.other: \"deposit\" is a transaction anyway",
-        "entities.transactions.other: an empty name",
+        "\"win\" cannot be a transaction",
+        "\"deposit\" is a transaction anyway",
+        "an empty name",
         "entities.transactions.note: \"a..b\" is no path",
-        "entities.customers.fields: \"\" is no path",
+        "entities.customers.fields.lang_id: \"\" is no path",
         "entities.customers.events: \"registration\" is missing",
-        "entities.customers.fields: unknown field \"language\"",
-        "entities.customers.allow: \"affiliate_id\" needs no allowance",
+        "entities.customers.fields.language: unknown field \"language\"",
+        "\"affiliate_id\" needs no allowance",
     ] {
         assert!(found.contains(expected), "{expected}: {found}");
     }
