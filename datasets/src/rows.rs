@@ -1,6 +1,7 @@
 //! Everything that leaves Questline, self-contained: topic names instead of ids, text instead of
 //! spans. The field names, as JSON and as columns, are a contract (DOMAIN §6): changes are additive.
 
+mod attribution;
 mod loyalty;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use crate::rates::RateChanges;
 use crate::time::Date;
 use crate::{Coordinates, Money, Reason, Timestamp, Topics};
 
+pub use attribution::{Cohort, MissionGgrKey, MissionGgrReport, MissionGgrRow, Period};
 pub use loyalty::{PointsKind, PointsReason, PointsRow, TierKind, TierRow};
 
 /// [`Coordinates`] with the topic's name, for those who read outputs.
