@@ -1,6 +1,7 @@
 //! Everything that leaves Questline, self-contained: topic names instead of ids, text instead of
 //! spans. The field names, as JSON and as columns, are a contract (DOMAIN §6): changes are additive.
 
+mod attribution;
 mod entities;
 mod loyalty;
 
@@ -13,6 +14,7 @@ use crate::rates::RateChanges;
 use crate::time::Date;
 use crate::{Coordinates, Money, Reason, Timestamp, Topics};
 
+pub use attribution::{Cohort, MissionGgrKey, MissionGgrReport, MissionGgrRow, Period};
 pub use entities::{
     CustomerRow, Entity, EntityRows, FEED_DIGITS, FEED_LETTERS, GamingActivityRow, ReviewReason, ReviewRow,
     TransactionRow, TransactionType, key_of,

@@ -15,6 +15,7 @@ mod columns;
 mod entities;
 mod events;
 mod outputs;
+mod reports;
 
 pub use columns::{Builder, Column, Layout};
 pub use entities::{customers, reviews, transactions};
@@ -22,6 +23,7 @@ pub use events::{EventNames, EventPage, events};
 pub use outputs::{
     activity, audit, completions, dead_letters, dispositions, epochs, mission_definitions, points, tiers,
 };
+pub use reports::mission_ggr;
 
 /// Version of all tables' schemas; part of every object's name.
 pub const SCHEMA_VERSION: u16 = 1;

@@ -9,11 +9,13 @@
 //! - [`activity`]: daily gaming activity with GGR, as restated revisions.
 //! - [`decode`]: from records to events, on the worker that read them.
 //! - [`rollup`]: GGR by date and game type.
+//! - [`attribution`]: GGR of those who took part in missions, beside that of the others.
 //! - [`snapshot`]: when operators write their state.
 //! - [`outputs`]: everything an epoch put out, in one place and one order.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod activity;
+pub mod attribution;
 pub mod changes;
 mod contributions;
 pub mod deadline;

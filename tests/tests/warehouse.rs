@@ -18,7 +18,7 @@ import duckdb
 db = duckdb.connect()
 db.execute(sys.stdin.read())
 one = lambda sql: db.sql(sql).fetchall()[0]
-tables = ["events", "dispositions", "activity_revisions", "completions", "dead_letters", "mission_definitions", "epochs", "audit", "points", "tiers", "transaction_revisions", "customer_revisions", "reviews", "gaming_activity", "transactions", "customers"]
+tables = ["events", "dispositions", "activity_revisions", "completions", "dead_letters", "mission_definitions", "epochs", "audit", "points", "tiers", "mission_ggr_revisions", "mission_ggr", "transaction_revisions", "customer_revisions", "reviews", "gaming_activity", "transactions", "customers"]
 print(json.dumps({
     "rows": {table: one(f"SELECT count(*) FROM {table}")[0] for table in tables},
     "accepted": one("SELECT count(*) FROM events_accepted")[0],

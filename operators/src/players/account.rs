@@ -10,7 +10,7 @@ use datasets::{Coordinates, Timestamp};
 
 use super::tracks::OccurrenceSequence;
 use super::{Player, Players};
-use crate::definitions::MissionSlot;
+use crate::definitions::{Definitions, MissionSlot};
 use crate::progress::{Counted, Sequence, Step, trace};
 use crate::tiers::TierNumber;
 
@@ -83,6 +83,29 @@ impl Players {
             }
         });
         accounts.collect()
+    }
+
+    /// Whether an event of a player counts in each window of a mission that is kept for it, by the mission's id and the start that the
+    /// window had first. A window of which nothing is kept any more stays as it was told last.
+    pub fn takes_part(&mut self, player_id: &str) -> Vec<(Arc<str>, Timestamp, bool)> {
+        let hash = player_hash(player_id);
+        let players = &mut self.groups[KeyGroup::of(hash).index()].players;
+        let Some(place) = players.find(hash, player_id) else { return Vec::new() };
+        let (_, player) = players.get_mut(place);
+        player.settle(&self.definitions);
+        let Player { occurrences, tracks, timeline, .. } = player;
+        let definitions = &self.definitions;
+        let windows = occurrences.iter().filter(|(key, _)| definitions.tier(key.slot).is_none()).map(|(key, _)| {
+            let sequence = OccurrenceSequence { tracks, timeline: timeline.as_deref(), definitions, key };
+            let mission = &definitions.history(key.slot).version(0).mission.mission_id;
+            (mission.clone(), key.window, sequence.any(&mut |counted| counted.qualifies))
+        });
+        windows.collect()
+    }
+
+    /// The definitions that were read.
+    pub fn definitions(&self) -> &Definitions {
+        &self.definitions
     }
 
     /// Since when a completion of each mission that any version of `mission_id` requires has been in force for a player, where one is.

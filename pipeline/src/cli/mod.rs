@@ -47,7 +47,7 @@ enum Command {
     Verify(verify::Verify),
     /// Balances the books: what was read, what it comes to by day, what the lake has, and your own totals.
     Reconcile(reconcile::Reconcile),
-    /// Reports from the lake: the books of points and bonuses.
+    /// Reports from the lake: the books of points and bonuses, and what missions brought in.
     Report(report::Report),
     /// Checks mission definitions, puts them in force, shows those that are, and tells what others would do.
     Missions(missions::Missions),

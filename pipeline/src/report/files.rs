@@ -1,6 +1,6 @@
 //! The files of `questline report ledger`: a journal and the balances of each day, as CSV and as Parquet.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -54,7 +54,7 @@ pub fn write(folder: &Path, days: &[Day]) -> Result<Written, String> {
 }
 
 /// All of a file or nothing is seen under its name.
-fn put(path: &PathBuf, bytes: &[u8]) -> std::io::Result<()> {
+pub(super) fn put(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let new = path.with_extension("new");
     std::fs::write(&new, bytes)?;
     std::fs::rename(&new, path)
@@ -111,7 +111,7 @@ fn batch(layout: &Arc<Layout<Day>>, day: &Day) -> RecordBatch {
 }
 
 /// With a line of names (RFC 4180, lines ending in a line feed).
-fn csv(batch: &RecordBatch) -> String {
+pub(super) fn csv(batch: &RecordBatch) -> String {
     let names: Vec<&str> = batch.schema_ref().fields().iter().map(|field| field.name().as_str()).collect();
     let mut text = names.join(",") + "\n";
     for row in rows(std::slice::from_ref(batch)) {

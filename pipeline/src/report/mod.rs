@@ -2,5 +2,6 @@
 
 pub mod files;
 pub mod ledger;
+pub mod missions;
 #[cfg(test)]
 mod tests;

@@ -3,13 +3,12 @@
 use std::fmt::Write;
 
 use arrow_schema::DataType;
-use sinks::cut::Table;
 
 use super::{Described, Dialect, root, tables, text, views};
 use crate::config::{Config, LakeConfig};
 
 /// The statements. A table that has no file yet has no folder, which DuckDB takes for a mistake: its view is empty.
-pub(super) fn ddl(config: &Config, lake: &LakeConfig, has_files: &dyn Fn(Table) -> bool) -> String {
+pub(super) fn ddl(config: &Config, lake: &LakeConfig, has_files: &dyn Fn(&str) -> bool) -> String {
     let root = root(&lake.url);
     let mut sql = format!("-- The lake of pipeline {}, at {root}, for DuckDB.\n", config.pipeline.name);
     if root.starts_with("s3://") {
@@ -18,13 +17,14 @@ pub(super) fn ddl(config: &Config, lake: &LakeConfig, has_files: &dyn Fn(Table) 
     // A path is what DuckDB knows a file by.
     let base = root.strip_prefix("file://").unwrap_or(&root);
     for table in tables() {
-        let selected = if has_files(table.table) {
-            let files = text(&format!("{base}{}/*/*.parquet", table.folder()));
-            let Described { partition, .. } = table;
+        let selected = if has_files(table.folder) {
+            let files = text(&format!("{base}{}/*/*.parquet", table.folder));
+            let Described { partition, partition_type, .. } = &table;
             format!(
-                "SELECT * FROM read_parquet({files},\n  hive_partitioning = true, hive_types = {{{}: DATE}}, union_by_name = \
+                "SELECT * FROM read_parquet({files},\n  hive_partitioning = true, hive_types = {{{}: {}}}, union_by_name = \
                  true)",
-                text(partition)
+                text(partition),
+                type_of(partition_type)
             )
         } else {
             empty(&table)
@@ -65,9 +65,9 @@ fn secret(lake: &LakeConfig, root: &str) -> String {
 
 /// No rows, with the columns that files will have.
 fn empty(table: &Described) -> String {
-    let day = (table.partition, &DataType::Date32);
+    let partition = (table.partition, &table.partition_type);
     let columns =
-        table.columns().chain([day]).map(|(name, kind)| format!("NULL::{} AS {}", type_of(kind), quote(name)));
+        table.columns().chain([partition]).map(|(name, kind)| format!("NULL::{} AS {}", type_of(kind), quote(name)));
     format!(
         "-- It has no file yet: print this again when it has.\nSELECT {}\nWHERE false",
         columns.collect::<Vec<_>>().join(",\n  ")

@@ -8,7 +8,7 @@ mod snowflake;
 use arrow_schema::{DataType, SchemaRef};
 use datasets::schema;
 use sinks::cut::Table;
-use sinks::lake::LakeReader;
+use sinks::lake::{LakeReader, NumberedTable, ReadError};
 
 use crate::config::Config;
 use crate::plan::lake_config;
@@ -26,44 +26,47 @@ pub enum Target {
 
 /// A table of the lake.
 struct Described {
-    table: Table,
-    /// The folder's day: `{partition}=2026-06-01`.
+    folder: &'static str,
+    /// What its folders are named by: `{partition}=2026-06-01`.
     partition: &'static str,
+    /// A day, or a number.
+    partition_type: DataType,
     schema: SchemaRef,
 }
 
 impl Described {
     fn of(table: Table) -> Self {
-        let (partition, schema) = match table {
-            Table::Events => parts(&schema::events()),
-            Table::Dispositions => parts(&schema::dispositions()),
-            Table::Activity => parts(&schema::activity()),
-            Table::Completions => parts(&schema::completions()),
-            Table::DeadLetters => parts(&schema::dead_letters()),
-            Table::MissionDefinitions => parts(&schema::mission_definitions()),
-            Table::Epochs => parts(&schema::epochs()),
-            Table::Audit => parts(&schema::audit()),
-            Table::Points => parts(&schema::points()),
-            Table::Tiers => parts(&schema::tiers()),
-            Table::Transactions => parts(&schema::transactions()),
-            Table::Customers => parts(&schema::customers()),
-            Table::Reviews => parts(&schema::reviews()),
-        };
-        Described { table, partition, schema }
+        match table {
+            Table::Events => by_day(&schema::events()),
+            Table::Dispositions => by_day(&schema::dispositions()),
+            Table::Activity => by_day(&schema::activity()),
+            Table::Completions => by_day(&schema::completions()),
+            Table::DeadLetters => by_day(&schema::dead_letters()),
+            Table::MissionDefinitions => by_day(&schema::mission_definitions()),
+            Table::Epochs => by_day(&schema::epochs()),
+            Table::Audit => by_day(&schema::audit()),
+            Table::Points => by_day(&schema::points()),
+            Table::Tiers => by_day(&schema::tiers()),
+            Table::Transactions => by_day(&schema::transactions()),
+            Table::Customers => by_day(&schema::customers()),
+            Table::Reviews => by_day(&schema::reviews()),
+        }
+    }
+
+    /// The table that `questline report missions --publish` appends to.
+    fn mission_ggr() -> Self {
+        Described { partition_type: DataType::Int64, ..by_day(&schema::mission_ggr()) }
     }
 
     /// What the table is called in a warehouse: every revision of a row is not the row.
     fn name(&self) -> &'static str {
-        match self.table {
-            Table::Activity => "activity_revisions",
-            Table::Transactions => "transaction_revisions",
-            Table::Customers => "customer_revisions",
-            table => table.name(),
+        match self.folder {
+            "activity" => "activity_revisions",
+            "transactions" => "transaction_revisions",
+            "customers" => "customer_revisions",
+            "mission_ggr" => "mission_ggr_revisions",
+            folder => folder,
         }
-    }
-
-    fn folder(&self) -> &'static str {
-        self.table.name()
     }
 
     /// Names and types of its columns.
@@ -72,12 +75,13 @@ impl Described {
     }
 }
 
-fn parts<S>(layout: &schema::Layout<S>) -> (&'static str, SchemaRef) {
-    (layout.partition, layout.schema().clone())
+fn by_day<S>(layout: &schema::Layout<S>) -> Described {
+    let (folder, partition, schema) = (layout.table, layout.partition, layout.schema().clone());
+    Described { folder, partition, partition_type: DataType::Date32, schema }
 }
 
 fn tables() -> impl Iterator<Item = Described> {
-    Table::ALL.into_iter().map(Described::of)
+    Table::ALL.into_iter().map(Described::of).chain([Described::mission_ggr()])
 }
 
 /// The statements for the lake of a pipeline.
@@ -89,8 +93,14 @@ pub fn ddl(config: &Config, target: Target) -> Result<String, String> {
     match target {
         Target::Snowflake(load) => snowflake::ddl(config, &lake.url, load),
         Target::Duckdb => {
-            let reader = LakeReader::open(&lake_config(lake)).map_err(|error| crate::chain(&error))?;
-            Ok(duckdb::ddl(config, lake, &|table| !reader.objects(table).is_empty()))
+            let failed = |error: ReadError| crate::chain(&error);
+            let reader = LakeReader::open(&lake_config(lake)).map_err(failed)?;
+            let Described { folder, partition, .. } = Described::mission_ggr();
+            let reports = NumberedTable::open(&lake_config(lake), folder, partition).map_err(failed)?;
+            let mut written: Vec<&str> =
+                Table::ALL.into_iter().filter(|table| !reader.objects(*table).is_empty()).map(Table::name).collect();
+            written.extend((!reports.is_empty()).then_some(folder));
+            Ok(duckdb::ddl(config, lake, &|folder| written.contains(&folder)))
         }
     }
 }
@@ -107,7 +117,7 @@ struct Dialect {
 type View = (&'static str, &'static str, String);
 
 /// Views over the tables, in the SQL that both warehouses have.
-fn views(config: &Config, dialect: &Dialect) -> [View; 7] {
+fn views(config: &Config, dialect: &Dialect) -> [View; 8] {
     let quote = dialect.quote;
     let list = |names: &[&str]| names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ");
     let place = ["topic", "partition", "offset", "record_index"];
@@ -142,6 +152,16 @@ fn views(config: &Config, dialect: &Dialect) -> [View; 7] {
                 quote("completion_id"),
                 quote("revision"),
                 kind = quote("type")
+            ),
+        ),
+        (
+            "mission_ggr",
+            "The last revision of every row of the report on missions. Rows that nothing stands for any more are there, as zeros.",
+            format!(
+                "SELECT * FROM mission_ggr_revisions\n\
+                 QUALIFY ROW_NUMBER() OVER (PARTITION BY {} ORDER BY {} DESC) = 1",
+                list(&["mission_id", "window_start_us", "segment", "currency", "cohort", "period"]),
+                quote("revision")
             ),
         ),
         converted(config, dialect),

@@ -71,7 +71,7 @@ fn copy(table: &Described) -> String {
         "COPY INTO {} FROM @questline_lake/{}/\n  FILE_FORMAT = (FORMAT_NAME = 'questline_parquet')\n  \
          MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE\n  INCLUDE_METADATA = (SRC_FILE = METADATA$FILENAME);\n",
         table.name(),
-        table.folder()
+        table.folder
     )
 }
 
@@ -84,18 +84,18 @@ fn external(table: &Described) -> String {
         };
         format!("  {} {} AS ({value})", quote(name), type_of(kind))
     });
-    let partition = table.partition;
-    let day = format!(
-        "  {} DATE AS (SPLIT_PART(SPLIT_PART(METADATA$FILENAME, '{partition}=', 2), '/', 1)::DATE)",
+    let (partition, kind) = (table.partition, type_of(&table.partition_type));
+    let of_folder = format!(
+        "  {} {kind} AS (SPLIT_PART(SPLIT_PART(METADATA$FILENAME, '{partition}=', 2), '/', 1)::{kind})",
         quote(partition)
     );
-    let columns = columns.chain([day]).collect::<Vec<_>>().join(",\n");
+    let columns = columns.chain([of_folder]).collect::<Vec<_>>().join(",\n");
     format!(
         "CREATE EXTERNAL TABLE IF NOT EXISTS {} (\n{columns}\n) PARTITION BY ({})\n  LOCATION = @questline_lake/{}/ \
          AUTO_REFRESH = FALSE\n  FILE_FORMAT = (FORMAT_NAME = 'questline_parquet');\n",
         table.name(),
         quote(partition),
-        table.folder()
+        table.folder
     )
 }
 

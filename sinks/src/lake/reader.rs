@@ -148,12 +148,12 @@ impl Iterator for Rows {
     }
 }
 
-fn unreadable(name: &str, cause: BoxError) -> ReadError {
+pub(super) fn unreadable(name: &str, cause: BoxError) -> ReadError {
     ReadError::Unreadable(format!("lake: reading {name}"), cause)
 }
 
 /// Nothing is written here, which is all that the kinds of [`SinkError`] tell apart.
-fn not_open(error: SinkError) -> ReadError {
+pub(super) fn not_open(error: SinkError) -> ReadError {
     match error {
         SinkError::Rejected(what, cause) | SinkError::Indeterminate(what, cause) | SinkError::Fenced(what, cause) => {
             ReadError::Unreadable(what, cause)

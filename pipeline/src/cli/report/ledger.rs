@@ -1,4 +1,4 @@
-//! `questline report`
+//! `questline report ledger`
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -6,55 +6,31 @@ use std::path::PathBuf;
 use datasets::time::Date;
 use serde_json::json;
 
-use super::{ConfigArgs, Failure, Format};
+use crate::cli::{self, ConfigArgs, Failure, Format};
 use crate::report::files::{self, Written};
 use crate::report::ledger::{self, Account, Balance, Books, Day, Movement, POINTS};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Report {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum Command {
-    /// What is owed in points and what bonuses cost, day by day in double entry, as CSV and Parquet for an ERP's batch.
-    Ledger(Ledger),
-}
-
-#[derive(Debug, clap::Args)]
-struct Ledger {
+pub(super) struct Ledger {
     #[command(flatten)]
     config: ConfigArgs,
     /// The folder for the files. Those of a day that is over never change: what is there already is compared.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// The first day; by default the first on which something was booked.
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = super::day)]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = cli::day)]
     from: Option<Date>,
     /// The last day; by default the last of which the lake has everything.
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = super::day)]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = cli::day)]
     to: Option<Date>,
     /// How to tell what was booked.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
 
-impl Report {
-    pub(super) fn run(self) -> Result<(), Failure> {
-        super::log("warn");
-        let Command::Ledger(command) = self.command;
-        command.run()
-    }
-}
-
 impl Ledger {
-    fn run(self) -> Result<(), Failure> {
-        if let (Some(from), Some(to)) = (self.from, self.to)
-            && from > to
-        {
-            return Err(Failure::Invalid(vec![format!("--from {from} is behind --to {to}")]));
-        }
+    pub(super) fn run(self) -> Result<(), Failure> {
+        super::check_range(self.from, self.to)?;
         let config = self.config.load_with_lake("`report ledger` sums the rows of [lake]")?;
         let Books { mut days, complete } = ledger::read(&config)?;
         if let (Some(to), Some(complete)) = (self.to, complete)
