@@ -15,6 +15,7 @@ pub mod dead_letters;
 pub mod engine;
 pub mod epochs;
 pub mod explain;
+mod exporter;
 mod history;
 mod kafka_feed;
 pub mod missions;

@@ -1,12 +1,15 @@
 //! The lake's Parquet, read back.
 
+use std::sync::Arc;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Decimal128Type, Int64Type};
 use arrow_array::{Array, RecordBatch};
 use futures::TryStreamExt;
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::KeyValue;
@@ -14,9 +17,9 @@ use parquet::file::metadata::KeyValue;
 use crate::oracle::number::show_day;
 use crate::stack::Stack;
 
-/// A lake in the bucket.
+/// A lake in the bucket, or in a folder.
 pub struct LakeReader {
-    store: AmazonS3,
+    store: Arc<dyn ObjectStore>,
     prefix: String,
     runtime: tokio::runtime::Runtime,
 }
@@ -32,7 +35,15 @@ impl LakeReader {
     /// The lake under `prefix`.
     pub fn new(stack: &Stack, prefix: &str) -> Self {
         let builder = AmazonS3Builder::from_env().with_endpoint(&stack.s3_endpoint).with_bucket_name(&stack.bucket);
-        let store = builder.with_allow_http(true).build().unwrap();
+        Self::of(Arc::new(builder.with_allow_http(true).build().unwrap()), prefix)
+    }
+
+    /// The lake in a folder.
+    pub fn in_folder(folder: &std::path::Path) -> Self {
+        Self::of(Arc::new(LocalFileSystem::new_with_prefix(folder).unwrap()), "")
+    }
+
+    fn of(store: Arc<dyn ObjectStore>, prefix: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         LakeReader { store, prefix: prefix.to_owned(), runtime }
     }
@@ -73,18 +84,23 @@ impl LakeReader {
         let bytes = self.runtime.block_on(read).unwrap();
         self.runtime.block_on(self.store.delete(path)).unwrap();
         during();
-        self.runtime.block_on(self.store.put(path, bytes.into())).unwrap();
+        self.put(path, bytes);
     }
 
     /// Replaces the first object of `table` whose rows `alter` changes, under the same name and with the same footer.
+    /// Returns the object as it was, for [`Self::put`].
     ///
     /// # Panics
     /// When it changes none.
-    pub fn tamper(&self, table: &str, mut alter: impl FnMut(&RecordBatch) -> Option<RecordBatch>) {
+    pub fn tamper(
+        &self,
+        table: &str,
+        mut alter: impl FnMut(&RecordBatch) -> Option<RecordBatch>,
+    ) -> (Path, PutPayload) {
         for object in &self.objects(table) {
             let read = async { self.store.get(object).await?.bytes().await };
             let bytes = self.runtime.block_on(read).unwrap();
-            let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().with_batch_size(1 << 20);
+            let reader = ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).unwrap().with_batch_size(1 << 20);
             let pairs = reader.metadata().file_metadata().key_value_metadata().cloned();
             let batches: Vec<RecordBatch> = reader.build().unwrap().collect::<Result<_, _>>().unwrap();
             let Some(altered) = batches.first().and_then(&mut alter) else { continue };
@@ -93,11 +109,15 @@ impl LakeReader {
             batches[1..].iter().for_each(|batch| writer.write(batch).unwrap());
             let ours = |pair: &KeyValue| pair.key.starts_with("questline.");
             pairs.unwrap().into_iter().filter(ours).for_each(|pair| writer.append_key_value_metadata(pair));
-            let payload = writer.into_inner().unwrap().into();
-            self.runtime.block_on(self.store.put(object, payload)).unwrap();
-            return;
+            self.put(object, writer.into_inner().unwrap());
+            return (object.clone(), bytes.into());
         }
         panic!("no object of {table} was altered");
+    }
+
+    /// Puts an object, in the place of the one that is there.
+    pub fn put(&self, path: &Path, bytes: impl Into<PutPayload>) {
+        self.runtime.block_on(self.store.put(path, bytes.into())).unwrap();
     }
 }
 

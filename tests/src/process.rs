@@ -2,7 +2,8 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{Seek as _, Write as _};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -60,6 +61,15 @@ impl Python {
         assert!(output.status.success(), "{}\n{input}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).expect("it prints JSON")
     }
+}
+
+/// The page at `path`, with its head; `None` while nobody listens.
+pub fn page(address: impl ToSocketAddrs, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: questline\r\nConnection: close\r\n\r\n").ok()?;
+    let mut page = String::new();
+    stream.read_to_string(&mut page).ok()?;
+    Some(page)
 }
 
 /// Writes a configuration to `folder` that names a source, and neither Kafka nor a lake.
@@ -155,13 +165,21 @@ impl Questline {
     /// # Panics
     /// When it does not end, or not with exit code 0.
     pub fn terminate(mut self) -> Duration {
-        self.assert_running();
         let asked = Instant::now();
-        let kill = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
-        assert!(kill.expect("a shell").success());
-        let status = self.wait();
+        let status = self.stop();
         assert!(status.success(), "{status}\n{}", self.log());
         asked.elapsed()
+    }
+
+    /// SIGTERM, and what it ends with.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.assert_running();
+        let kill = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
+        assert!(kill.expect("a shell").success());
+        self.wait()
     }
 
     /// Waits until it ends by itself with exit code 1, and returns the line that says why: behind it, there may be one of a

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Decimal128Type;
 use arrow_array::{Array, ArrayRef, Decimal128Array, RecordBatch};
+use questline_tests::lake::LakeReader;
 use questline_tests::oracle::number::show_units;
 use questline_tests::play::{Play, recent};
-use questline_tests::process::{questline, questline_with, without_servers};
+use questline_tests::process::{Questline, page, questline, questline_with, without_servers};
 use questline_tests::scenario::Scenario;
 use questline_tests::stack::{Stack, wait_for};
 use serde_json::{Value, json};
@@ -183,6 +184,135 @@ fn usage_is_told_with_exit_2() {
     assert!(code == 2 && said.contains("lake: is missing"), "{said}");
 }
 
+/// The same rows of activity, with 0.01 more stakes in some.
+fn a_cent_more(batch: &RecordBatch, is_altered: impl Fn(usize) -> bool) -> RecordBatch {
+    let total = batch.schema().index_of("total_bets").unwrap();
+    let amounts = batch.column(total).as_primitive::<Decimal128Type>();
+    let more = |row: usize| if is_altered(row) { 1_000_000 } else { 0 };
+    let values: Vec<i128> = amounts.values().iter().enumerate().map(|(row, amount)| amount + more(row)).collect();
+    let mut columns: Vec<ArrayRef> = batch.columns().to_vec();
+    columns[total] = Arc::new(Decimal128Array::from(values).with_data_type(amounts.data_type().clone()));
+    RecordBatch::try_new(batch.schema(), columns).unwrap()
+}
+
+/// `reconcile --every`, with its page.
+struct Check {
+    process: Questline,
+    address: String,
+    /// How much of what it wrote was looked at.
+    seen: usize,
+}
+
+impl Check {
+    fn start(books: &Books) -> Self {
+        let (config, log) = (books.path("pipeline.toml"), books.path("check.log"));
+        let every = ["--every", "20ms", "--listen", "127.0.0.1:0"];
+        let arguments = ["reconcile", "--config", config.to_str().unwrap()].into_iter().chain(every);
+        let mut process = Questline::start(arguments, &[("RUST_LOG", "info")], &log);
+        let address = wait_for("the address of its page", || {
+            process.assert_running();
+            let log = process.log();
+            let (_, behind) = log.split_once("address=")?;
+            behind.split_once(char::is_whitespace).map(|(address, _)| address.to_owned())
+        });
+        Check { process, address, seen: 0 }
+    }
+
+    /// Waits until so many more rounds have come to `outcome`, and returns what was written since the last wait.
+    fn rounds(&mut self, outcome: &str, count: usize) -> String {
+        let outcome = format!("Z {outcome}: ");
+        let said = wait_for(&outcome, || {
+            self.process.assert_running();
+            let said = self.process.log().split_off(self.seen);
+            (said.matches(&outcome).count() >= count).then_some(said)
+        });
+        self.seen += said.len();
+        said
+    }
+
+    /// A figure of its page.
+    fn metric(&self, name: &str, labels: &str) -> f64 {
+        let page = page(&self.address, "/metrics").unwrap();
+        let name = format!("questline_reconcile_{name}{{pipeline=\"acme\"{labels}}} ");
+        let value = page.lines().find_map(|line| line.strip_prefix(&name));
+        value.unwrap_or_else(|| panic!("{name} is not in\n{page}")).parse().unwrap()
+    }
+}
+
+#[test]
+fn a_check_that_goes_on_tells_when_the_books_begin_to_differ_and_when_they_balance_again() {
+    let books = Books::new("");
+    let lake = LakeReader::in_folder(&books.path("lake"));
+    // The row of the first day as it stands; an earlier revision has 22.00.
+    let falsify = || {
+        lake.tamper("activity", |batch| {
+            let stakes = batch.column_by_name("total_bets").unwrap().as_primitive::<Decimal128Type>();
+            (stakes.value(0) == 1_500_000_000).then(|| a_cent_more(batch, |_| true))
+        })
+    };
+    let differing = |check: &Check| check.metric("differing_keys", ",kind=\"activity\"");
+
+    let mut check = Check::start(&books);
+    check.rounds("equal", 2);
+    assert!(page(&check.address, "/ready").unwrap().starts_with("HTTP/1.1 200 "));
+    assert_eq!(differing(&check), 0.0);
+    assert!(check.metric("last_equal_seconds", "") > 0.0);
+
+    let (object, original) = falsify();
+    let said = check.rounds("differs", 3);
+    for line in [
+        "2026-06-01, p1, slots, EUR: total_bets is 15.01 in lake, and is recomputed as 15.00",
+        "    2026-06-01T10:00:00Z p1 bet_placed b1 10.00 EUR: events-0, offset 0",
+    ] {
+        // Only the first of these rounds tells it.
+        assert_eq!(said.lines().filter(|said| *said == line).count(), 1, "{line}\n{said}");
+    }
+    assert!(said.contains("Z differs: activity 1, lake activity "), "{said}");
+    assert_eq!(differing(&check), 1.0);
+    let (since, rounds) =
+        (check.metric("last_equal_seconds", ""), check.metric("rounds_total", ",outcome=\"differs\""));
+    check.rounds("differs", 2);
+    assert_eq!(check.metric("last_equal_seconds", ""), since);
+    assert!(check.metric("rounds_total", ",outcome=\"differs\"") > rounds);
+
+    lake.put(&object, original);
+    check.rounds("equal", 2);
+    assert_eq!(differing(&check), 0.0);
+    assert!(check.metric("last_equal_seconds", "") > since);
+
+    // Nothing is known while the lake is away, and that is not a difference.
+    std::fs::rename(books.path("lake"), books.path("away")).unwrap();
+    check.rounds("failed", 2);
+    assert!(check.metric("rounds_total", ",outcome=\"failed\"") >= 2.0);
+    std::fs::rename(books.path("away"), books.path("lake")).unwrap();
+    check.rounds("equal", 2);
+    check.process.terminate();
+
+    falsify();
+    let mut check = Check::start(&books);
+    check.rounds("differs", 1);
+    let status = check.process.stop();
+    let log = check.process.log();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.ends_with("error: the books differ\n"), "{log}");
+}
+
+#[test]
+fn usage_of_a_check_that_goes_on_is_told_with_exit_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = without_servers(folder.path());
+    for (arguments, expected) in [
+        (["--every", "0s"].as_slice(), "must be above 0"),
+        (&["--every", "often"], "is no duration"),
+        (&["--listen", "127.0.0.1:0"], "--every"),
+        (&["--every", "1h", "--date", "2026-06-01"], "cannot be used with"),
+    ] {
+        let fixed = ["reconcile", "--config", config.to_str().unwrap()];
+        let (code, _, said) = questline(fixed.into_iter().chain(arguments.iter().copied()));
+        assert!(code == 2 && said.contains(expected), "{said}");
+    }
+}
+
 fn account(scenario: &Scenario, more: &[&str]) -> (i32, Value, String) {
     let config = scenario.config();
     let arguments = ["reconcile", "--config", config.to_str().unwrap(), "--format", "json"];
@@ -234,15 +364,9 @@ fn a_pipelines_books_balance_and_tampering_is_named() {
 
     let altered = RefCell::new(None);
     scenario.lake().tamper("activity", |batch| {
-        let total = batch.schema().index_of("total_bets").unwrap();
-        let amounts = batch.column(total).as_primitive::<Decimal128Type>();
-        let mut values = amounts.values().to_vec();
-        values[0] += 1_000_000;
         let text = |name: &str| batch.column_by_name(name).unwrap().as_string::<i32>().value(0).to_owned();
         *altered.borrow_mut() = Some((text("customer_id"), text("game_type"), text("currency")));
-        let mut columns: Vec<ArrayRef> = batch.columns().to_vec();
-        columns[total] = Arc::new(Decimal128Array::from(values).with_data_type(amounts.data_type().clone()));
-        Some(RecordBatch::try_new(batch.schema(), columns).unwrap())
+        Some(a_cent_more(batch, |row| row == 0))
     });
     let (customer, ..) = altered.into_inner().unwrap();
     let (code, books, said) = account(&scenario, &["--lake-only"]);

@@ -1,13 +1,12 @@
 //! Ends and starts of `questline run` on real servers: two at once, asked to stop, without a broker, with a
 //! partition that was not there at the start.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use questline_tests::compare;
 use questline_tests::play::{Play, recent};
-use questline_tests::process::questline;
+use questline_tests::process::{page, questline};
 use questline_tests::scenario::Scenario;
 use questline_tests::stack::{Stack, wait_for};
 
@@ -87,15 +86,6 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("it has one").port()
 }
 
-/// The page at `path`; `None` while nobody listens.
-fn page(port: u16, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: questline\r\nConnection: close\r\n\r\n").ok()?;
-    let mut page = String::new();
-    stream.read_to_string(&mut page).ok()?;
-    Some(page)
-}
-
 #[test]
 fn metrics_count_what_this_run_committed() {
     let Some(stack) = Stack::from_env() else { return };
@@ -104,10 +94,10 @@ fn metrics_count_what_this_run_committed() {
     let (port, half) = (free_port(), scenario.play.sent.len() / 2);
     let listen = format!("127.0.0.1:{port}");
     let variables = [("QUESTLINE__METRICS__LISTEN", listen.as_str())];
-    let is_ready = || page(port, "/ready").filter(|page| page.starts_with("HTTP/1.1 200 ")).map(drop);
+    let is_ready = || page(("127.0.0.1", port), "/ready").filter(|page| page.starts_with("HTTP/1.1 200 ")).map(drop);
     let has = |metric: &str, value: usize| {
         let line = format!("questline_{metric}{{pipeline=\"{}\"}} {value}", scenario.name);
-        page(port, "/metrics").filter(|page| page.lines().any(|told| told == line)).map(drop)
+        page(("127.0.0.1", port), "/metrics").filter(|page| page.lines().any(|told| told == line)).map(drop)
     };
 
     scenario.feed(half);
@@ -121,11 +111,11 @@ fn metrics_count_what_this_run_committed() {
     // What the first run has committed is followed by the second one, and is none of its own.
     let mut run = scenario.run_with(2, &variables);
     wait_for("the second run to be ready", is_ready);
-    assert!(has("events_read_total", 0).is_some(), "{:?}", page(port, "/metrics"));
+    assert!(has("events_read_total", 0).is_some(), "{:?}", page(("127.0.0.1", port), "/metrics"));
     scenario.feed(usize::MAX);
     wait_for("the second half to be counted", || has("events_read_total", scenario.play.sent.len() - half));
     scenario.await_outputs(&mut run, &oracle);
-    let told = page(port, "/metrics").expect("it still runs");
+    let told = page(("127.0.0.1", port), "/metrics").expect("it still runs");
     assert!(told.contains("stage=\"commit\""), "{told}");
     run.terminate();
     println!("{}", compare::everything(&scenario, &oracle));

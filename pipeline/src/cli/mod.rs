@@ -20,6 +20,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::config::{Config, KafkaConfig};
 
@@ -170,6 +172,21 @@ pub fn main() -> ExitCode {
 /// A day such as 2026-06-01.
 fn day(text: &str) -> Result<datasets::time::Date, String> {
     serde_json::from_value(text.into()).map_err(|_| "write a day as 2026-06-01".to_owned())
+}
+
+/// A span of time such as `1h`, above 0.
+fn span(text: &str) -> Result<std::time::Duration, String> {
+    let span: crate::config::Duration = text.parse()?;
+    if span.micros() > 0 { Ok(span.into()) } else { Err("must be above 0".to_owned()) }
+}
+
+/// Calls `each` for every SIGTERM and SIGINT from now on, on a thread of its own, with the signal's number.
+fn on_signals(mut each: impl FnMut(i32) + Send + 'static) -> Result<(), Failure> {
+    let signals = Signals::new([SIGTERM, SIGINT]);
+    let mut signals = signals.map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")))?;
+    let listening = std::thread::Builder::new().name("signals".to_owned());
+    let listening = listening.spawn(move || signals.forever().for_each(&mut each));
+    listening.map(drop).map_err(|error| Failure::Failed(format!("cannot start a thread: {error}")))
 }
 
 /// Logs to standard error; `RUST_LOG` says how much.

@@ -1,11 +1,6 @@
 //! `questline run`
 
-use std::thread;
-
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
-
-use super::{ConfigArgs, Failure};
+use super::{ConfigArgs, Failure, on_signals};
 use crate::cluster::Hosts;
 use crate::engine::{Halt, Wake};
 use crate::run::Member;
@@ -39,7 +34,7 @@ impl Run {
         let workers = self.workers.map_or(config.pipeline.workers, usize::from);
         let wake = Wake::default();
         let halt = Halt::new(wake.clone());
-        stop_on_signal(halt.clone())?;
+        stop_on_signals(halt.clone())?;
         crate::run::run(&config, workers, member, (wake, halt)).map_err(Failure::Failed)
     }
 
@@ -55,19 +50,13 @@ impl Run {
     }
 }
 
-/// The first SIGTERM or SIGINT asks for a graceful end; a second one ends the process at once.
-fn stop_on_signal(halt: Halt) -> Result<(), Failure> {
-    let signals = Signals::new([SIGTERM, SIGINT]);
-    let mut signals = signals.map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")))?;
-    let listen = move || {
-        for signal in signals.forever() {
-            if halt.is_asked() {
-                std::process::exit(128 + signal);
-            }
-            tracing::info!("stopping: what was read is committed, the lake is cut");
-            halt.ask();
+/// The first signal asks for a graceful end; a second one ends the process at once.
+fn stop_on_signals(halt: Halt) -> Result<(), Failure> {
+    on_signals(move |signal| {
+        if halt.is_asked() {
+            std::process::exit(128 + signal);
         }
-    };
-    let listening = thread::Builder::new().name("signals".to_owned()).spawn(listen);
-    listening.map(drop).map_err(|error| Failure::Failed(format!("cannot start a thread: {error}")))
+        tracing::info!("stopping: what was read is committed, the lake is cut");
+        halt.ask();
+    })
 }

@@ -7,6 +7,7 @@
 mod behind;
 mod books;
 mod inputs;
+pub(crate) mod metrics;
 #[cfg(test)]
 mod tests;
 mod totals;
@@ -24,7 +25,7 @@ use sinks::lake::LakeReader;
 use crate::config::Config;
 use crate::verify::{Proof, Verdict};
 pub use behind::EventBehind;
-use books::{Book, TierChanges, lake_completions, lake_rows, lake_tiers};
+use books::{Book, TierChanges, lake_completions, lake_rows, lake_tiers, utc_day};
 pub use inputs::{Input, Partition};
 pub use totals::{OwnTotals, read_totals};
 
@@ -36,8 +37,17 @@ const NAMED: usize = 5;
 pub struct Question {
     /// Only this day: of activity the reporting day, of completions the day of emission, of records that of ingestion.
     pub date: Option<Date>,
+    /// Only days that are over by the recorded clock: reporting days, and UTC days, each in their zone.
+    pub only_closed: bool,
     /// What the operator's own books say.
     pub totals: Vec<OwnTotals>,
+}
+
+impl Question {
+    /// It is about this day, while the clock stands in the day `open`.
+    fn asks(&self, date: Date, open: Date) -> bool {
+        self.date.is_none_or(|asked| asked == date) && (!self.only_closed || date < open)
+    }
 }
 
 /// Sums of rows of activity.
@@ -153,9 +163,24 @@ pub struct Account {
 impl Account {
     /// Nothing differs.
     pub fn is_equal(&self) -> bool {
-        let days = self.completions.iter().all(|day| day.recomputed == day.lake)
-            && self.tiers.iter().all(|day| day.recomputed == day.lake);
-        self.verdict.is_equal() && self.differences == 0 && days && self.partitions.iter().all(Partition::is_whole)
+        self.differing().iter().all(|(_, differing)| *differing == 0)
+    }
+
+    /// How much differs of each kind. `activity`: keys, of rows in the lake and of the operator's totals. `lake …` and
+    /// `topic …`: records.
+    pub fn differing(&self) -> Vec<(&str, u64)> {
+        let count = |all: usize| u64::try_from(all).unwrap_or(u64::MAX);
+        let partitions = self.partitions.iter().filter(|partition| !partition.is_whole()).count();
+        let completions = self.completions.iter().filter(|day| day.recomputed != day.lake).count();
+        let tiers = self.tiers.iter().filter(|day| day.recomputed != day.lake).count();
+        let sums = [
+            ("activity", self.differences),
+            ("days of completions", count(completions)),
+            ("days of tiers", count(tiers)),
+            ("partitions", count(partitions)),
+        ];
+        let records = self.verdict.compared.iter();
+        sums.into_iter().chain(records.map(|compared| (compared.what.as_str(), compared.differences))).collect()
     }
 }
 
@@ -200,9 +225,12 @@ fn by_game<'a>(rows: impl Iterator<Item = (&'a ActivityKey, &'a Sums)>) -> ByGam
 impl Reconciling<'_> {
     fn account(self, verdict: Verdict) -> Result<Account, String> {
         let Reconciling { config, lake, question, book } = self;
-        let is_asked = |date: Date| question.date.is_none_or(|asked| asked == date);
+        let open_day = verdict.until.date(config.activity.zone.time_zone());
+        let open_utc_day = utc_day(verdict.until);
+        let is_asked = |date: Date| question.asks(date, open_day);
+        let is_asked_utc = |date: Date| question.asks(date, open_utc_day);
         let (partitions, mut inputs) = inputs::read(lake, &config.missions.topic, verdict.epochs)?;
-        inputs.retain(|input| is_asked(input.date));
+        inputs.retain(|input| is_asked_utc(input.date));
 
         let mut recomputed = book.rows.settled;
         let mut stored = lake_rows(lake, book.rows.judged)?;
@@ -211,7 +239,7 @@ impl Reconciling<'_> {
         let mut differing = different_rows(&recomputed, &stored);
         let games = by_game(recomputed.iter().map(|(key, (_, sums))| (key, sums)));
         let in_lake = by_game(stored.iter().map(|(key, (_, sums))| (key, sums)));
-        let own = totals::compare(question, &games, &recomputed);
+        let own = totals::compare(question, open_day, (&games, &recomputed));
         differing.extend(own.differing);
 
         let days: BTreeSet<_> = games.keys().chain(in_lake.keys()).cloned().collect();
@@ -225,7 +253,7 @@ impl Reconciling<'_> {
 
         let stored = lake_completions(lake, book.completions.judged)?;
         let days: BTreeSet<Date> = book.completions.settled.keys().chain(stored.keys()).copied().collect();
-        let completions = days.into_iter().filter(|date| is_asked(*date)).map(|date| {
+        let completions = days.into_iter().filter(|date| is_asked_utc(*date)).map(|date| {
             let of = |counts: &BTreeMap<Date, (u64, u64)>| counts.get(&date).copied().unwrap_or_default();
             DayOfCompletions { date, recomputed: of(&book.completions.settled), lake: of(&stored) }
         });
@@ -233,7 +261,7 @@ impl Reconciling<'_> {
 
         let stored = lake_tiers(lake, book.tiers.judged)?;
         let keys: BTreeSet<_> = book.tiers.settled.keys().chain(stored.keys()).cloned().collect();
-        let tiers = keys.into_iter().filter(|(date, _)| is_asked(*date)).map(|key| {
+        let tiers = keys.into_iter().filter(|(date, _)| is_asked_utc(*date)).map(|key| {
             let of = |changes: &TierChanges| changes.get(&key).copied().unwrap_or_default();
             let (recomputed, lake) = (of(&book.tiers.settled), of(&stored));
             let (date, tier) = key;

@@ -62,14 +62,19 @@ fn rows() -> Rows {
 }
 
 fn differing(text: &str, date: Option<&str>) -> Vec<String> {
-    let question = Question { date: date.map(day), totals: read(text).unwrap() };
+    let date = date.map(day);
+    differing_of(Question { date, totals: read(text).unwrap(), ..Question::default() })
+}
+
+/// On 2026-06-02.
+fn differing_of(question: Question) -> Vec<String> {
     let rows = rows();
     let games = by_game(rows.iter().map(|(key, (_, sums))| (key, sums)));
     let shown = |difference: KeyDifference| {
         let KeyDifference { customer_id, game_type, of, column, found, recomputed, .. } = difference;
         format!("{} {game_type}: {of}: {column} {found}, {recomputed}", customer_id.unwrap_or_default())
     };
-    compare(&question, &games, &rows).differing.into_iter().map(shown).collect()
+    compare(&question, day("2026-06-02"), (&games, &rows)).differing.into_iter().map(shown).collect()
 }
 
 #[test]
@@ -94,6 +99,9 @@ fn lines_too_many_and_too_few_differ() {
     ];
     assert_eq!(differing(&text, None), expected);
     assert_eq!(differing(&text, Some("2026-06-02")), expected[1..2]);
+    // A day that is not over has no totals yet.
+    let only_closed = Question { only_closed: true, totals: read(&text).unwrap(), ..Question::default() };
+    assert_eq!(differing_of(only_closed), [expected[0], expected[2]]);
     // Of customers alone nothing is said of all.
     let one = "date,customer_id,game_type,currency,total_bets\n2026-06-01,p1,table,EUR,1\n";
     assert_eq!(differing(one, None), [""; 0]);

@@ -171,11 +171,12 @@ pub(super) struct Compared {
 }
 
 /// Compares the file with what was recomputed: every line of it, and of the days that it has every game that it lacks.
-pub(super) fn compare(question: &Question, games: &ByGame, rows: &Rows) -> Compared {
+/// The clock stands in the reporting day `open`.
+pub(super) fn compare(question: &Question, open: Date, (games, rows): (&ByGame, &Rows)) -> Compared {
     let mut compared = Compared::default();
     let mut days = BTreeSet::new();
     for own in &question.totals {
-        let Some(date) = own.date.filter(|date| question.date.is_none_or(|asked| asked == *date)) else { continue };
+        let Some(date) = own.date.filter(|date| question.asks(*date, open)) else { continue };
         let key = (date, own.game_type.clone(), own.currency.clone());
         let recomputed = match &own.customer_id {
             None => {

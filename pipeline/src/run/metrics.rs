@@ -19,6 +19,7 @@ use sinks::checkpoint::CheckpointHandle;
 use sinks::lake::LakeHandle;
 
 use super::stages::{Closed, STAGES};
+use crate::exporter::{Page, seconds};
 
 /// Seconds. Close together where a promise of milliseconds is kept or broken.
 const BUCKETS: [f64; 20] = [
@@ -195,23 +196,71 @@ impl Metrics {
             self.figures.checkpoint_waiting.set(number(checkpoint.bytes_waiting()));
         }
     }
+}
 
+impl Page for Metrics {
     /// The log of earlier runs has been followed to its end.
-    pub fn is_ready(&self) -> bool {
+    fn is_ready(&self) -> bool {
         self.is_ready.load(Ordering::Relaxed)
     }
 
-    /// All of them, as OpenMetrics text.
-    pub fn text(&self) -> String {
+    fn text(&self) -> String {
         let mut text = String::new();
         text::encode(&mut text, &self.registry).expect("a string takes everything");
         text
     }
 }
 
-fn seconds(micros: i64) -> f64 {
-    // Below 2^53, so exact to the microsecond until the year 2255.
-    #[expect(clippy::as_conversions, reason = "there is no other conversion from i64 to f64")]
-    let micros = micros as f64;
-    micros / 1e6
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Read, Write};
+    use std::net::{SocketAddr, TcpStream};
+
+    use datasets::rows::{Binding, Counters, EpochOutputs};
+
+    use super::*;
+    use crate::exporter::serve;
+
+    fn ask(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: questline\r\nConnection: close\r\n\r\n").expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        answer
+    }
+
+    #[test]
+    fn what_is_committed_is_told_and_what_an_earlier_run_committed_is_not() {
+        let metrics = Metrics::new("acme", 7);
+        let address = serve(SocketAddr::from(([127, 0, 0, 1], 0)), metrics.clone()).expect("a free port");
+        let epoch = |epoch, read| {
+            let bindings = vec![Binding { topic: "events".into(), partition: 2, upper: 40 + i64::from(read) }];
+            let counters = Counters { read: u64::from(read), completed: 1, ..Counters::default() };
+            let now = Timestamp::from_millis(1_000);
+            Closed::now(Arc::new(EpochOutputs { epoch, now, bindings, counters, ..EpochOutputs::default() }))
+        };
+        let millis = Timestamp::from_millis;
+        metrics.add(&[epoch(5, 100_u8), epoch(6, 100)], millis(0), millis(1));
+        metrics.add(&[epoch(6, 100), epoch(7, 3), epoch(8, 4)], millis(2_000), millis(3_500));
+        let told = ask(address, "/metrics");
+        assert!(told.starts_with("HTTP/1.1 200 OK\r\n"), "{told}");
+        for line in [
+            "questline_events_read_total{pipeline=\"acme\"} 7",
+            "questline_completions_total{pipeline=\"acme\",outcome=\"completed\"} 2",
+            "questline_epochs_total{pipeline=\"acme\"} 2",
+            "questline_transactions_total{pipeline=\"acme\"} 1",
+            "questline_offset{pipeline=\"acme\",topic=\"events\",partition=\"2\"} 44",
+            "questline_behind_seconds{pipeline=\"acme\"} 2.5",
+            "questline_last_commit_seconds{pipeline=\"acme\"} 3.5",
+            "# EOF",
+        ] {
+            assert!(told.lines().any(|told| told == line), "{line} is not in\n{told}");
+        }
+        assert!(ask(address, "/ready").starts_with("HTTP/1.1 503 "));
+        metrics.look(millis(4_000), true, None, None);
+        assert!(ask(address, "/ready").starts_with("HTTP/1.1 200 "));
+        assert!(ask(address, "/nothing").starts_with("HTTP/1.1 404 "));
+        let taken = serve(address, metrics).expect_err("somebody listens there");
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+    }
 }

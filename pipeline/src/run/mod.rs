@@ -13,7 +13,6 @@ mod checkpoint;
 mod chunk;
 mod commit;
 mod decisions;
-mod exporter;
 mod follow;
 mod gate;
 mod metrics;
@@ -45,6 +44,7 @@ use crate::config::{Config, KafkaConfig};
 use crate::dataflow::Edges;
 use crate::engine::{self, Halt, Wake};
 use crate::epochs::Pacer;
+use crate::exporter;
 use crate::plan::{Prepared, Purpose, lake_config, prepare};
 use crate::reading::{Nothing, Source};
 use crate::source::{ConsumerConfig, KafkaCluster, Position};
@@ -56,6 +56,7 @@ use decisions::Decisions;
 use gate::Gate;
 use metrics::Metrics;
 use monitor::Monitor;
+pub(crate) use pacer::wall_time;
 use pacer::{Flow, Hint, Limits, LivePacer};
 use peers::{Desk, Peers};
 use stages::Closed;
@@ -78,7 +79,7 @@ pub fn run(config: &Config, workers: usize, member: Option<Member>, (wake, halt)
 
 /// Names a run in what it writes.
 fn run_id() -> String {
-    format!("{}-{}", std::process::id(), pacer::wall_time())
+    format!("{}-{}", std::process::id(), wall_time())
 }
 
 /// The part of process 0, which may be the only one.

@@ -1,66 +1,15 @@
-//! `questline reconcile`
+//! The account, for people.
 
 use std::fmt::Write;
-use std::path::PathBuf;
 
-use datasets::time::Date;
-use serde_json::json;
-
-use super::show::{Progress, thousands};
-use super::{ConfigArgs, Failure, Format, verify};
+use crate::cli::show::thousands;
+use crate::cli::verify;
 use crate::reconcile::{
-    Account, DayOfActivity, DayOfCompletions, DayOfTiers, EventBehind, Input, KeyDifference, Partition, Question, Sums,
-    read_totals, reconcile,
+    Account, DayOfActivity, DayOfCompletions, DayOfTiers, EventBehind, Input, KeyDifference, Partition, Sums,
 };
-use crate::verify::Proof;
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Reconcile {
-    #[command(flatten)]
-    config: ConfigArgs,
-    /// Only this day: the reporting day of activity, the UTC day of emission and of ingestion.
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = super::day)]
-    date: Option<Date>,
-    /// The operator's own totals: CSV with a line of names, or a JSON object on each line. Columns: date, game_type,
-    /// currency, and of bets_count, total_bets, wins, ggr, ngr those to compare; with customer_id one row's.
-    #[arg(long, value_name = "FILE")]
-    totals: Option<PathBuf>,
-    /// Worker threads; the configuration's by default. The result does not depend on it.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    workers: Option<u16>,
-    /// Judge the lake alone, although the configuration has brokers.
-    #[arg(long)]
-    lake_only: bool,
-    /// How to tell what was found.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
-}
-
-impl Reconcile {
-    pub(super) fn run(self) -> Result<(), Failure> {
-        super::log("warn");
-        let config = self.config.load_with_lake("`reconcile` recomputes from the history in [lake]")?;
-        let totals = self.totals.as_deref().map(read_totals).transpose().map_err(Failure::Invalid)?;
-        let question = Question { date: self.date, totals: totals.unwrap_or_default() };
-        let workers = self.workers.map_or(config.pipeline.workers, usize::from);
-        let proof = Proof::open(config.clone(), self.lake_only)?;
-        let progress = Progress::epochs(proof.epochs());
-        let account = reconcile((&config, proof), &question, workers, progress.advance());
-        progress.finish();
-        let account = account?;
-        match self.format {
-            Format::Json => {
-                let mut object = json!(account);
-                object["equal"] = json!(account.is_equal());
-                println!("{object}");
-            }
-            Format::Text => print!("{}", as_text(&account)),
-        }
-        if account.is_equal() { Ok(()) } else { Err(Failure::Failed("the books differ".to_owned())) }
-    }
-}
-
-fn as_text(account: &Account) -> String {
+/// All of it, ending with the verdict and the first keys that differ.
+pub(super) fn as_text(account: &Account) -> String {
     let mut text = String::new();
     let mut line = |line: String| writeln!(text, "{}", line.trim_end()).expect("a text takes all lines");
     line(format!(
