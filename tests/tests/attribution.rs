@@ -2,9 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use questline_tests::process::questline;
+use questline_tests::process::{Python, questline};
 use serde_json::{Value, json};
 
 /// A folder with a configuration, and a lake into which records were replayed.
@@ -260,14 +259,10 @@ fn a_reversal_restates_what_was_published() {
     assert_eq!(second["published"], json!({"rows": 6, "object": object}));
     assert!(case.path("lake").join(object).exists());
 
-    let Some(python) = std::env::var_os("QUESTLINE_PYTHON") else { return };
+    let Some(python) = Python::from_env() else { return };
     let (code, ddl, said) = case.questline(&["warehouse", "ddl", "--target", "duckdb"]);
     assert_eq!(code, 0, "{said}");
-    std::fs::write(case.path("ddl.sql"), ddl).unwrap();
-    let input = std::fs::File::open(case.path("ddl.sql")).unwrap();
-    let ran = Command::new(python).args(["-c", LATEST]).stdin(input).output().unwrap();
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    let found: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    let found = python.run(LATEST, Path::new("."), &ddl);
     let latest = json!(["others during 0.00000000 1 2", "participants during 7.00000000 1 2"]);
     assert_eq!(found, json!({"rows": 12, "during": latest, "reports": "BIGINT"}));
 }
