@@ -33,6 +33,8 @@ pub struct Position {
 #[expect(missing_docs, reason = "named by what they are")]
 pub enum Phase {
     Definitions,
+    /// Missions that count what came before them: behind what definitions do by themselves.
+    Earlier,
     /// Amounts that had waited for a rate.
     Rates,
     Events,

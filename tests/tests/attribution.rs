@@ -2,9 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use questline_tests::process::questline;
+use questline_tests::process::{Python, questline};
 use serde_json::{Value, json};
 
 /// A folder with a configuration, and a lake into which records were replayed.
@@ -260,16 +259,36 @@ fn a_reversal_restates_what_was_published() {
     assert_eq!(second["published"], json!({"rows": 6, "object": object}));
     assert!(case.path("lake").join(object).exists());
 
-    let Some(python) = std::env::var_os("QUESTLINE_PYTHON") else { return };
+    let Some(python) = Python::from_env() else { return };
     let (code, ddl, said) = case.questline(&["warehouse", "ddl", "--target", "duckdb"]);
     assert_eq!(code, 0, "{said}");
-    std::fs::write(case.path("ddl.sql"), ddl).unwrap();
-    let input = std::fs::File::open(case.path("ddl.sql")).unwrap();
-    let ran = Command::new(python).args(["-c", LATEST]).stdin(input).output().unwrap();
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    let found: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    let found = python.run(LATEST, Path::new("."), &ddl);
     let latest = json!(["others during 0.00000000 1 2", "participants during 7.00000000 1 2"]);
     assert_eq!(found, json!({"rows": 12, "during": latest, "reports": "BIGINT"}));
+}
+
+/// Who only bets does not take part in a mission whose first stage is a deposit: nothing counts for a stage before the one before it is reached.
+#[test]
+fn who_has_nothing_of_the_first_stage_is_one_of_the_others() {
+    let stage = |on: &str, target: u32| json!({"on": [on], "measure": {"kind": "count"}, "target": target});
+    let stages = json!({"start": "2026-06-03T00:00:00Z", "end": "2026-06-04T23:59:59Z", "stages": [stage("deposit", 1), stage("bet_placed", 2)]});
+    let case = Case::new(
+        "",
+        &[
+            mission("m", "2026-06-01T00:00:00Z", &stages),
+            event("deposit", "p1", "d1", "2026-06-03T09:00:00Z", &json!({"amount": "50"})),
+            bet("p1", "b1", "2026-06-03T10:00:00Z", "10"),
+            bet("p2", "b2", "2026-06-03T11:00:00Z", "20"),
+            bet("p2", "b3", "2026-06-03T12:00:00Z", "1"),
+            end("2026-06-08T00:00:00Z"),
+        ],
+    );
+    let expected = [
+        "* EUR participants during 06-03, 2 of 2: 1 of 1, 1, 10.00 - 0.00 = 10.00, 10.00",
+        "* EUR others during 06-03, 2 of 2: 1 of 1, 2, 21.00 - 0.00 = 21.00, 21.00",
+    ];
+    let during: Vec<_> = case.rows(&[]).into_iter().filter(|row| row.contains(" during ")).collect();
+    assert_eq!(during, expected);
 }
 
 /// What the views say.

@@ -86,7 +86,7 @@ impl Players {
     }
 
     /// Whether an event of a player counts in each window of a mission that is kept for it, by the mission's id and the start that the
-    /// window had first. A window of which nothing is kept any more stays as it was told last.
+    /// window had first: one of the first stage, since nothing counts for a later one before. A window of which nothing is kept any more stays as it was told last.
     pub fn takes_part(&mut self, player_id: &str) -> Vec<(Arc<str>, Timestamp, bool)> {
         let hash = player_hash(player_id);
         let players = &mut self.groups[KeyGroup::of(hash).index()].players;
@@ -98,7 +98,7 @@ impl Players {
         let windows = occurrences.iter().filter(|(key, _)| definitions.tier(key.slot).is_none()).map(|(key, _)| {
             let sequence = OccurrenceSequence { tracks, timeline: timeline.as_deref(), definitions, key };
             let mission = &definitions.history(key.slot).version(0).mission.mission_id;
-            (mission.clone(), key.window, sequence.any(&mut |counted| counted.qualifies))
+            (mission.clone(), key.window, sequence.any(&mut |counted| counted.stage == 0 && counted.qualifies))
         });
         windows.collect()
     }

@@ -353,7 +353,8 @@ impl Players {
             begun.extend(outcome.begun);
             let told = outcome.told;
             keep(&mut self.closings, place, begun, definitions);
-            let leaving = leaving(told, (id, player), |_| record, (definitions, &self.reporter), now);
+            let leaving =
+                leaving((Phase::Definitions, told), (id, player), |_| record, (definitions, &self.reporter), now);
             self.leaving.extend(leaving);
         }
     }
@@ -397,7 +398,7 @@ pub(super) type Clocks = (Timestamp, Timestamp);
 
 /// What definitions have told of a player's missions: `record_of` each.
 pub(super) fn leaving<'r>(
-    told: Vec<Told>,
+    (phase, told): (Phase, Vec<Told>),
     (id, player): (&Arc<str>, &Player),
     record_of: impl Fn(MissionSlot) -> &'r DefinitionRecord,
     (definitions, reporter): (&Definitions, &Reporter),
@@ -408,7 +409,7 @@ pub(super) fn leaving<'r>(
         let (history, record) = (definitions.history(slot), record_of(slot));
         let progress = player.occurrences.get(key).expect("it was told");
         let time = record.ingest_time;
-        let position = Position { phase: Phase::Definitions, time, at: record.at, player: id.clone(), sequence };
+        let position = Position { phase, time, at: record.at, player: id.clone(), sequence };
         let mission = &history.version(announcement.version).mission;
         let trigger = reporter.definition_change(record);
         let window_end = progress.window_end(history);

@@ -163,3 +163,26 @@ fn those_that_share_a_class_count_once() {
     close(&mut run, 7, vec![Input::new("bet_placed", "d", 7, "1")]);
     assert_eq!(run.messages.last().map(|row| (&*row.mission_id, row.completed_at)), Some(("late", at(7))));
 }
+
+/// A mission that is edited to be completed loses what it is made of in the same epoch: it is told completed before it is told revoked.
+#[test]
+fn what_is_lost_to_a_mission_of_the_same_epoch_is_told_behind_what_an_edit_did() {
+    let of_group = |id: &str, version: u32, priority: u32, target: u32| {
+        let text = weekly(id)
+            .replace(r#""version":1"#, &format!(r#""version":{version},"exclusive_group":"g","priority":{priority}"#));
+        text.replace(r#""target":"2""#, &format!(r#""target":"{target}""#))
+    };
+    let mut run = Run::with(retaining(), Vec::new());
+    run.close(vec![record("x", Some(of_group("x", 1, 1, 9)), 0, 0)], &[], (at(0), at(0)));
+    close(
+        &mut run,
+        3,
+        ["a", "b", "c"].into_iter().zip(1..).map(|(id, hour)| Input::new("bet_placed", id, hour, "1")).collect(),
+    );
+    let records =
+        vec![record("n", Some(of_group("n", 1, 2, 3)), 5, 9), record("x", Some(of_group("x", 2, 1, 2)), 5, 10)];
+    run.close(records, &[], (at(5), at(5)));
+    let told: Vec<_> = run.messages.iter().map(|row| (&*row.mission_id, row.kind, row.trigger.place.offset)).collect();
+    let (completed, revoked) = (CompletionKind::MissionCompleted, CompletionKind::MissionRevoked);
+    assert_eq!(told, [("x", completed, 10), ("n", completed, 9), ("x", revoked, 9)]);
+}

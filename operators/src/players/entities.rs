@@ -23,14 +23,17 @@ impl Players {
             }
         }
         let telling = arrivals.iter().filter(|arrival| arrival.is_accepted && rules.customers.tells(&arrival.event));
-        let mut telling = telling.map(|arrival| &arrival.event).peekable();
-        let Some(event) = telling.peek() else { return };
-        let place = group.players.enter(event.player_hash, event.player_id());
-        let (id, player) = group.players.get_mut(place);
-        let before = player.customer.as_ref().map(|customer| customer.sheet(id, now));
-        let customer = player.customer.get_or_insert_default();
-        telling.for_each(|event| customer.take(event, &rules.customers));
-        customer.sheet(id, now).tell(before.as_ref(), (customers, reviews));
+        let mut telling: Vec<_> = telling.map(|arrival| &arrival.event).collect();
+        // Players whose hashes are equal arrive together, and are two customers all the same.
+        telling.sort_by_key(|event| event.player_id());
+        for telling in telling.chunk_by(|a, b| a.player_id() == b.player_id()) {
+            let place = group.players.enter(telling[0].player_hash, telling[0].player_id());
+            let (id, player) = group.players.get_mut(place);
+            let before = player.customer.as_ref().map(|customer| customer.sheet(id, now));
+            let customer = player.customer.get_or_insert_default();
+            telling.iter().for_each(|event| customer.take(event, &rules.customers));
+            customer.sheet(id, now).tell(before.as_ref(), (&mut *customers, &mut *reviews));
+        }
     }
 }
 

@@ -27,6 +27,9 @@ fn rank(mission: &Mission) -> Rank<'_> {
     (mission.priority, Reverse(&*mission.mission_id))
 }
 
+/// Missions that may have lost events to others that have begun behind these: since when, and the first one to which.
+pub(super) type Contested = BTreeMap<MissionSlot, (Timestamp, MissionSlot)>;
+
 /// A mission of a group that an event qualifies for, but for its gate. The greatest of a group goes before.
 struct Rival<'a> {
     group: &'a str,
@@ -132,7 +135,7 @@ impl Touch<'_> {
         classes: &BTreeSet<ClassId>,
         event: &Event<'_>,
         order: Order,
-        contested: &mut BTreeMap<MissionSlot, Timestamp>,
+        contested: &mut Contested,
     ) -> SmallVec<[MissionSlot; 4]> {
         let definitions = self.definitions;
         let newcomers: BTreeSet<_> = classes.iter().filter_map(|class| definitions.class(*class).exclusive).collect();
@@ -154,17 +157,17 @@ impl Touch<'_> {
                 Some(known) => contests.swap_remove(known),
                 None => contest(rivals.iter().filter(|rival| !is_new(rival))),
             };
-            let mut first = contest.len();
             for newcomer in rivals.iter().filter(is_new) {
-                match join(&mut contest, newcomer, definitions) {
-                    Some(place) => first = first.min(place),
-                    None => losers.push(newcomer.contestant.slot),
+                let newcomer_slot = newcomer.contestant.slot;
+                let Some(place) = join(&mut contest, newcomer, definitions) else {
+                    losers.push(newcomer_slot);
+                    continue;
+                };
+                let behind = contest.iter().skip(place).map(|contestant| contestant.slot);
+                for slot in behind.filter(|slot| !newcomers.contains(slot)) {
+                    let (since, _) = contested.entry(slot).or_insert((order.0, newcomer_slot));
+                    *since = order.0.min(*since);
                 }
-            }
-            let behind = contest.iter().skip(first).map(|contestant| contestant.slot);
-            for slot in behind.filter(|slot| !newcomers.contains(slot)) {
-                let since = contested.entry(slot).or_insert(order.0);
-                *since = order.0.min(*since);
             }
             if contest.len() > 1 {
                 contests.push(contest);

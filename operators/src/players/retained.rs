@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::close::{Clocks, keep, leaving};
 use super::closings::closing_hour;
 use super::gate::Reopening;
+use super::groups::Contested;
 use super::occurrences::OccurrenceKey;
 use super::touch::Touch;
 use super::unlocks::{Outcome, Why};
@@ -112,7 +113,7 @@ impl Players {
                 .collect();
             for place in places {
                 let (_, player) = self.groups[group.index()].players.get_mut(place);
-                let (mut moved, mut contested) = (Vec::new(), BTreeMap::new());
+                let (mut moved, mut contested) = (Vec::new(), Contested::new());
                 for (order, event, live) in player.retained_from(from) {
                     let event = event.get(0);
                     let (_, player) = self.groups[group.index()].players.get_mut(place);
@@ -122,10 +123,10 @@ impl Players {
                     touch.contribute_earlier(&classes, &event, (order, live), &mut contested);
                     let mut touched = touch.end();
                     moved.append(&mut touched.moved);
-                    self.conclude(&event, (place, Phase::Definitions), touched, clocks, changes);
+                    self.conclude(&event, (place, Phase::Earlier), touched, clocks, changes);
                 }
                 self.give_up((group, place), &contested, &mut moved, first.ingest_time);
-                self.tell_earlier((group, place), moved, activated, clocks);
+                self.tell_earlier((group, place), (moved, &contested), activated, clocks);
             }
         }
     }
@@ -134,7 +135,7 @@ impl Players {
     fn give_up(
         &mut self,
         (group, place): (KeyGroup, u32),
-        contested: &BTreeMap<MissionSlot, Timestamp>,
+        contested: &Contested,
         moved: &mut Vec<OccurrenceKey>,
         ingest_time: Timestamp,
     ) {
@@ -146,7 +147,7 @@ impl Players {
         player.settle(definitions);
         let Player { occurrences, tracks, timeline, .. } = player;
         let mut begun = Vec::new();
-        for (slot, from) in contested {
+        for (slot, (from, _)) in contested {
             let timeline = timeline.as_deref();
             let mut reopening = Reopening { occurrences, tracks, timeline, definitions, ingest_time };
             reopening.pass_again(*slot, *from, moved, &mut begun);
@@ -154,11 +155,11 @@ impl Players {
         keep(&mut self.closings, (group, place), begun, definitions);
     }
 
-    /// Tells what came of it for one player, each by the definition of its mission.
+    /// Tells what came of it for one player, each by the definition of its mission, or of the one that it lost events to.
     fn tell_earlier(
         &mut self,
         (group, place): (KeyGroup, u32),
-        moved: Vec<OccurrenceKey>,
+        (moved, contested): (Vec<OccurrenceKey>, &Contested),
         activated: &[(MissionSlot, &DefinitionRecord)],
         (now, oldest_to_come): Clocks,
     ) {
@@ -172,11 +173,12 @@ impl Players {
         keep(&mut self.closings, (group, place), begun, &self.definitions);
         let id: Arc<str> = id.clone();
         let record_of = |slot: MissionSlot| {
-            let of_slot = activated.iter().find(|(activated, _)| *activated == slot);
+            let by = contested.get(&slot).map_or(slot, |(_, newcomer)| *newcomer);
+            let of_slot = activated.iter().find(|(activated, _)| *activated == by);
             of_slot.map_or(first, |(_, record)| *record)
         };
         let definitions = &self.definitions;
-        let told = leaving(told, (&id, player), record_of, (definitions, &self.reporter), now);
+        let told = leaving((Phase::Earlier, told), (&id, player), record_of, (definitions, &self.reporter), now);
         self.leaving.extend(told);
     }
 }

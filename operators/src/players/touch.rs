@@ -1,6 +1,6 @@
 //! Moves a player's missions by the ledger's effects.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use datasets::rates::RateBook;
 use datasets::{Event, Money, Timestamp};
@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use super::Player;
 use super::facts::{self, Value};
 use super::gate::Passage;
+use super::groups::Contested;
 use super::held::{Held, HeldAmount};
 use super::occurrences::{OccurrenceKey, Occurrences};
 use super::restrictions::{Restrictions, restricts};
@@ -16,7 +17,7 @@ use super::retained::Retained;
 use super::timeline::Timeline;
 use super::tracks::{OccurrenceSequence, Override, Tracks};
 use crate::contributions::Contribution;
-use crate::definitions::{Bounds, ClassId, Definitions, Generation, MissionHistory, MissionSlot, User};
+use crate::definitions::{Bounds, ClassId, Definitions, Generation, MissionHistory, User};
 use crate::ledger::{Effect, EffectKind, Order};
 use crate::progress::{Counted, Progress, Shift};
 
@@ -205,7 +206,7 @@ impl<'a> Touch<'a> {
         classes: &BTreeSet<ClassId>,
         event: &Event<'_>,
         (order, live): (Order, bool),
-        contested: &mut BTreeMap<MissionSlot, Timestamp>,
+        contested: &mut Contested,
     ) {
         let losers = match self.definitions.has_groups() {
             true => self.contest_earlier(classes, event, order, contested),

@@ -8,7 +8,7 @@ use datasets::time::Date;
 use datasets::{Coordinates, Epoch, EventBatch, EventName, TextField, Timestamp};
 use jiff::tz::TimeZone;
 use operators::attribution::{Membership, Window, WindowKey};
-use operators::players::Players;
+use operators::players::{Clock, Players};
 
 use super::windows::{Calendar, windows};
 use crate::history::log::EpochInput;
@@ -33,7 +33,19 @@ pub(super) struct Gathered {
     pub began: Option<Timestamp>,
     /// The recorded clock.
     pub now: Timestamp,
+    /// By epoch.
+    pub read: Vec<Read>,
     pub epochs: Epoch,
+}
+
+/// What an epoch read, and when.
+pub struct Read {
+    /// The recorded clock.
+    pub now: Timestamp,
+    /// The wall's.
+    pub wall: Timestamp,
+    /// The least ingest time of its events, if there are any.
+    pub first: Option<Timestamp>,
 }
 
 impl Gathered {
@@ -49,6 +61,7 @@ impl Gathered {
             participations: BTreeSet::new(),
             began: None,
             now: Timestamp::MIN,
+            read: Vec::new(),
             epochs: 0,
         }
     }
@@ -59,13 +72,17 @@ impl Gathered {
     /// Rows that are no events or definitions of this configuration.
     pub fn take(&mut self, input: &EpochInput) -> Result<(), String> {
         let mut definitions = input.definitions(self.prepared.missions)?;
-        let clock = input.clock(&mut self.newest);
+        // What is forgotten in an epoch is forgotten with the next one here: until then it can be asked who took part.
+        let newest = self.newest;
+        let clock = Clock { newest, ..input.clock(&mut self.newest) };
         let batch = Arc::new(input.batch(None, &self.prepared.names)?);
         if self.began.is_none() {
             let read = batch.iter().map(|event| event.ingest_time).chain(definitions.iter().map(|one| one.ingest_time));
             self.began = read.chain([input.now]).min();
         }
         (self.now, self.epochs) = (input.now, input.epoch + 1);
+        let first = batch.iter().map(|event| event.ingest_time).min();
+        self.read.push(Read { now: input.now, wall: input.wall, first });
         let changes = self.players.close(clock, &mut definitions, std::slice::from_ref(&batch));
         let mut repeated = BTreeSet::new();
         for (at, row) in &changes.dispositions {

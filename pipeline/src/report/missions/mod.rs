@@ -131,11 +131,17 @@ impl Reporter {
         Ok(Report { as_of: self.gathered.now, complete: calendar.bounds(), rows })
     }
 
-    /// The clock up to which activity is in the lake: a row may leave `reporting_interval` after what changed it.
+    /// The clock up to which activity is in the lake: a row may leave `reporting_interval` after what changed it, by the wall's clock, in which
+    /// a backlog of days takes seconds.
     fn reported_until(&self) -> Timestamp {
-        let Some(settled) = self.history.settled.until() else { return self.gathered.now };
-        let interval = self.config.pipeline.reporting_interval.unwrap_or(PipelineConfig::REPORTING_INTERVAL);
-        settled.min(self.gathered.now).plus_micros(-interval.micros())
+        let Gathered { now, read, .. } = &self.gathered;
+        let Some(settled) = self.history.settled.until() else { return *now };
+        let interval = self.config.pipeline.reporting_interval.unwrap_or(PipelineConfig::REPORTING_INTERVAL).micros();
+        let settled = settled.min(*now);
+        let told = read.partition_point(|epoch| epoch.now <= settled);
+        let due = read[..told].last().map_or(settled, |last| last.wall).plus_micros(-interval);
+        let untold = read.iter().filter(|epoch| epoch.wall > due).filter_map(|epoch| epoch.first).min();
+        untold.into_iter().fold(settled.plus_micros(-interval), Timestamp::min)
     }
 }
 

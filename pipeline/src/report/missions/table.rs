@@ -40,8 +40,14 @@ pub fn publish(lake: &LakeConfig, report: &Report) -> Result<Published, String> 
     let failed = |error: &dyn std::error::Error| crate::chain(error);
     let table = NumberedTable::open(&lake_config(lake), layout.table, layout.partition);
     let mut table = table.map_err(|error| failed(&error))?;
-    let mut last = Last::new();
-    table.read(|batch| take(batch, &mut last)).map_err(|error| failed(&error))?;
+    let (mut last, mut known_to) = (Last::new(), Timestamp::MIN);
+    table.read(|batch| known_to = known_to.max(take(batch, &mut last))).map_err(|error| failed(&error))?;
+    if known_to > report.as_of {
+        return Err(format!(
+            "the table has a report on everything up to {known_to}, and this one goes to {}: run this again",
+            report.as_of
+        ));
+    }
     let rows = changed(&last, &report.rows);
     if rows.is_empty() {
         return Ok(Published { rows: 0, object: None });
@@ -91,14 +97,17 @@ pub(super) fn changed(last: &Last, rows: &[MissionGgrRow]) -> Vec<(MissionGgrRow
     standing.chain(gone.map(|(known, revision)| (known.withdrawn(), revision + 1))).collect()
 }
 
-/// Takes the rows of a report.
-pub(super) fn take(batch: &RecordBatch, last: &mut Last) {
+/// Takes the rows of a report. Answers how far it goes.
+pub(super) fn take(batch: &RecordBatch, last: &mut Last) -> Timestamp {
+    let mut as_of = Timestamp::MIN;
     for row in rows(std::slice::from_ref(batch)) {
+        as_of = as_of.max(row.time("as_of").unwrap_or(Timestamp::MIN));
         let Some((known, revision)) = read(row) else { continue };
         if last.get(&known.key).is_none_or(|(_, before)| *before < revision) {
             last.insert(known.key.clone(), (known, revision));
         }
     }
+    as_of
 }
 
 /// A row of the table; `None` if a later release has written what this one cannot know.
