@@ -80,25 +80,29 @@ impl<T> Slab<T> {
         self.chunks.len()
     }
 
-    /// All values of the `chunks`; and those that may have changed since they were last taken, if `with_changed`. None of them counts as
-    /// changed any more.
-    pub(crate) fn take(&mut self, chunks: std::ops::Range<usize>, with_changed: bool) -> impl Iterator<Item = &T> {
-        let mut taken: Vec<(usize, u32)> = Vec::with_capacity(chunks.len());
-        for chunk in chunks {
-            let changed = std::mem::take(&mut self.chunks[chunk].changed);
-            self.changes -= usize::try_from(changed.count_ones()).expect("32 at most");
-            taken.push((chunk, u32::MAX));
-        }
+    /// All values of the `chunks`; and those that may have changed since they were last taken, if `with_changed`. Each with whether it may
+    /// have. None of them counts as changed any more.
+    pub(crate) fn take(
+        &mut self,
+        chunks: std::ops::Range<usize>,
+        with_changed: bool,
+    ) -> impl Iterator<Item = (&mut T, bool)> {
+        let mut taken: Vec<usize> = chunks.clone().collect();
         if with_changed {
-            self.changes = 0;
-            for chunk in self.changed.drain(..) {
-                let chunk = usize::try_from(chunk).expect("usize holds a u32");
-                taken.push((chunk, std::mem::take(&mut self.chunks[chunk].changed)));
-            }
+            let changed = self.changed.drain(..).map(|chunk| usize::try_from(chunk).expect("usize holds a u32"));
+            taken.extend(changed.filter(|chunk| !chunks.contains(chunk)));
+            taken.sort_unstable();
+            taken.dedup();
         }
-        taken.into_iter().flat_map(|(chunk, changed)| {
-            let values = self.chunks[chunk].values.iter().enumerate();
-            values.filter(move |(index, _)| changed & 1 << index != 0).filter_map(|(_, value)| value.as_ref())
+        let (mut behind, mut passed, changes) = (&mut self.chunks[..], 0, &mut self.changes);
+        taken.into_iter().flat_map(move |number| {
+            let (chunk, rest) = std::mem::take(&mut behind)[number - passed..].split_first_mut().expect("there is one");
+            (behind, passed) = (rest, number + 1);
+            let changed = std::mem::take(&mut chunk.changed);
+            *changes -= usize::try_from(changed.count_ones()).expect("32 at most");
+            let wanted = if chunks.contains(&number) { u32::MAX } else { changed };
+            let values = chunk.values.iter_mut().enumerate().filter(move |(index, _)| wanted & 1 << index != 0);
+            values.filter_map(move |(index, value)| Some((value.as_mut()?, changed & 1 << index != 0)))
         })
     }
 

@@ -25,7 +25,8 @@ pub(crate) use round::{Round, Turn};
 /// Format 6 cuts sections into pieces and says of each section how many pieces before it are needed; and adds which events missions of a
 /// group contest, and events that are retained.
 /// Format 7 adds what is known of customers, and single transactions that are kept whole.
-pub const FORMAT: u32 = 7;
+/// Format 8 says of each player how long what it says is, and when something of it can be forgotten.
+pub const FORMAT: u32 = 8;
 
 /// Takes one worker's sections, and says when they are due. An operator does not read a clock, and need not:
 /// state is the same whenever it is written.
@@ -124,6 +125,9 @@ const MEMORY: &str = "there is memory for a decompressor";
 
 /// Why [`Restored::parts`] can always be read.
 pub(crate) const READABLE: &str = "whoever reads a checkpoint looks at its format and checksums";
+
+/// Why state can always be written.
+pub(crate) const WRITABLE: &str = "state has only types that postcard writes";
 
 /// Reads the next value of a section off its front. A struct is written as its fields, one behind the other.
 pub(crate) fn next<'a, T: Deserialize<'a>>(rest: &mut &'a [u8]) -> T {

@@ -77,14 +77,14 @@ impl Ledger {
             _ => (true, by_reference.iter().map(|(id, references)| (*id, references.as_slice())).collect()),
         };
         let mut written = WrittenLedger {
-            plain: transactions.plain.take(plain, is_last).collect(),
-            full: transactions.full.take(full, is_last).collect(),
+            plain: taken(transactions.plain.take(plain, is_last)),
+            full: taken(transactions.full.take(full, is_last)),
             are_all_references,
             references,
             waiting: Vec::new(),
             set_aside: Vec::new(),
             overdue: Vec::new(),
-            slips: stakes.slips.take(slips, is_last).collect(),
+            slips: taken(stakes.slips.take(slips, is_last)),
         };
         if is_last {
             written.waiting = reversals.waiting.iter().collect();
@@ -137,6 +137,14 @@ impl Ledger {
         self.stakes.complete(&self.set_aside);
         self.restore_cold(cold, rules);
         let spared: FastMap<Identity, ()> = overdue.iter().map(|key| (*key, ())).collect();
+        // Room for as many as there are: a start is as fast as the memory that it touches.
+        let mut due: FastMap<i64, usize> = FastMap::default();
+        for (_, ingest_time) in self.transactions.ingest_times() {
+            *due.entry(rules.forget_hour(ingest_time)).or_default() += 1;
+        }
+        for (hour, count) in due {
+            self.expiry.entry(hour).or_default().reserve_exact(count);
+        }
         let mut late = Vec::new();
         for (key, ingest_time) in self.transactions.ingest_times() {
             let hour = rules.forget_hour(ingest_time);
@@ -161,4 +169,8 @@ impl Ledger {
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = Timestamp> {
         self.reversals.waiting.keys().map(|(deadline, _)| *deadline)
     }
+}
+
+fn taken<'a, T>(values: impl Iterator<Item = (&'a mut T, bool)>) -> Vec<&'a T> {
+    values.map(|(value, _)| &*value).collect()
 }

@@ -113,8 +113,8 @@ impl Players {
         let Some(slot) = self.definitions.slot(mission_id) else { return BTreeMap::new() };
         let hash = player_hash(player_id);
         let players = &self.groups[KeyGroup::of(hash).index()].players;
-        let player = players.find(hash, player_id).and_then(|place| players.get(place));
-        let Some((_, player)) = player else { return BTreeMap::new() };
+        let player = players.find(hash, player_id).and_then(|place| players.look(place));
+        let Some(player) = player else { return BTreeMap::new() };
         let since = |id: &Arc<str>| {
             let required = self.definitions.slot(id)?;
             Some((id.clone(), player.in_force_since(required, &self.definitions)?))

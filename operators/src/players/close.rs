@@ -300,7 +300,8 @@ impl Players {
         for slot in required {
             let groups = self.groups.iter_mut();
             let players = groups.flat_map(|group| {
-                group.players.iter_mut_where(|player| player.may_have_completed(slot, &self.definitions))
+                let may_have = |player: &Player| player.may_have_completed(slot, &self.definitions);
+                group.players.iter_mut_where(may_have, |key| key.slot == slot)
             });
             players.for_each(|(.., player)| player.begin_to_unlock(slot, &self.definitions));
         }
@@ -322,10 +323,12 @@ impl Players {
         let rivals = definitions.rivals(slot);
         let groups = self.groups.iter_mut().zip((0..KEY_GROUPS).map(KeyGroup));
         let players = groups.flat_map(|(group, number)| {
-            let players = group.players.iter_mut_where(|player| {
+            let concerns = |player: &Player| {
                 player.occurrences.has(slot, definitions)
                     || rivals.iter().any(|rival| player.contests(*rival, definitions))
-            });
+            };
+            // Nobody who is dormant contests anything.
+            let players = group.players.iter_mut_where(concerns, |key| key.slot == slot);
             players.map(move |(place, id, player)| ((number, place), id, player))
         });
         for (place, id, player) in players {

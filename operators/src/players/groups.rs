@@ -243,12 +243,12 @@ impl Players {
         let own = rivals.iter().find(|rival| rival.rank.1.0 == mission_id)?;
         let hash = player_hash(player_id);
         let players = &self.groups[KeyGroup::of(hash).index()].players;
-        let (_, player) = players.find(hash, player_id).and_then(|place| players.get(place))?;
+        let place = players.find(hash, player_id)?;
+        let timeline = players.get(place).and_then(|(_, player)| player.timeline.as_deref());
         let is_in = |rival: &&Rival<'_>| {
             let Contestant { slot, .. } = rival.contestant;
             let version = rival.contestant.version();
             let window = definitions.history(slot).window_at(version, event.event_time);
-            let timeline = player.timeline.as_deref();
             window.is_some_and(|(_, end)| {
                 let passage = Passage::new(timeline, definitions, (slot, version), end);
                 passage.own_since(event.event_time).is_some()

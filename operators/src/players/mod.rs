@@ -11,6 +11,7 @@ mod account;
 mod close;
 mod closings;
 mod contests;
+mod dormant;
 mod emission;
 mod entities;
 mod facts;
@@ -120,6 +121,24 @@ struct Player {
     customer: Option<Box<Customer>>,
 }
 
+impl Player {
+    /// There is nothing that few have: what is written with occurrences and tracks is all.
+    fn may_doze(&self) -> bool {
+        let Player { occurrences: _, tracks: _, timeline, restrictions, points, rank, waits, retained, customer } =
+            self;
+        let has_more = [
+            timeline.is_some(),
+            restrictions.is_some(),
+            points.is_some(),
+            rank.is_some(),
+            waits.is_some(),
+            retained.is_some(),
+            customer.is_some(),
+        ];
+        !has_more.contains(&true)
+    }
+}
+
 /// The state of one key group.
 #[derive(Clone, Debug, Default)]
 pub struct Group {
@@ -212,6 +231,8 @@ impl Players {
 
 #[cfg(test)]
 mod contest_tests;
+#[cfg(test)]
+mod dormant_tests;
 #[cfg(test)]
 mod earlier_tests;
 #[cfg(test)]

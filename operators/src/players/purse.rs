@@ -173,7 +173,7 @@ impl Players {
             let group = KeyGroup::of(hash);
             let Group { players, .. } = &mut self.groups[group.index()];
             let place = players.find(hash, &position.player).expect("who did something is known");
-            if !movement.begins() && players.get(place).is_some_and(|(_, player)| player.points.is_none()) {
+            if !movement.begins() && players.get(place).is_none_or(|(_, player)| player.points.is_none()) {
                 continue;
             }
             let (id, player) = players.get_mut(place);

@@ -66,7 +66,7 @@ impl Players {
         let of_pairs = |player: &Player| player.waits.as_ref().map(|held| held.waiting_for(pairs, definitions));
         let mut waiting: Vec<(usize, u32, Vec<Order>)> = Vec::new();
         for (group, state) in self.groups.iter().enumerate() {
-            let players = state.players.places().filter_map(|(place, _, player)| Some((place, of_pairs(player)?)));
+            let players = state.players.awake().filter_map(|(place, _, player)| Some((place, of_pairs(player)?)));
             waiting
                 .extend(players.filter(|(_, orders)| !orders.is_empty()).map(|(place, orders)| (group, place, orders)));
         }

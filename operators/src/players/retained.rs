@@ -107,7 +107,7 @@ impl Players {
         for group in (0..KEY_GROUPS).map(KeyGroup) {
             let places: Vec<u32> = self.groups[group.index()]
                 .players
-                .places()
+                .awake()
                 .filter(|(_, _, player)| player.retained.is_some())
                 .map(|(place, ..)| place)
                 .collect();

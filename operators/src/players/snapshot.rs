@@ -6,31 +6,52 @@ use std::ops::Range;
 use datasets::Epoch;
 use datasets::hash::KeyGroup;
 use datasets::state::{Keeper, Kept, Part, Section, Unpacker};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::closings::hour_of;
 use super::contests::Contests;
+use super::dormant::Dormant;
 use super::emission::AT_ONCE;
 use super::held::Held;
 use super::restrictions::Restrictions;
 use super::retained::Retained;
-use super::roster::Member;
+use super::roster::{Form, Member, ReadMember, WrittenMember};
 use super::timeline::Timeline;
 use super::unlocks::Unlocks;
 use super::{Group, NEVER, Players};
 use crate::entities::Customer;
 use crate::ledger::{LedgerRules, Markets, WrittenLedger};
 use crate::points::Points;
-use crate::snapshot::{self, READABLE, Round, Terms, Turn, Visited};
+use crate::snapshot::{self, READABLE, Round, Terms, Turn, Visited, WRITABLE};
 use crate::tiers::Rank;
 
 /// What a piece says of a key group. [`Group::read`] reads its fields one behind the other.
 #[derive(Serialize)]
 struct WrittenGroup<'a> {
+    /// Since format 8, which says the length of what it says of a player.
+    mark: i64,
     /// The hour up to which state had been swept.
     swept: i64,
-    members: Vec<&'a Member>,
+    members: Vec<WrittenMember<'a>>,
     ledger: WrittenLedger<'a>,
+}
+
+/// Begins a piece of format 8 or later, in the place of an hour that nobody sweeps up to.
+const MARK: i64 = i64::MAX;
+
+impl Serialize for WrittenMember<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.member.id(), Bytes(&self.player)).serialize(serializer)
+    }
+}
+
+/// Bytes that are written as they are.
+struct Bytes<'a>(&'a [u8]);
+
+impl Serialize for Bytes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
 }
 
 impl WrittenGroup<'_> {
@@ -72,8 +93,11 @@ fn next<'a, T: Default + Deserialize<'a>>(rest: &mut &'a [u8]) -> T {
 }
 
 /// A list of what members have, as it is written, and whether nobody has any.
-fn written<'a, T: Serialize + 'a>(members: &[&'a Member], of: impl Fn(&'a Member) -> Option<&'a T>) -> (Vec<u8>, bool) {
-    let list = members.iter().enumerate().filter_map(|(place, member)| Some((place, of(member)?)));
+fn written<'a, T: Serialize + 'a>(
+    members: &[WrittenMember<'a>],
+    of: impl Fn(&'a Member) -> Option<&'a T>,
+) -> (Vec<u8>, bool) {
+    let list = members.iter().enumerate().filter_map(|(place, written)| Some((place, of(written.member)?)));
     let list: Beside<&T> = list.collect();
     (postcard::to_allocvec(&list).expect(WRITABLE), list.is_empty())
 }
@@ -95,9 +119,6 @@ impl Restored {
     }
 }
 
-/// Why state can always be written.
-const WRITABLE: &str = "state has only types that postcard writes";
-
 /// A section that is not whole yet. What changes in what it has already comes with its last piece, so that all of it is as it
 /// is behind the epoch of that one.
 #[derive(Clone, Debug)]
@@ -116,7 +137,13 @@ impl Group {
         for piece in kept.pieces {
             let mut rest = unpacker.unpack(&piece).expect(READABLE);
             swept = snapshot::next(&mut rest);
-            let places = group.players.restore_all(snapshot::list(&mut rest));
+            let places = if swept == MARK {
+                swept = snapshot::next(&mut rest);
+                let dormant = |(id, player): (_, &[u8])| (id, Form::Dormant(Dormant::new(player)));
+                group.players.restore_all(snapshot::list(&mut rest).map(dormant))
+            } else {
+                group.players.restore_all(snapshot::list::<ReadMember<'_>>(&mut rest).map(ReadMember::into))
+            };
             overdue = group.ledger.read(&mut rest, markets);
             let players = &mut group.players;
             for (place, timeline) in beside::<Box<Timeline>>(&mut rest) {
@@ -180,9 +207,9 @@ impl Players {
             let is_last = section.to_come.is_empty();
             let cold = if is_last { ledger.freeze(group, terms.cold, &self.rules.ledger) } else { None };
             let is_first = section.is_first && section.pieces.is_empty();
-            let members = players.members.take(members, is_last).collect();
+            let members = players.write(members, is_last, &self.definitions);
             let ledger = ledger.write([plain, full, slips], (is_first, is_last), swept);
-            section.pieces.push(WrittenGroup { swept, members, ledger }.bytes());
+            section.pieces.push(WrittenGroup { mark: MARK, swept, members, ledger }.bytes());
             if is_last {
                 let Unfinished { needs, pieces, .. } = *section;
                 return Visited::Section(Section {
@@ -220,7 +247,10 @@ impl Players {
         let awake: Vec<_> = self.restored.take(epoch).collect();
         for (number, group) in awake {
             self.deadlines.extend(group.ledger.deadlines().map(|deadline| (deadline, number)));
-            for (place, id, player) in group.players.places() {
+            for (place, hour) in group.players.closings_of_dormant() {
+                self.closings.file(hour, (number, place));
+            }
+            for (place, id, player) in group.players.awake() {
                 // What may not leave yet is told when it may.
                 if player.restrictions.as_ref().is_some_and(|restrictions| restrictions.has_deferred()) {
                     self.releases.insert((AT_ONCE, number, id.clone()));

@@ -17,8 +17,8 @@ impl Players {
     /// Where the players of `group` stand.
     pub(crate) fn standings(&self, group: &Group) -> Vec<(Occurrence, Standing)> {
         let mut standings = Vec::new();
-        for (id, player) in group.players.iter() {
-            let mut player = player.clone();
+        for (id, player) in group.players.all() {
+            let mut player = player.into_owned();
             player.settle(&self.definitions);
             for (OccurrenceKey { slot, window, .. }, progress) in player.occurrences.iter() {
                 let announced = progress.all_announced().into_iter().filter(|announced| announced.live);

@@ -155,6 +155,11 @@ impl Tracks {
         self.tracks.iter()
     }
 
+    /// There is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.tracks.is_empty()
+    }
+
     /// The least class that has any.
     pub(super) fn first(&self) -> Option<ClassId> {
         self.tracks.first().map(|track| track.class)

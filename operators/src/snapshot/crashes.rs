@@ -1,10 +1,10 @@
 //! State that is written as it goes, and read again after a crash, is the state.
 
 mod entities;
+mod formats;
 
 use datasets::Timestamp;
 use datasets::hash::KeyGroup;
-use datasets::state::{Packed, Packer, Part, Section, Unpacker};
 
 use crate::activity::Reporting;
 use crate::definitions::DefinitionRecord;
@@ -12,10 +12,9 @@ use crate::ledger::{Attribution, ColdRules, LedgerRules, cold_answers};
 use crate::testing::{
     Archived, Arrival, CONTESTED, Cluster, EARLIER, EpochInput, GATED, GROUPED, MIXED, Out, PERIODS, RESETTING, Rng,
     Setting, Spec, TierSpec, UNLOCKING, arrived, at, contested_earlier, cut, definitions, earlier_definitions,
-    earlier_definitions_with_drafts, first_definitions, gated_definitions, groups, random_script,
-    random_script_of_many, random_script_with_controls, random_script_with_rates, random_script_with_restrictions,
-    random_script_with_settlements, rated_definitions, record, restricted_definitions, rules, second_definitions,
-    seeds,
+    earlier_definitions_with_drafts, gated_definitions, groups, random_script, random_script_of_many,
+    random_script_with_controls, random_script_with_rates, random_script_with_restrictions,
+    random_script_with_settlements, rated_definitions, record, restricted_definitions, rules, seeds,
 };
 
 /// `arrivals` as epochs, with each definition before the first event of its time.
@@ -321,184 +320,6 @@ fn what_is_cold_changes_nothing() {
     assert!(lives > 320, "only {lives} lives went on from what was written");
     let answers = cold_answers() - before;
     assert!(answers > 800, "only {answers} answers came from cold transactions");
-}
-
-/// Sections as a file holds them: keeper and group by number, epoch, that it needs none before it, bytes.
-type Written = Vec<(usize, u64, bool, Vec<u8>)>;
-
-/// What an earlier release has written of the state in the middle of a script with the missions it knew, in the file of this
-/// name, can be read; and of those missions the same is written now. What is written otherwise needs another format's
-/// number, and a way from this one.
-fn assert_readable(name: &str, file: &[u8], missions: Vec<DefinitionRecord>) {
-    // Those releases had no points, so nobody earns any.
-    let missions = missions.into_iter().map(|record| {
-        let text = record.text.map(|text| text.replace(r#""type":"points""#, r#""type":"other""#));
-        DefinitionRecord { text, ..record }
-    });
-    let mut rng = Rng(1);
-    let script = random_script(&mut rng, 140);
-    let log = epochs(cut(&mut rng, &script, 4), missions.collect());
-    assert_log_readable(name, file, &log, &Setting::new(Reporting::EveryEpoch));
-}
-
-fn assert_log_readable(name: &str, file: &[u8], log: &[EpochInput], setting: &Setting) {
-    let half = log.len() / 2;
-    let mut cluster = Cluster::restore(1, &Archived::new(), &[], setting);
-    let expected: Vec<Out> = log[..half].iter().map(|epoch| cluster.close(epoch)).collect();
-    assert!(expected.iter().any(|out| *out != Out::default()));
-    let mut archived = Archived::new();
-    groups().into_iter().for_each(|group| cluster.write(group, &mut archived));
-    let now = archived.iter().map(|((keeper, group), written)| {
-        let [piece] = &written.pieces[..] else { panic!("it was written once, and is small") };
-        (Part { keeper: *keeper, group: *group }.index(), written.epoch, true, piece.clone())
-    });
-    let now: Written = now.collect();
-    if std::env::var_os("QUESTLINE_WRITE_FORMAT").is_some_and(|wanted| wanted == name) {
-        std::fs::write(format!("src/snapshot/{name}.postcard"), postcard::to_allocvec(&now).unwrap()).unwrap();
-    }
-
-    let known: Written = postcard::from_bytes(file).unwrap();
-    // What waits for a rate lies behind four lists, of which none has anything; those releases forgot it.
-    let as_known = |(part, epoch, is_alone, bytes): &(usize, u64, bool, Vec<u8>), len: usize| {
-        let (bytes, behind) = bytes.split_at(len.min(bytes.len()));
-        assert!(behind.is_empty() || behind.starts_with(&[0; 4]), "part {part}: {behind:?}");
-        (*part, *epoch, *is_alone, bytes.to_vec())
-    };
-    assert_eq!(known.len(), now.len());
-    let now: Written = now.iter().zip(&known).map(|(now, known)| as_known(now, known.3.len())).collect();
-    assert_eq!(known, now, "what is written has changed: count operators::snapshot::FORMAT on, and keep reading this");
-    let mut read = Archived::new();
-    for (part, epoch, _, bytes) in known {
-        let part = Part::of(part).unwrap();
-        read.entry((part.keeper, part.group)).or_default().push(Section {
-            part,
-            epoch,
-            needs: 0,
-            pieces: vec![bytes],
-            cold: None,
-        });
-    }
-    let mut restored = Cluster::restore(2, &read, log, setting);
-    assert_eq!(restored.next(), u64::try_from(half).unwrap());
-    for epoch in &log[half..] {
-        restored.close(epoch).assert_is(&cluster.close(epoch), "behind what was read");
-    }
-}
-
-#[test]
-fn format_1_stays_readable() {
-    assert_readable("format_1", include_bytes!("format_1.postcard"), first_definitions(60));
-}
-
-#[test]
-fn format_2_stays_readable() {
-    assert_readable("format_2", include_bytes!("format_2.postcard"), second_definitions(60));
-}
-
-/// Restrictions and points.
-#[test]
-fn format_4_stays_readable() {
-    let mut rng = Rng(1);
-    let script = random_script_with_restrictions(&mut rng, 140);
-    let log = epochs(cut(&mut rng, &script, 4), restricted_definitions(60));
-    let setting = Setting::new(Reporting::EveryEpoch);
-    assert_log_readable("format_4", include_bytes!("format_4.postcard"), &log, &setting);
-}
-
-/// Timelines and unlocks.
-#[test]
-fn format_4_of_unlocks_stays_readable() {
-    let mut rng = Rng(1);
-    let script = random_script_with_controls(&mut rng, 140, &UNLOCKING);
-    let log = epochs(cut(&mut rng, &script, 4), gated_definitions(&UNLOCKING, 60));
-    let setting = Setting::new(Reporting::EveryEpoch);
-    assert_log_readable("format_4_unlocks", include_bytes!("format_4_unlocks.postcard"), &log, &setting);
-}
-
-/// Points, and slips of bets.
-#[test]
-fn format_5_stays_readable() {
-    let mut rng = Rng(1);
-    let script = random_script_with_settlements(&mut rng, 140);
-    let log = epochs(cut(&mut rng, &script, 4), definitions(60));
-    let ledger = LedgerRules { attribution: Attribution::Settlement, ..rules().ledger };
-    let setting = Setting { ledger, ..Setting::new(Reporting::EveryEpoch) };
-    assert_log_readable("format_5", include_bytes!("format_5.postcard"), &log, &setting);
-}
-
-#[test]
-fn format_5_of_tiers_stays_readable() {
-    let mut rng = Rng(1);
-    let script = random_script(&mut rng, 140);
-    let log = epochs(cut(&mut rng, &script, 4), definitions(60));
-    let setting = Setting { tiers: &PERIODS, ..Setting::new(Reporting::EveryEpoch) };
-    assert_log_readable("format_5_tiers", include_bytes!("format_5_tiers.postcard"), &log, &setting);
-}
-
-/// What missions of a group contest.
-#[test]
-fn format_6_stays_readable() {
-    let mut rng = Rng(1);
-    let script = random_script_with_controls(&mut rng, 140, &CONTESTED);
-    let log = epochs(cut(&mut rng, &script, 4), gated_definitions(&CONTESTED, 60));
-    let setting = Setting::new(Reporting::EveryEpoch);
-    assert_log_readable("format_6", include_bytes!("format_6.postcard"), &log, &setting);
-}
-
-/// Sections of which one is cut into pieces, and one needs these.
-#[test]
-fn format_6_of_pieces_stays_readable() {
-    let mut rng = Rng(1);
-    let mut script = random_script_of_many(&mut rng, 1_300);
-    script.iter_mut().for_each(|input| input.player = "p");
-    let log = epochs(cut(&mut rng, &script, 30), definitions(60));
-    let setting = Setting::new(Reporting::EveryEpoch);
-    let half = log.len() / 2;
-    let mut cluster = Cluster::restore(1, &Archived::new(), &[], &setting);
-    let mut archived = Archived::new();
-    for (number, epoch) in log[..half].iter().enumerate() {
-        cluster.close(epoch);
-        if number + 3 == half || number + 1 == half {
-            groups().into_iter().for_each(|group| cluster.write(group, &mut archived));
-        }
-    }
-    let now: Vec<(usize, u64, Vec<Vec<u8>>)> = archived
-        .into_iter()
-        .map(|((keeper, group), written)| (Part { keeper, group }.index(), written.epoch, written.pieces))
-        .collect();
-    assert!(now.iter().any(|(.., pieces)| pieces.len() > 2));
-    if std::env::var_os("QUESTLINE_WRITE_FORMAT").is_some_and(|wanted| wanted == "format_6_pieces") {
-        let bytes = postcard::to_allocvec(&now).unwrap();
-        let packed = Packer::new().unwrap().pack(&bytes).unwrap();
-        let file = postcard::to_allocvec(&(bytes.len(), packed.stored())).unwrap();
-        std::fs::write("src/snapshot/format_6_pieces.postcard", file).unwrap();
-    }
-    let (len, packed): (usize, Vec<u8>) = postcard::from_bytes(include_bytes!("format_6_pieces.postcard")).unwrap();
-    let mut unpacker = Unpacker::new().unwrap();
-    let known: Vec<(usize, u64, Vec<Vec<u8>>)> =
-        postcard::from_bytes(unpacker.unpack(&Packed::of(packed, len)).unwrap()).unwrap();
-    assert_eq!(known, now, "what is written has changed: count operators::snapshot::FORMAT on, and keep reading this");
-    let mut read = Archived::new();
-    for (part, epoch, pieces) in known {
-        let part = Part::of(part).unwrap();
-        let section = Section { part, epoch, needs: 0, pieces, cold: None };
-        read.entry((part.keeper, part.group)).or_default().push(section);
-    }
-    let mut restored = Cluster::restore(2, &read, &log, &setting);
-    assert_eq!(restored.next(), u64::try_from(half).unwrap());
-    for epoch in &log[half..] {
-        restored.close(epoch).assert_is(&cluster.close(epoch), "behind what was read");
-    }
-}
-
-/// Retained events.
-#[test]
-fn format_6_of_retained_stays_readable() {
-    let mut rng = Rng(1);
-    let script = random_script_with_controls(&mut rng, 140, &GATED[..1]);
-    let log = epochs(cut(&mut rng, &script, 4), earlier_definitions(&EARLIER, 60));
-    let setting = Setting { retained_micros: 8 * 86_400_000_000, ..Setting::new(Reporting::EveryEpoch) };
-    assert_log_readable("format_6_retained", include_bytes!("format_6_retained.postcard"), &log, &setting);
 }
 
 #[test]

@@ -151,8 +151,10 @@ mod tests {
             let [a, b] = &mut self.tables;
             for (place, [first, second]) in pieces.into_iter().enumerate() {
                 let is_last = place == last;
-                self.pieces
-                    .push([a.take(first, is_last).copied().collect(), b.take(second, is_last).copied().collect()]);
+                let taken = |values: &mut dyn Iterator<Item = (&mut (u64, u64), bool)>| {
+                    values.map(|(value, _)| *value).collect()
+                };
+                self.pieces.push([taken(&mut a.take(first, is_last)), taken(&mut b.take(second, is_last))]);
             }
             assert_eq!(self.tables.iter().map(Slab::changed).sum::<usize>(), 0);
         }

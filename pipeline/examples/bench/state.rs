@@ -37,7 +37,7 @@ pub struct State {
     #[arg(long, default_value_t = 20)]
     missions: u32,
     /// How much of a group is written behind one epoch. A pipeline's way is the default.
-    #[arg(long, default_value_t = 1 << 19)]
+    #[arg(long, default_value_t = 1 << 18)]
     bytes_at_once: usize,
     /// Threads that read it again.
     #[arg(long, default_value_t = 1)]

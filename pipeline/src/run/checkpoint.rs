@@ -31,8 +31,9 @@ use crate::dataflow::Begin;
 /// What a worker writes behind one epoch, about, so that none waits long for it: a few milliseconds.
 const BYTES_PER_EPOCH: usize = 1 << 20;
 
-/// The same of one group by the operator that has most: there is another one, and the rest of a group comes at once.
-const BYTES_AT_ONCE: usize = BYTES_PER_EPOCH / 2;
+/// The same of one group by the operator that has most, where all of it is new: there is another operator, most of the bytes are of
+/// players whose memory is far, and a piece is written whole.
+const BYTES_AT_ONCE: usize = BYTES_PER_EPOCH / 4;
 
 /// Outputs of a round from which on it does not wait for the end of its interval, since they are kept in memory.
 const HEAVY: usize = 64 << 20;

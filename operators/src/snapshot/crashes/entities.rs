@@ -1,6 +1,6 @@
 //! The same of an operator's feed.
 
-use super::{assert_log_readable, compare, epochs, short};
+use super::{compare, epochs, short};
 use crate::activity::Reporting;
 use crate::ledger::ColdRules;
 use crate::testing::{Rng, Setting, arrived, cut, random_script_with_entities, rules};
@@ -20,14 +20,4 @@ fn a_crash_changes_nothing_of_entities() {
         lives += compare(&mut rng, &log, &setting, &format!("seed {seed} with {cold:?}"));
     }
     assert!(lives > 300, "only {lives} lives went on from what was written");
-}
-
-/// What is known of customers, and transactions that are kept whole.
-#[test]
-fn format_7_stays_readable() {
-    let mut rng = Rng(1);
-    let script = random_script_with_entities(&mut rng, 140);
-    let log = epochs(cut(&mut rng, &script, 4), Vec::new());
-    let setting = Setting { has_feed: true, ..Setting::new(Reporting::EveryEpoch) };
-    assert_log_readable("format_7_entities", include_bytes!("../format_7_entities.postcard"), &log, &setting);
 }
