@@ -7,6 +7,7 @@ use datasets::{Money, PackedCoordinates, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::Order;
+use crate::room::make_room;
 
 /// What one event adds to the stages of a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,7 +159,10 @@ impl Contributions {
 fn put<T>(all: &mut Vec<T>, position: Result<usize, usize>, one: T) {
     match position {
         Ok(index) => all[index] = one,
-        Err(index) => all.insert(index, one),
+        Err(index) => {
+            make_room(all, 2);
+            all.insert(index, one);
+        }
     }
 }
 

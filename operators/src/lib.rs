@@ -28,6 +28,7 @@ pub mod players;
 pub mod points;
 pub mod progress;
 pub mod rollup;
+mod room;
 mod slab;
 pub mod snapshot;
 #[cfg(test)]

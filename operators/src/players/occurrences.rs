@@ -7,6 +7,10 @@ use super::Player;
 use super::tracks::Track;
 use crate::definitions::{ClassId, Definitions, MissionHistory, MissionSlot};
 use crate::progress::Progress;
+use crate::room::make_room;
+
+/// An event mostly begins some occurrences at once.
+const AT_LEAST: usize = 2;
 
 /// A mission and the start of its window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -71,9 +75,9 @@ impl Occurrences {
         let mut index = *hint;
         if self.keys.get(index) != Some(&key) {
             index = self.keys.binary_search(&key).unwrap_or_else(|index| {
-                make_room(&mut self.keys);
+                make_room(&mut self.keys, AT_LEAST);
                 self.keys.insert(index, key);
-                make_room(&mut self.progress);
+                make_room(&mut self.progress, AT_LEAST);
                 self.progress.insert(index, begin());
                 index
             });
@@ -119,13 +123,6 @@ impl Occurrences {
         let first = OccurrenceKey::new(slot, Timestamp::MIN, definitions);
         let last = OccurrenceKey { window: Timestamp::MAX, ..first };
         self.keys.partition_point(|key| *key < first)..self.keys.partition_point(|key| *key <= last)
-    }
-}
-
-/// Room for one more, and for an eighth of what there is: there are millions of these, and they grow by a few at a time.
-fn make_room<T>(values: &mut Vec<T>) {
-    if values.len() == values.capacity() {
-        values.reserve_exact(values.len() / 8 + 4);
     }
 }
 

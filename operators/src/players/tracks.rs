@@ -15,6 +15,7 @@ use crate::contributions::{Contribution, Contributions};
 use crate::definitions::{ClassId, Definitions, Generation};
 use crate::ledger::Order;
 use crate::progress::{Counted, Sequence};
+use crate::room::make_room;
 
 /// Contributions by class, sorted.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -53,6 +54,7 @@ impl Tracks {
     pub(super) fn put(&mut self, class: ClassId, generation: Generation, contribution: Contribution, is_known: bool) {
         let index = self.position(class).unwrap_or_else(|index| {
             let contributions = smallvec![(generation, Contributions::default())];
+            make_room(&mut self.tracks, 1);
             self.tracks.insert(index, Track { class, tally: Tally::default(), contributions });
             index
         });

@@ -12,6 +12,7 @@
 //! - `latency`: sends play at a steady rate, and measures how soon a completion is visible.
 
 mod bare_loop;
+mod begin;
 mod cold;
 mod commits;
 mod edits;
@@ -44,6 +45,9 @@ struct Bench {
 enum Helper {
     /// Consumes and parses, on one thread.
     BareLoop(bare_loop::BareLoop),
+    /// Reads the state that `state` has left in a file. It asks for this itself.
+    #[command(hide = true)]
+    Begin(begin::Begin),
     /// Lets transactions go cold, and asks for them, on one thread.
     Cold(cold::Cold),
     /// Waits until a pipeline has committed a topic.
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
     let Bench { brokers, helper } = Bench::parse();
     let outcome = match helper {
         Helper::BareLoop(helper) => helper.run(&brokers),
+        Helper::Begin(helper) => helper.run(),
         Helper::Cold(helper) => helper.run(),
         Helper::Commits(helper) => helper.run(&brokers),
         Helper::Edits(helper) => helper.run(&brokers),

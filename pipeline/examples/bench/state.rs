@@ -2,14 +2,17 @@
 //! storage. One thread writes.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use datasets::generator::GeneratorConfig;
 use datasets::hash::{KEY_GROUPS, KeyGroup};
-use datasets::state::{Keeper, Kept, Packed, Packer, Section};
-use datasets::{Epoch, EventBatch, Timestamp};
+use datasets::state::{Packed, Packer, Part, Section};
+use datasets::{Epoch, EventBatch, Timestamp, TopicId};
 use operators::activity::DailyActivity;
 use operators::decode::Decoder;
 use operators::definitions::DefinitionRecord;
@@ -20,8 +23,9 @@ use pipeline::config::Config;
 use pipeline::dataflow::Plan;
 use pipeline::plan::{Purpose, prepare};
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
-use crate::Outcome;
+use crate::{Outcome, begin};
 
 /// See the module.
 #[derive(Args)]
@@ -48,13 +52,34 @@ pub struct State {
 const EPOCH: u64 = 8192;
 const START_MICROS: i64 = 1_780_400_000_000_000;
 
-struct Core {
+/// What both a run and a start begin with.
+pub struct Prepared {
+    pub plan: Plan,
+    pub definitions: Vec<DefinitionRecord>,
+    first: TopicId,
+}
+
+impl Prepared {
+    /// Of a pipeline without a broker, with so many missions.
+    pub fn new(missions: u32) -> Result<Self, Box<dyn std::error::Error>> {
+        let config = Config::parse("[pipeline]\nname = \"state\"\n", "state.toml", Path::new(""), [])
+            .map_err(|errors| errors.to_string())?;
+        let prepared = prepare(&config, 1, Purpose::Run)?;
+        let generator = GeneratorConfig { missions, ..GeneratorConfig::default() };
+        let definitions = pipeline::bench::definitions(&generator, prepared.missions);
+        Ok(Prepared { plan: prepared.plan, definitions, first: prepared.first })
+    }
+}
+
+/// The stateful operators, one behind the other.
+pub struct Core {
     players: Players,
     activity: DailyActivity,
 }
 
 impl Core {
-    fn new(plan: &Plan) -> Self {
+    /// No state yet.
+    pub fn new(plan: &Plan) -> Self {
         Core {
             players: Players::new(plan.players.clone(), plan.decode.topics.clone(), true),
             activity: DailyActivity::new(plan.activity.clone(), plan.reporting),
@@ -69,6 +94,14 @@ impl Core {
         let postings: Vec<_> = changes.postings.into_iter().map(|(posting, diff)| (posting, (), diff)).collect();
         self.activity.update(&postings);
         self.activity.report(&clock);
+    }
+
+    /// Reads `state`, as a start does.
+    pub fn restore(&mut self, state: &Restored) {
+        self.players.restore(state);
+        self.activity.restore(state);
+        self.players.wake(u64::MAX);
+        self.activity.wake(u64::MAX);
     }
 
     /// Writes every group, as one round does.
@@ -124,13 +157,13 @@ impl Round {
 
 /// What a start needs of what was written, as it lies in storage: pieces with their lengths before compression.
 #[derive(Default)]
-struct Parts(BTreeMap<(Keeper, KeyGroup), Vec<(usize, Packed)>>);
+struct Parts(BTreeMap<usize, Vec<(usize, Packed)>>);
 
 impl Parts {
     fn take(&mut self, round: Round) -> std::io::Result<()> {
         let mut packer = Packer::new()?;
         for section in round.sections {
-            let pieces = self.0.entry((section.part.keeper, section.part.group)).or_default();
+            let pieces = self.0.entry(section.part.index()).or_default();
             pieces.drain(..pieces.len() - section.needs);
             for piece in section.pieces {
                 pieces.push((piece.len(), packer.pack(&piece)?));
@@ -147,29 +180,24 @@ impl Parts {
         self.0.values().flatten().map(|(_, packed)| packed.stored().len()).sum()
     }
 
-    fn kept(self) -> Vec<(Keeper, KeyGroup, Kept)> {
-        let parts = self.0.into_iter().map(|((keeper, group), pieces)| {
-            let pieces = pieces.into_iter().map(|(_, packed)| packed).collect();
-            (keeper, group, Kept { epoch: 0, pieces, cold: Vec::new() })
-        });
-        parts.collect()
+    /// Leaves them for a start.
+    fn store(&self, file: &File) -> std::io::Result<()> {
+        let mut file = BufWriter::new(file);
+        for (part, pieces) in &self.0 {
+            let part = Part::of(*part).expect("it has the number of a part");
+            pieces.iter().try_for_each(|(len, piece)| begin::write(&mut file, part, *len, piece))?;
+        }
+        file.flush()
     }
 }
 
 impl State {
     /// Writes all state, then what changed, and reads both again.
     pub fn run(&self) -> Outcome {
-        let config = Config::parse("[pipeline]\nname = \"state\"\n", "state.toml", Path::new(""), [])
-            .map_err(|errors| errors.to_string())?;
-        let prepared = prepare(&config, 1, Purpose::Run)?;
+        let prepared = Prepared::new(self.missions)?;
         let mut decoder = Decoder::new(prepared.plan.decode.clone());
         let mut core = Core::new(&prepared.plan);
-        let generator = datasets::generator::GeneratorConfig {
-            missions: self.missions,
-            ..datasets::generator::GeneratorConfig::default()
-        };
-        let definitions = pipeline::bench::definitions(&generator, prepared.missions);
-        let mut to_come = definitions.clone();
+        let mut to_come = prepared.definitions.clone();
         let (mut epoch, mut offset): (Epoch, u64) = (0, 0);
         let mut play = |core: &mut Core, players: &mut dyn Iterator<Item = u64>| {
             loop {
@@ -210,21 +238,11 @@ impl State {
         }
 
         drop(core);
-        let stored = parts.bytes_stored();
-        let begun = Instant::now();
-        let mut restored = Core::new(&prepared.plan);
-        let state = Restored {
-            rates: datasets::rates::RateBook::default(),
-            definitions: definitions.into_iter().map(|record| (0, record)).collect(),
-            wall: None,
-            oldest_to_come: None,
-            parts: parts.kept().into(),
-            helpers: self.threads.saturating_sub(1),
-        };
-        restored.players.restore(&state);
-        restored.activity.restore(&state);
-        restored.players.wake(u64::MAX);
-        restored.activity.wake(u64::MAX);
+        let stored = NamedTempFile::new()?;
+        parts.store(stored.as_file())?;
+        let bytes_stored = parts.bytes_stored();
+        drop(parts);
+        let start = begin::elsewhere(stored.path(), self.missions, self.threads)?;
         Ok(json!({
             "players": self.players,
             "missions": self.missions,
@@ -235,8 +253,9 @@ impl State {
             "rounds": self.rounds,
             "needed_bytes": needed,
             "read_bytes": needed.last(),
-            "read_bytes_stored": stored,
-            "restore_seconds": begun.elapsed().as_secs_f64(),
+            "read_bytes_stored": bytes_stored,
+            "restore_seconds": start["seconds"],
+            "restored_resident_bytes": start["resident_bytes"],
         }))
     }
 }
