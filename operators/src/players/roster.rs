@@ -30,27 +30,27 @@ pub(super) struct Roster {
     pub(super) members: Slab<Member>,
 }
 
-/// A player's place, with the hash of the id: who is not here is known by this alone.
+/// A player's place, with a part of the hash of the id: who is not here is known by this alone, mostly.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
-    hash: u64,
+    hash: u32,
     place: u32,
 }
 
 /// A player with the id.
 #[derive(Clone, Debug)]
-pub(super) struct Member {
-    id: Arc<str>,
-    form: Form,
-}
-
-/// A player's state.
-#[derive(Clone, Debug)]
-pub(super) enum Form {
+pub(super) enum Member {
     /// As it is worked on.
-    Awake(Box<Player>),
+    Awake(Box<Active>),
     /// As it is kept of who is not needed, and has nothing of what few have.
     Dormant(Dormant),
+}
+
+/// A player who is awake, with the id.
+#[derive(Clone, Debug)]
+pub(super) struct Active {
+    id: Arc<str>,
+    player: Player,
 }
 
 /// A player with the id as formats before 8 wrote it.
@@ -66,83 +66,80 @@ pub(super) struct WrittenMember<'a> {
     pub(super) player: Cow<'a, [u8]>,
 }
 
-impl<'a> From<ReadMember<'a>> for (&'a str, Form) {
-    fn from(ReadMember { id, player }: ReadMember<'a>) -> Self {
-        (id, Form::Awake(Box::new(player)))
-    }
-}
-
-impl Form {
-    /// The player, if awake.
-    fn awake(&self) -> Option<&Player> {
-        match self {
-            Form::Awake(player) => Some(player),
-            Form::Dormant(_) => None,
-        }
-    }
-
-    /// The player, awake or not.
-    fn look(&self) -> Cow<'_, Player> {
-        match self {
-            Form::Awake(player) => Cow::Borrowed(player),
-            Form::Dormant(dormant) => Cow::Owned(dormant.wake()),
-        }
-    }
-
-    /// The player, who is awake from now on.
-    fn wake(&mut self) -> &mut Player {
-        if let Form::Dormant(dormant) = self {
-            *self = Form::Awake(Box::new(dormant.wake()));
-        }
-        match self {
-            Form::Awake(player) => player,
-            Form::Dormant(_) => unreachable!("it has just been woken"),
-        }
+impl From<ReadMember<'_>> for Member {
+    fn from(ReadMember { id, player }: ReadMember<'_>) -> Self {
+        Member::Awake(Box::new(Active { id: id.into(), player }))
     }
 }
 
 impl Member {
     /// The id.
     pub(super) fn id(&self) -> &str {
-        &self.id
+        match self {
+            Member::Awake(active) => &active.id,
+            Member::Dormant(dormant) => dormant.id(),
+        }
+    }
+
+    /// The player, if awake.
+    fn awake(&self) -> Option<&Active> {
+        match self {
+            Member::Awake(active) => Some(active),
+            Member::Dormant(_) => None,
+        }
+    }
+
+    /// The player, awake or not.
+    fn look(&self) -> Cow<'_, Player> {
+        match self {
+            Member::Awake(active) => Cow::Borrowed(&active.player),
+            Member::Dormant(dormant) => Cow::Owned(dormant.wake()),
+        }
+    }
+
+    /// The player, who is awake from now on.
+    fn wake(&mut self) -> (&Arc<str>, &mut Player) {
+        if let Member::Dormant(dormant) = self {
+            *self = Member::Awake(Box::new(Active { id: dormant.id().into(), player: dormant.wake() }));
+        }
+        match self {
+            Member::Awake(active) => (&active.id, &mut active.player),
+            Member::Dormant(_) => unreachable!("it has just been woken"),
+        }
     }
 
     /// What a section says of the player, who is dormant from now on if that `may_doze` and has nothing that is said elsewhere.
     fn write(&mut self, may_doze: bool, definitions: &Definitions) -> WrittenMember<'_> {
-        let player = match &self.form {
-            Form::Dormant(_) => None,
-            Form::Awake(player) => {
-                let written = written(player, definitions);
-                if may_doze && player.may_doze() {
-                    self.form = Form::Dormant(Dormant::new(&written));
-                    None
-                } else {
-                    Some(written)
-                }
+        let mut fresh = None;
+        if let Member::Awake(active) = self {
+            let written = written(&active.player, definitions);
+            if may_doze && active.player.may_doze() {
+                *self = Member::Dormant(Dormant::new(&active.id, &written));
+            } else {
+                fresh = Some(written);
             }
+        }
+        let player = match (&*self, fresh) {
+            (Member::Dormant(dormant), _) => Cow::Borrowed(dormant.written()),
+            (Member::Awake(_), written) => Cow::Owned(written.expect("who is awake has just been written")),
         };
-        let member = &*self;
-        let player = match (&member.form, player) {
-            (Form::Dormant(dormant), _) => Cow::Borrowed(dormant.written()),
-            (Form::Awake(_), written) => Cow::Owned(written.expect("who is awake has just been written")),
-        };
-        WrittenMember { member, player }
+        WrittenMember { member: self, player }
     }
 
     /// The player's timeline, where a control event was heard.
     pub(super) fn timeline(&self) -> Option<&Timeline> {
-        self.form.awake()?.timeline.as_deref().filter(|timeline| timeline.has_marks())
+        self.awake()?.player.timeline.as_deref().filter(|timeline| timeline.has_marks())
     }
 
     /// What completions unlock for the player.
     pub(super) fn unlocks(&self) -> Option<&Unlocks> {
-        self.form.awake()?.timeline.as_deref().map(|timeline| &timeline.unlocks).filter(|unlocks| !unlocks.is_empty())
+        self.awake()?.player.timeline.as_deref().map(|timeline| &timeline.unlocks).filter(|unlocks| !unlocks.is_empty())
     }
 
     /// Which events of the player missions contest.
     pub(super) fn contests(&self) -> Option<&Contests> {
-        self.form
-            .awake()?
+        self.awake()?
+            .player
             .timeline
             .as_deref()
             .map(|timeline| &timeline.contests)
@@ -151,77 +148,77 @@ impl Member {
 
     /// What waits of the player.
     pub(super) fn waits(&self) -> Option<&Held> {
-        self.form.awake()?.waits.as_deref()
+        self.awake()?.player.waits.as_deref()
     }
 
     /// What was written beside the player.
     pub(super) fn set_waits(&mut self, waits: Box<Held>) {
-        self.form.wake().waits = Some(waits);
+        self.wake().1.waits = Some(waits);
     }
 
     /// What was written beside the player.
     pub(super) fn set_timeline(&mut self, timeline: Box<Timeline>) {
-        self.form.wake().timeline = Some(timeline);
+        self.wake().1.timeline = Some(timeline);
     }
 
     /// The same.
     pub(super) fn set_unlocks(&mut self, unlocks: Unlocks) {
-        self.form.wake().timeline.get_or_insert_default().unlocks = unlocks;
+        self.wake().1.timeline.get_or_insert_default().unlocks = unlocks;
     }
 
     /// The same.
     pub(super) fn set_contests(&mut self, contests: Contests) {
-        self.form.wake().timeline.get_or_insert_default().contests = contests;
+        self.wake().1.timeline.get_or_insert_default().contests = contests;
     }
 
     /// What is known of the player as a customer.
     pub(super) fn customer(&self) -> Option<&Customer> {
-        self.form.awake()?.customer.as_deref()
+        self.awake()?.player.customer.as_deref()
     }
 
     /// What was written beside the player.
     pub(super) fn set_customer(&mut self, customer: Box<Customer>) {
-        self.form.wake().customer = Some(customer);
+        self.wake().1.customer = Some(customer);
     }
 
     /// What is retained of the player's events.
     pub(super) fn retained(&self) -> Option<&Retained> {
-        self.form.awake()?.retained.as_deref()
+        self.awake()?.player.retained.as_deref()
     }
 
     /// What was written beside the player.
     pub(super) fn set_retained(&mut self, retained: Box<Retained>) {
-        self.form.wake().retained = Some(retained);
+        self.wake().1.retained = Some(retained);
     }
 
     /// The player's restrictions.
     pub(super) fn restrictions(&self) -> Option<&Restrictions> {
-        self.form.awake()?.restrictions.as_deref()
+        self.awake()?.player.restrictions.as_deref()
     }
 
     /// What was written beside the player.
     pub(super) fn set_restrictions(&mut self, restrictions: Box<Restrictions>) {
-        self.form.wake().restrictions = Some(restrictions);
+        self.wake().1.restrictions = Some(restrictions);
     }
 
     /// The player's tiers.
     pub(super) fn rank(&self) -> Option<&Rank> {
-        self.form.awake()?.rank.as_deref()
+        self.awake()?.player.rank.as_deref()
     }
 
     /// What was written beside the player.
     pub(super) fn set_rank(&mut self, rank: Box<Rank>) {
-        self.form.wake().rank = Some(rank);
+        self.wake().1.rank = Some(rank);
     }
 
     /// The player's points.
     pub(super) fn points(&self) -> Option<&Points> {
-        self.form.awake()?.points.as_deref()
+        self.awake()?.player.points.as_deref()
     }
 
     /// What was written beside the player.
     pub(super) fn set_points(&mut self, points: Box<Points>) {
-        self.form.wake().points = Some(points);
+        self.wake().1.points = Some(points);
     }
 }
 
@@ -231,40 +228,43 @@ impl Roster {
         if let Some(place) = self.find(hash, id) {
             return place;
         }
-        self.insert(hash, Member { id: id.into(), form: Form::Awake(Box::default()) })
+        self.insert(hash, Member::Awake(Box::new(Active { id: id.into(), player: Player::default() })))
     }
 
     fn insert(&mut self, hash: u64, member: Member) -> u32 {
         let place = self.members.insert(member);
-        self.index.insert_unique(spread(hash), Slot { hash, place }, |slot| spread(slot.hash));
+        let hash = short_hash(hash);
+        self.index.insert_unique(long_hash(hash), Slot { hash, place }, |slot| long_hash(slot.hash));
         place
     }
 
     /// The place of the player of `id`, whose [`player_hash`] is `hash`.
     pub(super) fn find(&self, hash: u64, id: &str) -> Option<u32> {
-        let is_same = |slot: &Slot| slot.hash == hash && self.members.get(slot.place).is_some_and(|one| &*one.id == id);
-        self.index.find(spread(hash), is_same).map(|slot| slot.place)
+        let short = short_hash(hash);
+        let is_same =
+            |slot: &Slot| slot.hash == short && self.members.get(slot.place).is_some_and(|one| one.id() == id);
+        self.index.find(long_hash(short), is_same).map(|slot| slot.place)
     }
 
-    /// Where the player of this hash is, unless another one has the same.
+    /// Where the player of this hash is, unless another one has the same part of it.
     pub(super) fn guess(&self, hash: u64) -> Option<u32> {
-        self.index.find(spread(hash), |slot| slot.hash == hash).map(|slot| slot.place)
+        let hash = short_hash(hash);
+        self.index.find(long_hash(hash), |slot| slot.hash == hash).map(|slot| slot.place)
     }
 
     /// The player at `place`, with the id, if awake. Who is dormant has occurrences and tracks alone.
     pub(super) fn get(&self, place: u32) -> Option<(&Arc<str>, &Player)> {
-        self.members.get(place).and_then(|Member { id, form }| Some((id, form.awake()?)))
+        self.members.get(place)?.awake().map(|Active { id, player }| (id, player))
     }
 
     /// The player at `place`, who is awake from now on, with the id. Panics where nobody is.
     pub(super) fn get_mut(&mut self, place: u32) -> (&Arc<str>, &mut Player) {
-        let Member { id, form } = self.members.get_mut(place).expect("players stay where they are");
-        (id, form.wake())
+        self.member_mut(place).wake()
     }
 
     /// The player at `place`, awake or not.
     pub(super) fn look(&self, place: u32) -> Option<Cow<'_, Player>> {
-        self.members.get(place).map(|member| member.form.look())
+        self.members.get(place).map(Member::look)
     }
 
     /// The players that are `wanted`, with their places, all awake from now on. Of who is dormant a player is wanted who has progress in
@@ -274,11 +274,14 @@ impl Roster {
         wanted: impl Fn(&Player) -> bool,
         wanted_for: impl Fn(OccurrenceKey) -> bool,
     ) -> impl Iterator<Item = (u32, &Arc<str>, &mut Player)> {
-        let members = self.members.iter_mut_where(move |member| match &member.form {
-            Form::Awake(player) => wanted(player),
-            Form::Dormant(dormant) => dormant.occurrences().any(&wanted_for),
+        let members = self.members.iter_mut_where(move |member| match member {
+            Member::Awake(active) => wanted(&active.player),
+            Member::Dormant(dormant) => dormant.occurrences().any(&wanted_for),
         });
-        members.map(|(place, Member { id, form })| (place, &*id, form.wake()))
+        members.map(|(place, member)| {
+            let (id, player) = member.wake();
+            (place, id, player)
+        })
     }
 
     /// What a section says of players: of the `chunks`, and of those that may have changed since they were last written, if `with_changed`.
@@ -294,21 +297,21 @@ impl Roster {
     }
 
     /// Takes players as they were written, in the places of what is known. Answers their places.
-    pub(super) fn restore_all<'a>(&mut self, members: impl ExactSizeIterator<Item = (&'a str, Form)>) -> Vec<u32> {
+    pub(super) fn restore_all(&mut self, members: impl ExactSizeIterator<Item = Member>) -> Vec<u32> {
         if self.index.is_empty() {
-            self.index.reserve(members.len(), |slot| spread(slot.hash));
+            self.index.reserve(members.len(), |slot| long_hash(slot.hash));
         }
-        members.map(|(id, form)| self.restore(id, form)).collect()
+        members.map(|member| self.restore(member)).collect()
     }
 
-    fn restore(&mut self, id: &str, form: Form) -> u32 {
-        let hash = player_hash(id);
-        match self.find(hash, id) {
+    fn restore(&mut self, member: Member) -> u32 {
+        let hash = player_hash(member.id());
+        match self.find(hash, member.id()) {
             Some(place) => {
-                self.member_mut(place).form = form;
+                *self.member_mut(place) = member;
                 place
             }
-            None => self.insert(hash, Member { id: id.into(), form }),
+            None => self.insert(hash, member),
         }
     }
 
@@ -319,21 +322,24 @@ impl Roster {
 
     /// All players that are awake, with their places.
     pub(super) fn awake(&self) -> impl Iterator<Item = (u32, &Arc<str>, &Player)> {
-        self.members.places().filter_map(|(place, Member { id, form })| Some((place, id, form.awake()?)))
+        self.members.places().filter_map(|(place, member)| {
+            let Active { id, player } = member.awake()?;
+            Some((place, id, player))
+        })
     }
 
     /// The places of those that are dormant, with the hour after which something of each can be forgotten.
     pub(super) fn closings_of_dormant(&self) -> impl Iterator<Item = (u32, i64)> {
-        self.members.places().filter_map(|(place, member)| match &member.form {
-            Form::Awake(_) => None,
-            Form::Dormant(dormant) => Some((place, dormant.next_closing()?)),
+        self.members.places().filter_map(|(place, member)| match member {
+            Member::Awake(_) => None,
+            Member::Dormant(dormant) => Some((place, dormant.next_closing()?)),
         })
     }
 
     /// All players, awake or not.
     #[cfg(test)]
-    pub(super) fn all(&self) -> impl Iterator<Item = (&Arc<str>, Cow<'_, Player>)> {
-        self.members.iter().map(|Member { id, form }| (id, form.look()))
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, Cow<'_, Player>)> {
+        self.members.iter().map(|member| (member.id(), member.look()))
     }
 
     /// All players that are awake.
@@ -343,7 +349,23 @@ impl Roster {
     }
 }
 
-/// The players of one group have the low bits of their hashes in common, which an index begins with.
-fn spread(hash: u64) -> u64 {
-    hash.rotate_right(16)
+/// The players of one group have the lowest bits of their hashes in common.
+fn short_hash(hash: u64) -> u32 {
+    let [_, _, a, b, c, d, ..] = hash.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
+/// The index looks at the lowest bits and at the highest.
+fn long_hash(short: u32) -> u64 {
+    u64::from(short) << 32 | u64::from(short)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_player_takes_32_bytes_beside_what_is_known() {
+        assert_eq!((size_of::<Option<Member>>(), size_of::<Slot>()), (24, 8));
+    }
 }

@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::closings::hour_of;
 use super::contests::Contests;
-use super::dormant::Dormant;
+use super::dormant::{Bytes, Dormant};
 use super::emission::AT_ONCE;
 use super::held::Held;
 use super::restrictions::Restrictions;
 use super::retained::Retained;
-use super::roster::{Form, Member, ReadMember, WrittenMember};
+use super::roster::{Member, ReadMember, WrittenMember};
 use super::timeline::Timeline;
 use super::unlocks::Unlocks;
 use super::{Group, NEVER, Players};
@@ -45,15 +45,6 @@ impl Serialize for WrittenMember<'_> {
     }
 }
 
-/// Bytes that are written as they are.
-struct Bytes<'a>(&'a [u8]);
-
-impl Serialize for Bytes<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(self.0)
-    }
-}
-
 impl WrittenGroup<'_> {
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = postcard::to_allocvec(self).expect(WRITABLE);
@@ -79,7 +70,7 @@ impl WrittenGroup<'_> {
 /// What members have that few have, by their places among them. Behind [`WrittenGroup`] come lists of it, in the order of
 /// the formats that added them: timelines (3); restrictions, points, unlocks (4); what waits for a rate, behind these the slips
 /// of bets, and tiers (5); what missions contest, and retained events (6); what is known of
-/// customers (7). The last ones are left out where they are empty, so a section that needs nothing of a format is one of the format before.
+/// customers (7). The last ones are left out where they are empty.
 type Beside<T> = Vec<(usize, T)>;
 
 /// Reads the next list, if there is one.
@@ -139,10 +130,10 @@ impl Group {
             swept = snapshot::next(&mut rest);
             let places = if swept == MARK {
                 swept = snapshot::next(&mut rest);
-                let dormant = |(id, player): (_, &[u8])| (id, Form::Dormant(Dormant::new(player)));
-                group.players.restore_all(snapshot::list(&mut rest).map(dormant))
+                let members: usize = snapshot::next(&mut rest);
+                group.players.restore_all((0..members).map(|_| Member::Dormant(Dormant::read(&mut rest))))
             } else {
-                group.players.restore_all(snapshot::list::<ReadMember<'_>>(&mut rest).map(ReadMember::into))
+                group.players.restore_all(snapshot::list::<ReadMember<'_>>(&mut rest).map(Member::from))
             };
             overdue = group.ledger.read(&mut rest, markets);
             let players = &mut group.players;
