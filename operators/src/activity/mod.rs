@@ -9,22 +9,20 @@
 mod key;
 mod ngr;
 mod operator;
+mod row;
+mod rows;
 mod snapshot;
-
-use std::hint::black_box;
 
 use datasets::hash::KEY_GROUPS;
 use datasets::rows::ActivityRow;
 use datasets::{Money, Timestamp};
 use differential_dataflow::difference::Semigroup;
-use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::changes::Posting;
 use crate::players::Clock;
 use crate::rollup::{GameDay, Takings};
-use crate::snapshot::Round;
+use rows::Rows;
 
 pub use key::RowKey;
 pub use ngr::{ActivityRules, Base, Basis, Deduction, Totals};
@@ -52,30 +50,6 @@ pub struct DailyActivity {
     restored: snapshot::Restored,
 }
 
-/// The rows of one key group.
-#[derive(Clone, Debug, Default)]
-struct Rows {
-    rows: IndexMap<RowKey, Row, foldhash::fast::FixedState>,
-    /// Places of the rows that a posting touched since their last report.
-    touched: Vec<usize>,
-    /// Places of the rows that have changed since they were written.
-    changed: Vec<usize>,
-    /// Where writing them goes on.
-    round: Round<1>,
-}
-
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Row {
-    totals: Totals,
-    /// As of the last revision that was emitted.
-    emitted: Totals,
-    /// How many revisions were emitted.
-    revision: u64,
-    is_touched: bool,
-    #[serde(skip)]
-    is_changed: bool,
-}
-
 /// Rows that changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Restatements {
@@ -96,8 +70,8 @@ impl DailyActivity {
     pub fn update<T>(&mut self, updates: &[(Posting, T, isize)]) {
         for block in updates.chunks(BLOCK) {
             // Looked up side by side, so that no lookup waits for the one before.
-            let places: SmallVec<[Option<usize>; BLOCK]> =
-                block.iter().map(|(posting, ..)| self.groups[posting.group.index()].find(&posting.key)).collect();
+            let places: SmallVec<[Option<u32>; BLOCK]> =
+                block.iter().map(|(posting, ..)| self.groups[posting.group.index()].look_up(&posting.key)).collect();
             for ((posting, _, diff), place) in block.iter().zip(places) {
                 self.groups[posting.group.index()].add(posting, *diff, place);
             }
@@ -149,58 +123,6 @@ fn next_phase(group: usize, interval: i64, since: Timestamp) -> Timestamp {
     Timestamp::from_micros(whole * interval + phase)
 }
 
-impl Rows {
-    /// Where the row of `key` is.
-    fn find(&self, key: &RowKey) -> Option<usize> {
-        let (place, _, row) = self.rows.get_full(key)?;
-        black_box(row.is_touched);
-        Some(place)
-    }
-
-    /// Adds a posting to its row, which is at `place` unless it is new.
-    fn add(&mut self, posting: &Posting, diff: isize, place: Option<usize>) {
-        let place = place.unwrap_or_else(|| {
-            let entry = self.rows.entry(posting.key.clone());
-            let place = entry.index();
-            entry.or_default();
-            place
-        });
-        let row = &mut self.rows[place];
-        let count = i64::try_from(diff).expect("a posting is asserted a few times at most");
-        let times = |money: Money| Money::from_raw(money.raw() * i128::from(count));
-        if posting.is_bet {
-            row.totals.bets_count += count;
-            row.totals.stakes += times(posting.amount);
-            row.totals.bonus_bets += times(posting.bonus);
-        } else {
-            row.totals.winnings += times(posting.amount);
-            row.totals.bonus_wins += times(posting.bonus);
-        }
-        if !row.is_touched {
-            row.is_touched = true;
-            self.touched.push(place);
-        }
-        row.mark(place, &mut self.changed);
-    }
-
-    fn restate(&mut self, rules: &ActivityRules, now: Timestamp, restatements: &mut Restatements) {
-        restatements.rows.reserve(self.touched.len());
-        for place in self.touched.drain(..) {
-            let (key, row) = self.rows.get_index_mut(place).expect("rows are not removed");
-            row.is_touched = false;
-            row.mark(place, &mut self.changed);
-            // Every column follows from the sums, and every sum shows in some column, whatever the basis.
-            if row.revision > 0 && row.emitted == row.totals {
-                continue;
-            }
-            restatements.add_takings(key, rules.takings(row));
-            row.revision += 1;
-            row.emitted = row.totals;
-            restatements.rows.push(row.restated(key, rules, now));
-        }
-    }
-}
-
 impl Restatements {
     fn add_takings(&mut self, key: &RowKey, more: Takings) {
         // There are tens of games and hardly more than one day at a time.
@@ -213,32 +135,23 @@ impl Restatements {
 }
 
 impl ActivityRules {
-    /// What the next revision of `row` adds to the takings.
-    fn takings(&self, row: &Row) -> Takings {
-        let (total_bets, wins) = self.bets_and_wins(&row.totals);
-        let (bets_before, wins_before) = self.bets_and_wins(&row.emitted);
+    /// What a revision with these `totals` adds to the takings, behind one with those that were `emitted`.
+    fn takings(&self, totals: &Totals, emitted: &Totals, is_first: bool) -> Takings {
+        let (total_bets, wins) = self.bets_and_wins(totals);
+        let (bets_before, wins_before) = self.bets_and_wins(emitted);
         Takings {
-            customers: i64::from(row.revision == 0),
-            bets_count: row.totals.bets_count - row.emitted.bets_count,
+            customers: i64::from(is_first),
+            bets_count: totals.bets_count - emitted.bets_count,
             total_bets: total_bets - bets_before,
             wins: wins - wins_before,
         }
     }
-}
 
-impl Row {
-    /// The row, which is at `place`, may have changed.
-    fn mark(&mut self, place: usize, changed: &mut Vec<usize>) {
-        if !std::mem::replace(&mut self.is_changed, true) {
-            changed.push(place);
-        }
-    }
-
-    fn restated(&self, key: &RowKey, rules: &ActivityRules, now: Timestamp) -> ActivityRow {
-        let totals = &self.totals;
-        let (total_bets, wins) = rules.bets_and_wins(totals);
+    /// A revision of the row of `key`.
+    fn restated(&self, key: &RowKey, totals: &Totals, revision: u64, now: Timestamp) -> ActivityRow {
+        let (total_bets, wins) = self.bets_and_wins(totals);
         let key = key.activity();
-        let ngr = rules.ngr(totals, &key.currency);
+        let ngr = self.ngr(totals, &key.currency);
         ActivityRow {
             key,
             bets_count: totals.bets_count,
@@ -248,10 +161,10 @@ impl Row {
             ngr,
             bonus_bets: totals.bonus_bets,
             bonus_wins: totals.bonus_wins,
-            bonus_cost: rules.bonus_cost(totals),
+            bonus_cost: self.bonus_cost(totals),
             jackpot_contribution: Money::ZERO,
             jackpot_wins: Money::ZERO,
-            revision: self.revision,
+            revision,
             updated_at: now,
         }
     }

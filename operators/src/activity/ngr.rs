@@ -1,5 +1,7 @@
 //! From GGR to NGR: a declared waterfall of deductions (DOMAIN §5).
 
+use std::ops::Add;
+
 use datasets::Money;
 use datasets::currency::minor_unit;
 use serde::{Deserialize, Serialize};
@@ -63,6 +65,20 @@ pub struct Totals {
     pub bonus_bets: Money,
     /// Bonus-only winnings.
     pub bonus_wins: Money,
+}
+
+impl Add for Totals {
+    type Output = Totals;
+
+    fn add(self, other: Totals) -> Totals {
+        Totals {
+            bets_count: self.bets_count + other.bets_count,
+            stakes: self.stakes + other.stakes,
+            winnings: self.winnings + other.winnings,
+            bonus_bets: self.bonus_bets + other.bonus_bets,
+            bonus_wins: self.bonus_wins + other.bonus_wins,
+        }
+    }
 }
 
 impl ActivityRules {

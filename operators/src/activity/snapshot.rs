@@ -4,21 +4,52 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datasets::Epoch;
-use datasets::hash::KeyGroup;
+use datasets::hash::{KeyGroup, player_hash};
 use datasets::state::{Keeper, Kept, Part, Section, Unpacker};
+use datasets::time::Date;
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
-use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 
-use super::key::ReadKey;
-use super::{DailyActivity, Row, RowKey, Rows};
+use super::row::Row;
+use super::rows::{Rows, Touched};
+use super::{DailyActivity, RowKey, Totals, key};
 use crate::ledger::{Market, MarketName, Markets};
-use crate::slab::CHUNK;
 use crate::snapshot::{self, READABLE, Round, Turn, Visited};
 
 /// Key groups that were read from a checkpoint and have not been reached yet, with the epochs that they know.
 #[derive(Default)]
 pub(super) struct Restored(BTreeMap<KeyGroup, (Epoch, Rows)>);
+
+/// A row as it is written.
+#[derive(Serialize, Deserialize)]
+struct Written<'a, M> {
+    hash: u64,
+    date: Date,
+    market: M,
+    customer_id: &'a str,
+    totals: Totals,
+    /// As of the last revision that was emitted.
+    emitted: Totals,
+    revision: u64,
+    is_touched: bool,
+}
+
+impl<'a> Written<'a, &'a Market> {
+    fn of(row: &'a Row, touched: &[Touched]) -> Self {
+        let Row { customer_id, market, date, .. } = row;
+        Written {
+            hash: key::hash(player_hash(customer_id), market, *date),
+            date: *date,
+            market,
+            customer_id,
+            totals: row.totals(),
+            emitted: Rows::emitted(touched, row),
+            revision: row.revision(),
+            is_touched: row.touched != 0,
+        }
+    }
+}
 
 impl DailyActivity {
     /// What is new in `group` after `epoch`, and a little of the rest. Nothing of a group that has yet to wake up.
@@ -26,18 +57,12 @@ impl DailyActivity {
         if self.restored.0.contains_key(&group) {
             return Visited::Asleep;
         }
-        let Rows { rows, changed, round, .. } = &mut self.groups[group.index()];
-        let Turn { pieces, needs, .. } = round.next([chunks_of(rows)], changed.len());
-        let places = pieces.into_iter().map(|[chunks]| chunks.start * CHUNK..rows.len().min(chunks.end * CHUNK));
-        let mut places: Vec<Vec<usize>> = places.map(Iterator::collect).collect();
-        for place in places.iter().flatten() {
-            rows[*place].is_changed = false;
-        }
-        let others = changed.drain(..).filter(|place| std::mem::take(&mut rows[*place].is_changed));
-        places.last_mut().expect("there is a piece").extend(others);
-        let pieces = places.into_iter().map(|places| {
-            let row = |place| rows.get_index(place).expect("rows are not removed");
-            let written: Vec<(&RowKey, &Row)> = places.into_iter().map(row).collect();
+        let Rows { rows, touched, round, .. } = &mut self.groups[group.index()];
+        let Turn { pieces, needs, .. } = round.next([rows.chunks()], rows.changed());
+        let last = pieces.len() - 1;
+        let pieces = pieces.into_iter().enumerate().map(|(number, [chunks])| {
+            let taken = rows.take(chunks, number == last);
+            let written: Vec<Written<'_, &Market>> = taken.map(|(row, _)| Written::of(row, touched)).collect();
             postcard::to_allocvec(&written).expect("rows have only types that postcard writes")
         });
         let (part, pieces) = (Part { keeper: Keeper::Activity, group }, pieces.collect());
@@ -58,49 +83,69 @@ impl DailyActivity {
     }
 }
 
-fn chunks_of(rows: &IndexMap<RowKey, Row, FixedState>) -> usize {
-    rows.len().div_ceil(CHUNK)
-}
-
 impl Rows {
     fn read(kept: Kept, unpacker: &mut Unpacker, shared: &mut Shared) -> Rows {
         let mut restored = Rows::default();
         // A customer's rows are all in one group.
         shared.customers.clear();
+        // What was touched when a row was written last; of what was written again, that counts.
+        let mut touched: BTreeMap<u32, Totals> = BTreeMap::new();
         let mut sizes = Vec::new();
         for piece in kept.pieces {
             let mut rest = unpacker.unpack(&piece).expect(READABLE);
-            let rows = snapshot::list::<(ReadKey<'_>, Row)>(&mut rest);
-            if restored.rows.is_empty() {
-                restored.rows.reserve_exact(rows.len());
+            let rows = snapshot::list::<Written<'_, MarketName<'_>>>(&mut rest);
+            restored.make_room(rows.len());
+            for written in rows {
+                let place = restored.place_of(&written, shared);
+                let row = restored.rows.get_mut(place).expect("it was found or made");
+                row.set_totals(written.totals);
+                row.set_revision(written.revision);
+                if written.is_touched {
+                    touched.insert(place, written.emitted);
+                } else {
+                    touched.remove(&place);
+                }
             }
-            for (key, row) in rows {
-                restored.rows.insert(key.sharing(shared), row);
-            }
-            sizes.push([chunks_of(&restored.rows)]);
+            sizes.push([restored.rows.chunks()]);
         }
-        // Room for an eighth more: what came piece by piece has room for as much again.
-        restored.rows.shrink_to(restored.rows.len() / 8 * 9);
         restored.round = Round::resume(&sizes);
-        let touched = restored.rows.values().enumerate().filter(|(_, row)| row.is_touched);
-        restored.touched = touched.map(|(place, _)| place).collect();
+        for (place, emitted) in touched {
+            restored.mark_touched(place, emitted);
+        }
+        restored.rows.settle();
         restored
+    }
+
+    /// Where the row that was written is, or is now.
+    fn place_of(&mut self, written: &Written<'_, MarketName<'_>>, shared: &mut Shared) -> u32 {
+        let (market, customer_id) = (shared.market(written.market), shared.customer(written.customer_id));
+        let key = RowKey { hash: written.hash, date: written.date, market, customer_id };
+        let known = self.find(&key);
+        known.unwrap_or_else(|| self.insert(key.hash, Row::of(key.customer_id, key.market, key.date)))
     }
 }
 
-/// Texts that rows have in common, while they are read again.
+/// Texts that rows have in common, while they are read again. Most are those of the row before.
 #[derive(Default)]
-pub(super) struct Shared {
+struct Shared {
     markets: Markets,
+    market: Option<Arc<Market>>,
     customers: HashSet<Arc<str>, FixedState>,
+    customer: Option<Arc<str>>,
 }
 
 impl Shared {
-    pub(super) fn market(&mut self, market: MarketName<'_>) -> Arc<Market> {
-        self.markets.share(market)
+    fn market(&mut self, name: MarketName<'_>) -> Arc<Market> {
+        match &self.market {
+            Some(last) if name.is_of(last) => last.clone(),
+            _ => self.market.insert(self.markets.share(name)).clone(),
+        }
     }
 
-    pub(super) fn customer(&mut self, id: &str) -> Arc<str> {
-        self.customers.get_or_insert_with(id, |id| id.into()).clone()
+    fn customer(&mut self, id: &str) -> Arc<str> {
+        match &self.customer {
+            Some(last) if **last == *id => last.clone(),
+            _ => self.customer.insert(self.customers.get_or_insert_with(id, |id| id.into()).clone()).clone(),
+        }
     }
 }

@@ -28,6 +28,13 @@ pub(crate) struct MarketName<'a> {
     _hash: u64,
 }
 
+impl MarketName<'_> {
+    /// It is what was written of this one.
+    pub(crate) fn is_of(&self, market: &Market) -> bool {
+        *self.game_type == *market.game_type && *self.currency == *market.currency
+    }
+}
+
 impl Market {
     /// A market by its names.
     pub fn new(game_type: &str, currency: &str) -> Self {
