@@ -253,13 +253,8 @@ impl Ledger {
         }
     }
 
-    /// Forgets transactions that can neither recur nor be reversed by a record ingested at `newest` or later.
-    pub fn forget(&mut self, newest: Timestamp, rules: &LedgerRules) {
-        self.forget_due(newest.micros().div_euclid(HOUR), rules);
-    }
-
-    /// Forgets what could be forgotten before `hour`.
-    fn forget_due(&mut self, hour: i64, rules: &LedgerRules) {
+    /// Forgets transactions that can neither recur nor be reversed by a record ingested in `hour` or later, counted since 1970.
+    pub fn forget_before(&mut self, hour: i64, rules: &LedgerRules) {
         self.swept = Some(hour);
         let later = self.expiry.split_off(&hour);
         let due = std::mem::replace(&mut self.expiry, later);

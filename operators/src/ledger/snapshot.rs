@@ -155,7 +155,7 @@ impl Ledger {
             }
         }
         if let Some(hour) = swept {
-            self.forget_due(hour, rules);
+            self.forget_before(hour, rules);
         }
         for (hour, key) in late {
             self.expiry.entry(hour).or_default().push(key);

@@ -7,7 +7,7 @@ use datasets::rates::RateRecord;
 use datasets::rows::{DefinitionRow, DispositionKind, Place};
 use datasets::{Event, EventBatch, EventName, Family, Identity, Reason, TextField, Timestamp};
 
-use super::closings::{Closings, PlayerPlace, closing_hour, hour_of};
+use super::closings::{self, Closings, PlayerPlace, closing_hour};
 use super::emission::{AT_ONCE, Leaving};
 use super::gate::Reopening;
 use super::occurrences::OccurrenceKey;
@@ -18,7 +18,7 @@ use super::snapshot::Restored;
 use super::touch::{Touch, Touched};
 use super::tracks::OccurrenceSequence;
 use super::unlocks::{Outcome, Why};
-use super::{Clock, Player, Players};
+use super::{Clock, Group, Player, Players};
 use super::{facts, fetch};
 use crate::changes::{Changes, Phase, Position};
 use crate::decode::rates_of;
@@ -375,22 +375,23 @@ impl Players {
         }
     }
 
-    /// Gives back the memory of what no record can touch that is ingested at `oldest` or later.
+    /// Gives back the memory of what no record can touch that is ingested at `oldest` or later, of the groups whose hours have ended.
     fn sweep(&mut self, oldest: Timestamp, changes: &mut Changes) {
-        let hour = hour_of(oldest);
-        if hour <= self.swept {
-            return;
+        let phase = closings::Phase::of(oldest);
+        let before = self.swept;
+        self.swept = before.max(phase);
+        if before.hour_of(KeyGroup(0)) < phase.hour_of(KeyGroup(0)) {
+            self.forget_rates(oldest, changes);
         }
-        self.swept = hour;
-        self.forget_rates(oldest, changes);
-        for group in &mut self.groups {
-            group.ledger.forget(oldest, &self.rules.ledger);
-        }
-        for (group, place) in self.closings.take(hour) {
-            let (_, player) = self.groups[group.index()].players.get_mut(place);
-            changes.counters.fx_missing_waiting -= player.forget_before(hour, &self.definitions);
-            if let Some(next) = player.next_closing(hour, &self.definitions) {
-                self.closings.file(next, (group, place));
+        for (group, hour) in phase.since(before) {
+            let Group { players, ledger, .. } = &mut self.groups[group.index()];
+            ledger.forget_before(hour, &self.rules.ledger);
+            for place in self.closings.take(group, hour) {
+                let (_, player) = players.get_mut(place);
+                changes.counters.fx_missing_waiting -= player.forget_before(hour, &self.definitions);
+                if let Some(next) = player.next_closing(hour, &self.definitions) {
+                    self.closings.file(next, (group, place));
+                }
             }
         }
     }

@@ -2,7 +2,10 @@
 //!
 //! Of everything that is known of a player and has an end, the earliest hour is filed, or an earlier one: who falls due in an hour is
 //! looked at as a whole, and filed again under the next. So whoever has progress in a hundred missions, most of which end in one hour,
-//! takes 8 bytes here.
+//! takes 4 bytes here.
+//!
+//! Windows of millions of players end at one instant. So each key group has hours of its own, which begin a phase later than those of the group
+//! before: what falls due for all is spread over an hour, and when it is forgotten still follows from the log alone.
 
 use std::collections::BTreeMap;
 
@@ -16,9 +19,40 @@ use crate::ledger::Order;
 
 const HOUR: i64 = 3_600_000_000;
 
+/// Phases of an hour, one for each key group.
+const PHASES: i64 = 1 << KeyGroup::BITS;
+
 /// The hour of a time.
-pub(super) fn hour_of(time: Timestamp) -> i64 {
+fn hour_of(time: Timestamp) -> i64 {
     time.micros().div_euclid(HOUR)
+}
+
+/// Phases that have begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Phase(i64);
+
+impl Phase {
+    /// None has.
+    pub(super) const NEVER: Phase = Phase(i64::MIN);
+
+    /// The one of a time.
+    pub(super) fn of(time: Timestamp) -> Self {
+        Phase(time.micros().div_euclid(HOUR / PHASES))
+    }
+
+    /// The groups whose hours have ended since `before`, each with the hour that has begun for it.
+    pub(super) fn since(self, before: Phase) -> impl Iterator<Item = (KeyGroup, i64)> {
+        let first = before.0.saturating_add(1).max(self.0.saturating_sub(PHASES - 1));
+        (first..=self.0).map(|phase| {
+            let group = u16::try_from(phase.rem_euclid(PHASES)).expect("there are as many phases as groups");
+            (KeyGroup(group), phase.div_euclid(PHASES))
+        })
+    }
+
+    /// The hour that has begun for a group.
+    pub(super) fn hour_of(self, group: KeyGroup) -> Option<i64> {
+        (self != Phase::NEVER).then(|| (self.0 - i64::from(group.0)).div_euclid(PHASES))
+    }
 }
 
 /// The hour after which progress can be dropped that moves until then, with some grace, so that records which a slow
@@ -30,24 +64,24 @@ pub(super) fn closing_hour(moves_until: Timestamp) -> i64 {
 /// A key group, and the place of a player in it.
 pub(super) type PlayerPlace = (KeyGroup, u32);
 
-/// Players by the hour after which something of them can be forgotten.
+/// Players by key group, and by the hour after which something of them can be forgotten.
 #[derive(Debug, Default)]
-pub(super) struct Closings(BTreeMap<i64, Vec<PlayerPlace>>);
+pub(super) struct Closings(BTreeMap<(KeyGroup, i64), Vec<u32>>);
 
 impl Closings {
     /// Something of a player falls due in `hour`.
-    pub(super) fn file(&mut self, hour: i64, player: PlayerPlace) {
-        let players = self.0.entry(hour).or_default();
+    pub(super) fn file(&mut self, hour: i64, (group, place): PlayerPlace) {
+        let players = self.0.entry((group, hour)).or_default();
         // What one event begins mostly ends in one hour.
-        if players.last() != Some(&player) {
-            players.push(player);
+        if players.last() != Some(&place) {
+            players.push(place);
         }
     }
 
-    /// Takes out the players that are filed before `hour`, each once.
-    pub(super) fn take(&mut self, hour: i64) -> Vec<PlayerPlace> {
-        let later = self.0.split_off(&hour);
-        let mut due: Vec<_> = std::mem::replace(&mut self.0, later).into_values().flatten().collect();
+    /// Takes out the players of a group that are filed before `hour`, each once.
+    pub(super) fn take(&mut self, group: KeyGroup, hour: i64) -> Vec<u32> {
+        let due = self.0.extract_if((group, i64::MIN)..(group, hour), |_, _| true);
+        let mut due: Vec<u32> = due.flat_map(|(_, players)| players).collect();
         due.sort_unstable();
         due.dedup();
         due
@@ -105,5 +139,35 @@ impl Player {
         }
         self.drop_contests(definitions);
         fewer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datasets::hash::KEY_GROUPS;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_group_has_its_hours_one_behind_the_other(steps in prop::collection::vec(0..3 * HOUR, 1..30)) {
+            let (mut time, mut phase) = (1_780_000_000_000_000, Phase::NEVER);
+            let mut hours = BTreeMap::new();
+            for step in steps {
+                time += step;
+                let before = std::mem::replace(&mut phase, Phase::of(Timestamp::from_micros(time)));
+                let begun: Vec<_> = phase.since(before).collect();
+                prop_assert!(begun.len() <= usize::from(KEY_GROUPS));
+                for (group, hour) in begun {
+                    prop_assert!(hours.insert(group, hour).is_none_or(|last| last < hour));
+                }
+                // Whoever begins anew with the phase alone knows the same hours: those that began at most an hour ago.
+                for group in (0..KEY_GROUPS).map(KeyGroup) {
+                    let begun = hour_of(Timestamp::from_micros(time - i64::from(group.0) * (HOUR / PHASES)));
+                    prop_assert_eq!((hours.get(&group).copied(), phase.hour_of(group)), (Some(begun), Some(begun)));
+                }
+            }
+        }
     }
 }

@@ -174,8 +174,8 @@ pub struct Players {
     spendings: Vec<BookedSpending>,
     /// Who is looked at when, for what can be forgotten.
     closings: Closings,
-    /// The hour up to which state has been swept.
-    swept: i64,
+    /// Up to which state has been swept.
+    swept: closings::Phase,
     /// One worker speaks for all about definitions, which all see alike.
     speaks: bool,
     /// What an epoch has to tell, until it closes.
@@ -204,7 +204,7 @@ impl Players {
             falls: BTreeSet::new(),
             spendings: Vec::new(),
             closings: Closings::default(),
-            swept: NEVER,
+            swept: closings::Phase::NEVER,
             speaks,
             leaving: Vec::new(),
             effects: Vec::new(),

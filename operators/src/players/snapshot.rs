@@ -8,7 +8,7 @@ use datasets::hash::KeyGroup;
 use datasets::state::{Keeper, Kept, Part, Section, Unpacker};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::closings::hour_of;
+use super::closings::Phase;
 use super::contests::Contests;
 use super::dormant::{Bytes, Dormant};
 use super::emission::AT_ONCE;
@@ -184,7 +184,7 @@ impl Players {
         if self.restored.is_asleep(group) {
             return Visited::Asleep;
         }
-        let swept = self.swept;
+        let swept = self.swept.hour_of(group).unwrap_or(NEVER);
         let Group { players, ledger, round, unfinished } = &mut self.groups[group.index()];
         let mut section = unfinished.take().unwrap_or_else(|| {
             let [plain, full, slips] = ledger.chunks();
@@ -225,7 +225,7 @@ impl Players {
             self.definitions.index();
         }
         // As if the epochs before had been closed here.
-        self.swept = state.oldest_to_come.map_or(i64::MIN, hour_of);
+        self.swept = state.oldest_to_come.map_or(Phase::NEVER, Phase::of);
         self.rates = state.rates.clone();
         let rules = &self.rules.ledger;
         self.restored.0 =

@@ -21,6 +21,11 @@ struct Book {
 
 const GROUP: KeyGroup = KeyGroup(0);
 
+/// The hour that is so many after the start.
+fn hour(hours: i64) -> i64 {
+    at(hours).micros().div_euclid(HOUR)
+}
+
 impl Book {
     /// Admits and applies a bet of `id` that is ingested so many hours after the start.
     fn bet(&mut self, id: &str, hours: i64) -> Admission {
@@ -47,7 +52,7 @@ impl Book {
 
     /// Sweeps, then lets go cold what is due in `group`.
     fn turn(&mut self, hours: i64, group: KeyGroup, cold: ColdRules) -> Option<ColdRun> {
-        self.ledger.forget(at(hours), &rules().ledger);
+        self.ledger.forget_before(hour(hours), &rules().ledger);
         self.ledger.freeze(group, Some(cold), &rules().ledger)
     }
 
@@ -183,7 +188,7 @@ fn without_a_place_for_more_the_rest_is_forgotten_all_the_same() {
     let mut book = Book::default();
     book.bet("b", 0);
     assert!(book.turn(60, GROUP, HOURLY).is_some());
-    book.ledger.forget(at(2_000), &rules().ledger);
+    book.ledger.forget_before(hour(2_000), &rules().ledger);
     assert!(book.ledger.freeze(GROUP, None, &rules().ledger).is_none());
     assert_eq!(book.sizes(), (0, 0));
 }
@@ -225,6 +230,6 @@ fn what_is_forgotten_needs_no_file() {
     let mut book = Book::default();
     book.bet("b", 0);
     book.turn(60, GROUP, HOURLY).unwrap().bytes.move_to(Arc::new(Broken::default()), 0);
-    book.ledger.forget(at(2_000), &rules().ledger);
+    book.ledger.forget_before(hour(2_000), &rules().ledger);
     assert_eq!(book.bet("b", 2_000), Admission::Accepted);
 }
