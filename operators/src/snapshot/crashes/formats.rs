@@ -137,7 +137,8 @@ impl Scenario {
     /// The file of this name holds what is written now, and that can be read.
     fn assert_pinned(&self, name: &str) {
         let (_, now) = self.play();
-        if std::env::var("QUESTLINE_WRITE_FORMAT").is_ok_and(|wanted| name.starts_with(&wanted)) {
+        if std::env::var_os("QUESTLINE_WRITE_FORMAT").is_some_and(|wanted| name.starts_with(&*wanted.to_string_lossy()))
+        {
             let bytes = postcard::to_allocvec(&now).unwrap();
             let packed = Packer::new().unwrap().pack(&bytes).unwrap();
             let file = postcard::to_allocvec(&(bytes.len(), packed.stored())).unwrap();
