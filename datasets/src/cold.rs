@@ -106,6 +106,9 @@ impl ColdBytes {
     }
 }
 
+/// Key groups forget one behind the other, within so many microseconds.
+pub const SPREAD: i64 = 3_600_000_000;
+
 /// Records that went cold together.
 #[derive(Clone, Debug)]
 pub struct ColdRun {
@@ -113,7 +116,7 @@ pub struct ColdRun {
     pub bytes: Arc<ColdBytes>,
     /// So many bytes at its beginning are read at a start; the rest when it is needed.
     pub head: usize,
-    /// Nothing of it is needed once the clock and the ingest times have come this far.
+    /// Nothing of it is needed once the clock and the ingest times have come this far, and [`SPREAD`] further.
     pub until: Timestamp,
 }
 

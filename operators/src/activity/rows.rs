@@ -134,8 +134,9 @@ impl Totals {
     }
 }
 
+/// The customers of one group have the lowest bits of their hashes in common.
 fn short_hash(hash: u64) -> u32 {
-    let [a, b, c, d, ..] = hash.to_le_bytes();
+    let [_, _, a, b, c, d, ..] = hash.to_le_bytes();
     u32::from_le_bytes([a, b, c, d])
 }
 

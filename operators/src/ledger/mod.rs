@@ -253,6 +253,11 @@ impl Ledger {
         }
     }
 
+    /// The hour before which everything that was due has been forgotten.
+    pub(crate) fn swept(&self) -> Option<i64> {
+        self.swept
+    }
+
     /// Forgets transactions that can neither recur nor be reversed by a record ingested in `hour` or later, counted since 1970.
     pub fn forget_before(&mut self, hour: i64, rules: &LedgerRules) {
         self.swept = Some(hour);

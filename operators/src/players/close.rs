@@ -301,7 +301,7 @@ impl Players {
             let groups = self.groups.iter_mut();
             let players = groups.flat_map(|group| {
                 let may_have = |player: &Player| player.may_have_completed(slot, &self.definitions);
-                group.players.iter_mut_where(may_have, |key| key.slot == slot)
+                group.players.iter_mut_where(may_have, slot)
             });
             players.for_each(|(.., player)| player.begin_to_unlock(slot, &self.definitions));
         }
@@ -328,7 +328,7 @@ impl Players {
                     || rivals.iter().any(|rival| player.contests(*rival, definitions))
             };
             // Nobody who is dormant contests anything.
-            let players = group.players.iter_mut_where(concerns, |key| key.slot == slot);
+            let players = group.players.iter_mut_where(concerns, slot);
             players.map(move |(place, id, player)| ((number, place), id, player))
         });
         for (place, id, player) in players {

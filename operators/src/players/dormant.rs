@@ -1,6 +1,6 @@
 //! Players who are not needed now, in the form in which a section of the state has them.
 //!
-//! Whoever has progress and contributions and nothing else is dormant from a start until the first event, and when a time round of
+//! Whoever has progress, contributions and what they unlocked, and nothing else, is dormant from a start until the first event, and when a time round of
 //! checkpoints comes by and nothing has changed since the one before. That takes a fraction of the memory, and a start has nothing to build.
 //! Whoever is needed wakes up first, and is as after a start: no output depends on it.
 
@@ -8,7 +8,9 @@ use serde::{Serialize, Serializer};
 
 use super::Player;
 use super::occurrences::OccurrenceKey;
-use crate::definitions::Definitions;
+use super::timeline::Timeline;
+use super::unlocks::Unlocks;
+use crate::definitions::{Definitions, MissionSlot};
 use crate::snapshot::{WRITABLE, next};
 
 /// A player with the id: that, and what is [`written`], each behind its length.
@@ -16,10 +18,11 @@ use crate::snapshot::{WRITABLE, next};
 pub(super) struct Dormant(Box<[u8]>);
 
 /// What a section says of a player: the first hour after which something can be forgotten ([`Player::next_closing`]), if there is
-/// one, and then the player, but for what few have.
+/// one; what completions unlock; and then the player, but for what few have.
 pub(super) fn written(player: &Player, definitions: &Definitions) -> Vec<u8> {
     let closing = player.next_closing(i64::MIN, definitions);
-    postcard::to_allocvec(&(closing, player)).expect(WRITABLE)
+    let unlocks = player.timeline.as_deref().map(|timeline| &timeline.unlocks).filter(|unlocks| !unlocks.is_empty());
+    postcard::to_allocvec(&(closing, unlocks, player)).expect(WRITABLE)
 }
 
 /// Bytes that are written as they are.
@@ -57,7 +60,8 @@ impl Dormant {
 
     /// The player.
     pub(super) fn wake(&self) -> Player {
-        let (_, player): (Option<i64>, Player) = next(&mut self.written());
+        let (_, unlocks, mut player): (Option<i64>, Option<Unlocks>, Player) = next(&mut self.written());
+        player.timeline = unlocks.map(|unlocks| Box::new(Timeline::of(unlocks)));
         player
     }
 
@@ -66,10 +70,11 @@ impl Dormant {
         next(&mut self.written())
     }
 
-    /// The occurrences in which the player has progress. Those are what a player's form begins with.
-    pub(super) fn occurrences(&self) -> impl Iterator<Item = OccurrenceKey> {
+    /// Something is known of the player in a mission: progress, which a player's form begins with, or a completion that was forgotten.
+    pub(super) fn knows(&self, slot: MissionSlot) -> bool {
         let mut rest = self.written();
-        let (_, keys): (Option<i64>, usize) = next(&mut rest);
-        (0..keys).map(move |_| next(&mut rest))
+        let (_, unlocks, keys): (Option<i64>, Option<Unlocks>, usize) = next(&mut rest);
+        let has_completed = unlocks.is_some_and(|unlocks| unlocks.settled(slot).is_some());
+        has_completed || (0..keys).any(|_| next::<OccurrenceKey>(&mut rest).slot == slot)
     }
 }

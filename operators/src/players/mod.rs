@@ -122,12 +122,12 @@ struct Player {
 }
 
 impl Player {
-    /// There is nothing that few have: what is written with occurrences and tracks is all.
+    /// There is nothing that few have: occurrences, tracks and unlocks are all.
     fn may_doze(&self) -> bool {
         let Player { occurrences: _, tracks: _, timeline, restrictions, points, rank, waits, retained, customer } =
             self;
         let has_more = [
-            timeline.is_some(),
+            timeline.as_deref().is_some_and(|timeline| timeline.has_marks() || !timeline.contests.is_empty()),
             restrictions.is_some(),
             points.is_some(),
             rank.is_some(),

@@ -12,12 +12,11 @@ use super::Player;
 use super::contests::Contests;
 use super::dormant::{Dormant, written};
 use super::held::Held;
-use super::occurrences::OccurrenceKey;
 use super::restrictions::Restrictions;
 use super::retained::Retained;
 use super::timeline::Timeline;
 use super::unlocks::Unlocks;
-use crate::definitions::Definitions;
+use crate::definitions::{Definitions, MissionSlot};
 use crate::entities::Customer;
 use crate::points::Points;
 use crate::slab::Slab;
@@ -131,11 +130,6 @@ impl Member {
         self.awake()?.player.timeline.as_deref().filter(|timeline| timeline.has_marks())
     }
 
-    /// What completions unlock for the player.
-    pub(super) fn unlocks(&self) -> Option<&Unlocks> {
-        self.awake()?.player.timeline.as_deref().map(|timeline| &timeline.unlocks).filter(|unlocks| !unlocks.is_empty())
-    }
-
     /// Which events of the player missions contest.
     pub(super) fn contests(&self) -> Option<&Contests> {
         self.awake()?
@@ -157,8 +151,11 @@ impl Member {
     }
 
     /// What was written beside the player.
-    pub(super) fn set_timeline(&mut self, timeline: Box<Timeline>) {
-        self.wake().1.timeline = Some(timeline);
+    pub(super) fn set_timeline(&mut self, mut timeline: Box<Timeline>) {
+        let (_, player) = self.wake();
+        // The player's own form says these.
+        timeline.unlocks = player.timeline.take().map(|known| known.unlocks).unwrap_or_default();
+        player.timeline = Some(timeline);
     }
 
     /// The same.
@@ -267,20 +264,21 @@ impl Roster {
         self.members.get(place).map(Member::look)
     }
 
-    /// The players that are `wanted`, with their places, all awake from now on. Of who is dormant a player is wanted who has progress in
-    /// an occurrence that is `wanted_for`.
+    /// The players that are `wanted`, with their places, all awake from now on. Nothing else is wanted of who is dormant than what is known
+    /// in the mission of `slot`.
     pub(super) fn iter_mut_where(
         &mut self,
-        wanted: impl Fn(&Player) -> bool,
-        wanted_for: impl Fn(OccurrenceKey) -> bool,
+        wanted: impl Fn(&Player) -> bool + Clone,
+        slot: MissionSlot,
     ) -> impl Iterator<Item = (u32, &Arc<str>, &mut Player)> {
+        let of_awake = wanted.clone();
         let members = self.members.iter_mut_where(move |member| match member {
-            Member::Awake(active) => wanted(&active.player),
-            Member::Dormant(dormant) => dormant.occurrences().any(&wanted_for),
+            Member::Awake(active) => of_awake(&active.player),
+            Member::Dormant(dormant) => dormant.knows(slot),
         });
-        members.map(|(place, member)| {
+        members.filter_map(move |(place, member)| {
             let (id, player) = member.wake();
-            (place, id, player)
+            wanted(player).then_some((place, id, player))
         })
     }
 

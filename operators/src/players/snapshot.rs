@@ -53,7 +53,8 @@ impl WrittenGroup<'_> {
             written(members, Member::timeline),
             written(members, Member::restrictions),
             written(members, Member::points),
-            written(members, Member::unlocks),
+            // Since format 8 each player says them.
+            written(members, |_| None::<&Unlocks>),
             written(members, Member::waits),
             self.ledger.slips(),
             written(members, Member::rank),
@@ -68,7 +69,7 @@ impl WrittenGroup<'_> {
 }
 
 /// What members have that few have, by their places among them. Behind [`WrittenGroup`] come lists of it, in the order of
-/// the formats that added them: timelines (3); restrictions, points, unlocks (4); what waits for a rate, behind these the slips
+/// the formats that added them: timelines (3); restrictions, points, unlocks (4, until 7); what waits for a rate, behind these the slips
 /// of bets, and tiers (5); what missions contest, and retained events (6); what is known of
 /// customers (7). The last ones are left out where they are empty.
 type Beside<T> = Vec<(usize, T)>;
@@ -184,8 +185,9 @@ impl Players {
         if self.restored.is_asleep(group) {
             return Visited::Asleep;
         }
-        let swept = self.swept.hour_of(group).unwrap_or(NEVER);
         let Group { players, ledger, round, unfinished } = &mut self.groups[group.index()];
+        // Of a group that an earlier release had swept as of another hour, this is the later one.
+        let swept = ledger.swept().unwrap_or(NEVER);
         let mut section = unfinished.take().unwrap_or_else(|| {
             let [plain, full, slips] = ledger.chunks();
             let changed = players.members.changed() + ledger.changed();

@@ -56,6 +56,11 @@ pub(super) struct Marks {
 }
 
 impl Timeline {
+    /// Of who has unlocked something and sent no control event.
+    pub(super) fn of(unlocks: Unlocks) -> Self {
+        Timeline { unlocks, ..Timeline::default() }
+    }
+
     /// A control event was heard.
     pub(super) fn has_marks(&self) -> bool {
         !self.opt_ins.is_empty() || !self.segments.is_empty()

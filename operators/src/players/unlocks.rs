@@ -60,7 +60,8 @@ impl Unlocks {
         }
     }
 
-    fn settled(&self, slot: MissionSlot) -> Option<Timestamp> {
+    /// The least `completed_at` of what stands for ever.
+    pub(super) fn settled(&self, slot: MissionSlot) -> Option<Timestamp> {
         self.settled.iter().find(|(known, _)| *known == slot).map(|(_, time)| *time)
     }
 

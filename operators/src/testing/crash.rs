@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datasets::cold::ColdRun;
+use datasets::cold::{ColdRun, SPREAD};
 use datasets::hash::{KeyGroup, player_hash};
 use datasets::rates::RateBook;
 use datasets::rows::{
@@ -89,6 +89,11 @@ impl Written {
         self.cold.extend(section.cold);
     }
 
+    /// Lets go of what is not needed once clock and ingest times have come as far as `oldest`, as a checkpoint does.
+    fn drop_cold(&mut self, oldest: Timestamp) {
+        self.cold.retain(|run| oldest < run.until.plus_micros(SPREAD));
+    }
+
     fn kept(&self, packer: &mut Packer) -> Kept {
         let pieces = self.pieces.iter().map(|piece| packer.pack(piece).unwrap());
         Kept { epoch: self.epoch, pieces: pieces.collect(), cold: self.cold.clone() }
@@ -104,6 +109,8 @@ struct Worker {
 pub(crate) struct Cluster {
     workers: Vec<Worker>,
     next: Epoch,
+    /// Clock and ingest times have come so far.
+    oldest: Timestamp,
     terms: Terms,
     /// How often a group's turn had to go on later.
     pub unfinished: usize,
@@ -198,7 +205,8 @@ impl Cluster {
             worker
         });
         let Setting { cold, bytes_at_once, .. } = *setting;
-        Cluster { workers: workers.collect(), next, terms: Terms { cold, bytes_at_once }, unfinished: 0 }
+        let oldest = before.last().map_or(Timestamp::MIN, |epoch| epoch.arrival.now.min(epoch.arrival.newest));
+        Cluster { workers: workers.collect(), next, oldest, terms: Terms { cold, bytes_at_once }, unfinished: 0 }
     }
 
     /// The next epoch.
@@ -210,6 +218,7 @@ impl Cluster {
     pub(crate) fn close(&mut self, EpochInput { definitions, arrival }: &EpochInput) -> Out {
         let epoch = self.next;
         self.next += 1;
+        self.oldest = self.oldest.max(arrival.now.min(arrival.newest));
         let clock = Clock { now: arrival.now, wall: wall(epoch), newest: arrival.newest, is_last: false };
         let (mut out, mut completions, mut audit) = (Out::default(), Vec::new(), Vec::new());
         let batches = batches(&arrival.inputs, self.workers.len());
@@ -249,9 +258,13 @@ impl Cluster {
     pub(crate) fn write(&mut self, group: KeyGroup, archived: &mut Archived) {
         let owner = group.worker(self.workers.len());
         let Worker { players, activity } = &mut self.workers[owner];
-        let epoch = self.next - 1;
+        let (epoch, oldest) = (self.next - 1, self.oldest);
         let mut keep = |visited| match visited {
-            Visited::Section(section) => archived.entry((section.part.keeper, group)).or_default().push(section),
+            Visited::Section(section) => {
+                let written = archived.entry((section.part.keeper, group)).or_default();
+                written.push(section);
+                written.drop_cold(oldest);
+            }
             Visited::Asleep => {}
             Visited::Unfinished => panic!("it was put off"),
         };

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use datasets::cold::SPREAD;
 use datasets::rates::RateChanges;
 use datasets::rows::{Binding, DefinitionRow, EpochOutputs};
 use datasets::state::{PARTS, Section};
@@ -220,7 +221,7 @@ impl Rounds {
         self.before.uppers = uppers.collect();
         // Clock and ingest times of every part have come at least as far as those before `first`.
         let oldest = self.before.now.min(self.before.newest);
-        self.cold.retain(|cold| oldest < cold.until);
+        self.cold.retain(|cold| oldest < cold.until.plus_micros(SPREAD));
         let from = self.parts.iter().map(|part| part.state().from).min().unwrap_or(0);
         let first = self.first;
         self.segments.retain(|segment| segment.seq >= from || segment.outputs_to.is_some_and(|last| last >= first));
