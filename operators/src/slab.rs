@@ -161,6 +161,18 @@ impl<T> Slab<T> {
     }
 }
 
+/// What an index of a key group's values keeps of the hash of a player or of a customer's row, beside a value's place: those of one group have
+/// the lowest bits in common.
+pub(crate) fn short_hash(hash: u64) -> u32 {
+    let [_, _, a, b, c, d, ..] = hash.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
+/// What such an index finds by, of what it keeps: it looks at the lowest bits and at the highest.
+pub(crate) fn long_hash(short: u32) -> u64 {
+    u64::from(short) << 32 | u64::from(short)
+}
+
 fn parts(place: u32) -> (usize, usize) {
     let place = usize::try_from(place).expect("usize holds a u32");
     (place / CHUNK, place % CHUNK)

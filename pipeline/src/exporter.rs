@@ -7,6 +7,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::routing::get;
+use prometheus_client::encoding::text;
+use prometheus_client::registry::Registry;
 
 /// What OpenMetrics text is called.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -16,8 +18,15 @@ pub(crate) trait Page: Send + Sync + 'static {
     /// The start is over.
     fn is_ready(&self) -> bool;
 
-    /// All figures, as OpenMetrics text.
-    fn text(&self) -> String;
+    /// All figures.
+    fn registry(&self) -> &Registry;
+
+    /// The same as OpenMetrics text.
+    fn text(&self) -> String {
+        let mut text = String::new();
+        text::encode(&mut text, self.registry()).expect("a string takes everything");
+        text
+    }
 }
 
 /// Answers at `listen` from now on until the process ends, on a thread of its own. Returns the address.

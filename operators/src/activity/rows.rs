@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 use super::row::Row;
 use super::{ActivityRules, Restatements, RowKey, Totals};
 use crate::changes::Posting;
-use crate::slab::Slab;
+use crate::slab::{Slab, long_hash, short_hash};
 use crate::snapshot::Round;
 
 /// See the module. Rows are not removed.
@@ -132,17 +132,6 @@ impl Totals {
             self.bonus_wins += times(posting.bonus);
         }
     }
-}
-
-/// The customers of one group have the lowest bits of their hashes in common.
-fn short_hash(hash: u64) -> u32 {
-    let [_, _, a, b, c, d, ..] = hash.to_le_bytes();
-    u32::from_le_bytes([a, b, c, d])
-}
-
-/// The index looks at the lowest bits and at the highest.
-fn long_hash(short: u32) -> u64 {
-    u64::from(short) << 32 | u64::from(short)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::row::Row;
 use super::rows::{Rows, Touched};
 use super::{DailyActivity, RowKey, Totals, key};
 use crate::ledger::{Market, MarketName, Markets};
-use crate::snapshot::{self, READABLE, Round, Turn, Visited};
+use crate::snapshot::{self, READABLE, Round, Turn, Visited, WRITABLE};
 
 /// Key groups that were read from a checkpoint and have not been reached yet, with the epochs that they know.
 #[derive(Default)]
@@ -63,7 +63,7 @@ impl DailyActivity {
         let pieces = pieces.into_iter().enumerate().map(|(number, [chunks])| {
             let taken = rows.take(chunks, number == last);
             let written: Vec<Written<'_, &Market>> = taken.map(|(row, _)| Written::of(row, touched)).collect();
-            postcard::to_allocvec(&written).expect("rows have only types that postcard writes")
+            postcard::to_allocvec(&written).expect(WRITABLE)
         });
         let (part, pieces) = (Part { keeper: Keeper::Activity, group }, pieces.collect());
         Visited::Section(Section { part, epoch, needs, pieces, cold: None })

@@ -14,7 +14,7 @@ use super::reversal::{Changed, Reference, Waiting};
 use super::transaction::{MarketName, Transaction};
 use super::transactions::Plain;
 use super::{FastMap, Ledger, LedgerRules, Markets, Slip};
-use crate::snapshot;
+use crate::snapshot::{self, WRITABLE};
 
 /// Chunks of plain and of other transactions, and of slips.
 type Chunks<T> = [T; 3];
@@ -40,7 +40,7 @@ pub(crate) struct WrittenLedger<'a> {
 impl WrittenLedger<'_> {
     /// The slips as they are written, and whether there are none.
     pub(crate) fn slips(&self) -> (Vec<u8>, bool) {
-        let bytes = postcard::to_allocvec(&self.slips).expect("state has only types that postcard writes");
+        let bytes = postcard::to_allocvec(&self.slips).expect(WRITABLE);
         (bytes, self.slips.is_empty())
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::transaction::{Assertion, Booking, LifeCycle, Market, MarketName, Transaction, Version};
 use super::{Admission, Effect, EffectKind, Markets};
-use crate::slab::Slab;
+use crate::slab::{Slab, long_hash};
 
 /// Transactions by key.
 #[derive(Clone, Debug, Default)]
@@ -259,11 +259,6 @@ impl Slot {
 fn short_hash(key: Identity) -> u32 {
     let [a, b, c, d, ..] = key.leading_word().to_le_bytes();
     u32::from_le_bytes([a, b, c, d])
-}
-
-/// The index looks at the lowest bits and at the highest.
-fn long_hash(short: u32) -> u64 {
-    u64::from(short) << 32 | u64::from(short)
 }
 
 fn hash(key: Identity) -> u64 {

@@ -19,7 +19,7 @@ use super::unlocks::Unlocks;
 use crate::definitions::{Definitions, MissionSlot};
 use crate::entities::Customer;
 use crate::points::Points;
-use crate::slab::Slab;
+use crate::slab::{Slab, long_hash, short_hash};
 use crate::tiers::Rank;
 
 /// Every player that was heard of, at a place that stays.
@@ -345,17 +345,6 @@ impl Roster {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Player)> {
         self.awake().map(|(_, id, player)| (id, player))
     }
-}
-
-/// The players of one group have the lowest bits of their hashes in common.
-fn short_hash(hash: u64) -> u32 {
-    let [_, _, a, b, c, d, ..] = hash.to_le_bytes();
-    u32::from_le_bytes([a, b, c, d])
-}
-
-/// The index looks at the lowest bits and at the highest.
-fn long_hash(short: u32) -> u64 {
-    u64::from(short) << 32 | u64::from(short)
 }
 
 #[cfg(test)]

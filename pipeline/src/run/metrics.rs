@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use datasets::rows::Counters;
 use datasets::{Epoch, Timestamp};
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -204,10 +204,8 @@ impl Page for Metrics {
         self.is_ready.load(Ordering::Relaxed)
     }
 
-    fn text(&self) -> String {
-        let mut text = String::new();
-        text::encode(&mut text, &self.registry).expect("a string takes everything");
-        text
+    fn registry(&self) -> &Registry {
+        &self.registry
     }
 }
 
