@@ -70,6 +70,28 @@ impl<T> Slab<T> {
         self.chunks.iter_mut().for_each(|chunk| chunk.changed = 0);
     }
 
+    /// How many chunks have no room for one more.
+    pub(crate) fn full_chunks(&self) -> usize {
+        self.chunks.len() - usize::from(self.chunks.last().is_some_and(|last| last.values.len() < CHUNK))
+    }
+
+    /// Turns the order of the chunks round, so that what was put first is taken last. No value counts as changed then. Answers where
+    /// the value at a place is now.
+    pub(crate) fn reverse(&mut self) -> impl Fn(u32) -> u32 + use<T> {
+        let len = u32::try_from(self.chunks.len()).expect("fewer chunks than values");
+        let turned = move |place: u32| (len - 1 - place / PLACES) * PLACES + place % PLACES;
+        self.vacant.iter_mut().for_each(|place| *place = turned(*place));
+        // The last chunk has another one behind it now: its room is found as that of values which were removed.
+        if let Some(last) = self.chunks.last_mut() {
+            let first = u32::try_from(last.values.len()).expect("32 at most");
+            last.values.resize_with(CHUNK, || None);
+            self.vacant.extend(first..PLACES);
+        }
+        self.chunks.reverse();
+        self.settle();
+        turned
+    }
+
     /// How many values may have changed since they were last taken.
     pub(crate) fn changed(&self) -> usize {
         self.changes

@@ -41,9 +41,21 @@ pub(super) struct Touched {
 impl Rows {
     /// Where the row of `key` is.
     pub(super) fn find(&self, key: &RowKey) -> Option<u32> {
-        let short = short_hash(key.hash);
-        let is_it = |slot: &Slot| slot.hash == short && self.rows.get(slot.place).is_some_and(|row| row.is_of(key));
+        self.find_where(key.hash, |row| row.is_of(key))
+    }
+
+    /// Where the one row is of those of a hash.
+    pub(super) fn find_where(&self, hash: u64, is_it: impl Fn(&Row) -> bool) -> Option<u32> {
+        let short = short_hash(hash);
+        let is_it = |slot: &Slot| slot.hash == short && self.rows.get(slot.place).is_some_and(&is_it);
         self.index.find(long_hash(short), is_it).map(|slot| slot.place)
+    }
+
+    /// What was put first comes last when they are written. Nothing counts as changed. Answers where the row at a place is now.
+    pub(super) fn reverse(&mut self) -> impl Fn(u32) -> u32 + use<> {
+        let turned = self.rows.reverse();
+        self.index.iter_mut().for_each(|slot| slot.place = turned(slot.place));
+        turned
     }
 
     /// As [`find`](Self::find), and brings the row near.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::row::Row;
 use super::rows::{Rows, Touched};
-use super::{DailyActivity, RowKey, Totals, key};
+use super::{DailyActivity, Totals, key};
 use crate::ledger::{Market, MarketName, Markets};
 use crate::snapshot::{self, READABLE, Round, Turn, Visited, WRITABLE};
 
@@ -88,40 +88,41 @@ impl Rows {
         let mut restored = Rows::default();
         // A customer's rows are all in one group.
         shared.customers.clear();
-        // What was touched when a row was written last; of what was written again, that counts.
-        let mut touched: BTreeMap<u32, Totals> = BTreeMap::new();
-        let mut sizes = Vec::new();
-        for piece in kept.pieces {
+        let (mut touched, mut full) = (Vec::new(), Vec::new());
+        // From the newest to the oldest, so that nothing is built of what was written again.
+        for piece in kept.pieces.into_iter().rev() {
+            full.push([restored.rows.full_chunks()]);
             let mut rest = unpacker.unpack(&piece).expect(READABLE);
             let rows = snapshot::list::<Written<'_, MarketName<'_>>>(&mut rest);
             restored.make_room(rows.len());
             for written in rows {
-                let place = restored.place_of(&written, shared);
-                let row = restored.rows.get_mut(place).expect("it was found or made");
+                let market = shared.market(written.market);
+                if restored.knows(&written, &market) {
+                    continue;
+                }
+                let mut row = Row::of(shared.customer(written.customer_id), market, written.date);
                 row.set_totals(written.totals);
                 row.set_revision(written.revision);
+                let place = restored.insert(written.hash, row);
                 if written.is_touched {
-                    touched.insert(place, written.emitted);
-                } else {
-                    touched.remove(&place);
+                    touched.push((place, written.emitted));
                 }
             }
-            sizes.push([restored.rows.chunks()]);
         }
-        restored.round = Round::resume(&sizes);
+        let turned = restored.reverse();
+        restored.round = Round::resume(&full, [restored.rows.chunks()]);
         for (place, emitted) in touched {
-            restored.mark_touched(place, emitted);
+            restored.mark_touched(turned(place), emitted);
         }
         restored.rows.settle();
         restored
     }
 
-    /// Where the row that was written is, or is now.
-    fn place_of(&mut self, written: &Written<'_, MarketName<'_>>, shared: &mut Shared) -> u32 {
-        let (market, customer_id) = (shared.market(written.market), shared.customer(written.customer_id));
-        let key = RowKey { hash: written.hash, date: written.date, market, customer_id };
-        let known = self.find(&key);
-        known.unwrap_or_else(|| self.insert(key.hash, Row::of(key.customer_id, key.market, key.date)))
+    /// The row that was written is here.
+    fn knows(&self, written: &Written<'_, MarketName<'_>>, market: &Market) -> bool {
+        let Written { hash, date, customer_id, .. } = *written;
+        let is_it = |row: &Row| row.date == date && *row.customer_id == *customer_id && *row.market == *market;
+        self.find_where(hash, is_it).is_some()
     }
 }
 

@@ -24,7 +24,7 @@ pub use cold::ColdRules;
 #[cfg(test)]
 pub(crate) use cold::answers as cold_answers;
 pub use reversal::{Reversal, Waiting};
-pub(crate) use snapshot::WrittenLedger;
+pub(crate) use snapshot::{Reading, WrittenLedger};
 pub use stakes::Attribution;
 pub(crate) use stakes::Slip;
 pub(crate) use transaction::MarketName;

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use super::reversal::{Changed, Reference, Waiting};
 use super::transaction::{MarketName, Transaction};
-use super::transactions::Plain;
+use super::transactions::{Plain, Transactions};
 use super::{FastMap, Ledger, LedgerRules, Markets, Slip};
 use crate::snapshot::{self, WRITABLE};
 
@@ -37,6 +37,16 @@ pub(crate) struct WrittenLedger<'a> {
     slips: Vec<&'a (Identity, Slip)>,
 }
 
+/// How far reading has come, from the newest piece on.
+#[derive(Default)]
+pub(crate) struct Reading {
+    has_begun: bool,
+    /// Older pieces know no more references.
+    has_all_references: bool,
+    /// Transactions that were overdue when the newest piece was written.
+    pub(crate) overdue: Vec<Identity>,
+}
+
 impl WrittenLedger<'_> {
     /// The slips as they are written, and whether there are none.
     pub(crate) fn slips(&self) -> (Vec<u8>, bool) {
@@ -54,6 +64,12 @@ impl Ledger {
     /// How many chunks of transactions and slips there are.
     pub(crate) fn chunks(&self) -> Chunks<usize> {
         [self.transactions.plain.chunks(), self.transactions.full.chunks(), self.stakes.slips.chunks()]
+    }
+
+    /// How many of them have no room for one more.
+    pub(crate) fn full_chunks(&self) -> Chunks<usize> {
+        let Transactions { plain, full, .. } = &self.transactions;
+        [plain.full_chunks(), full.full_chunks(), self.stakes.slips.full_chunks()]
     }
 
     /// The chunks of a piece, and all that has changed beside them if it is the last one of its section; all references if it is the first
@@ -94,38 +110,44 @@ impl Ledger {
         written
     }
 
-    /// Takes what a piece says, off the front of `rest`; pieces come from the oldest to the newest. Answers what was overdue then.
-    pub(crate) fn read(&mut self, rest: &mut &[u8], markets: &mut Markets) -> Vec<Identity> {
+    /// Takes what a piece says, off the front of `rest`, but for what is known from newer ones: pieces come from the newest to the oldest.
+    pub(crate) fn read(&mut self, rest: &mut &[u8], reading: &mut Reading, markets: &mut Markets) {
         let plain = snapshot::list::<(Identity, Plain<MarketName<'_>>)>(rest);
         self.transactions.make_room(plain.len());
         for (key, plain) in plain {
-            self.transactions.remove(key);
-            self.transactions.insert_plain(key, plain.sharing(markets));
+            if !self.transactions.contains(key) {
+                self.transactions.insert_plain(key, plain.sharing(markets));
+            }
         }
         for (key, mut transaction) in snapshot::list::<(Identity, Transaction)>(rest) {
-            self.transactions.remove(key);
+            if self.transactions.contains(key) {
+                continue;
+            }
             for booking in transaction.versions.iter_mut().filter_map(|version| version.booking.as_mut()) {
                 booking.market = markets.intern(&booking.market.game_type, &booking.market.currency);
             }
             self.transactions.insert(key, transaction);
         }
-        let are_all_references = snapshot::next(rest);
-        if are_all_references {
-            self.reversals.by_reference.clear();
-        }
+        let are_all_references: bool = snapshot::next(rest);
         let references = snapshot::list::<(Identity, SmallVec<[Reference; 1]>)>(rest);
-        self.reversals.by_reference.extend(references);
-        self.reversals.waiting = snapshot::next(rest);
-        self.set_aside = snapshot::next(rest);
-        snapshot::next(rest)
+        for (id, references) in references {
+            if !reading.has_all_references {
+                self.reversals.by_reference.entry(id).or_insert(references);
+            }
+        }
+        reading.has_all_references |= are_all_references;
+        let (waiting, set_aside, overdue) = (snapshot::next(rest), snapshot::next(rest), snapshot::next(rest));
+        if !std::mem::replace(&mut reading.has_begun, true) {
+            (self.reversals.waiting, self.set_aside, reading.overdue) = (waiting, set_aside, overdue);
+        }
     }
 
-    /// Takes the slips of a section.
+    /// Takes the slips of a piece, as above.
     pub(crate) fn read_slips(&mut self, slips: Vec<(Identity, Slip)>) {
-        slips.into_iter().for_each(|(bet, slip)| self.stakes.restore(bet, slip));
+        slips.into_iter().for_each(|(bet, slip)| self.stakes.restore_older(bet, slip));
     }
 
-    /// After the last section: what was not written, as of the hour up to which had been forgotten, but for what was
+    /// After the oldest piece: what was not written, as of the hour up to which had been forgotten, but for what was
     /// `overdue`; and what went `cold`.
     pub(crate) fn complete(
         &mut self,
@@ -134,6 +156,7 @@ impl Ledger {
         rules: &LedgerRules,
     ) {
         self.swept = swept;
+        self.transactions.reverse();
         self.stakes.complete(&self.set_aside);
         self.restore_cold(cold, rules);
         let spared: FastMap<Identity, ()> = overdue.iter().map(|key| (*key, ())).collect();

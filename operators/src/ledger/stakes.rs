@@ -66,18 +66,17 @@ impl Stakes {
         self.slips.get_mut(*place).map(|(_, slip)| slip)
     }
 
-    /// Takes a slip as it was written, in the place of what is known.
-    pub(super) fn restore(&mut self, bet: Identity, slip: Slip) {
-        match self.get_mut(bet) {
-            Some(known) => *known = slip,
-            None => {
-                self.index.insert(bet, self.slips.insert((bet, slip)));
-            }
+    /// Takes a slip as it was written, unless it is known.
+    pub(super) fn restore_older(&mut self, bet: Identity, slip: Slip) {
+        if !self.index.contains_key(&bet) {
+            self.index.insert(bet, self.slips.insert((bet, slip)));
         }
     }
 
-    /// After the last slip: what was not written.
+    /// After the last slip: what was not written. What was put first comes last when they are written.
     pub(super) fn complete(&mut self, set_aside: &FastMap<Identity, Vec<Identity>>) {
+        let turned = self.slips.reverse();
+        self.index.values_mut().for_each(|place| *place = turned(*place));
         for (bet, slip) in self.slips.iter() {
             self.names.extend(slip.settlements.iter().map(|settlement| (settlement.key, *bet)));
             self.expiry.entry(slip.due).or_default().push(*bet);
@@ -87,16 +86,12 @@ impl Stakes {
         for (older, key) in aside {
             self.names.entry(older).or_insert(key);
         }
-        self.slips.settle();
     }
 
     /// `settlement` names `bet` from now on.
     fn name(&mut self, bet: Identity, settlement: Settlement, due: i64) {
         self.names.insert(settlement.key, bet);
-        if !self.index.contains_key(&bet) {
-            let slip = Slip { settlements: SmallVec::new(), booked: SmallVec::new(), due: i64::MIN };
-            self.restore(bet, slip);
-        }
+        self.restore_older(bet, Slip { settlements: SmallVec::new(), booked: SmallVec::new(), due: i64::MIN });
         let slip = self.get_mut(bet).expect("it has just been made");
         slip.settlements.retain(|known| known.key != settlement.key);
         slip.settlements.push(settlement);

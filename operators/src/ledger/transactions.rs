@@ -26,7 +26,8 @@ pub(super) struct Transactions {
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     hash: u32,
-    place: Place,
+    /// Times two, and one more for [`Place::Full`].
+    place: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -126,7 +127,7 @@ impl Transactions {
     pub(super) fn take_plain(&mut self, key: Identity, wanted: impl FnOnce(&Plain) -> bool) -> Option<Plain> {
         let Transactions { index, plain, full } = self;
         let entry = index.find_entry(hash(key), |slot| slot.is(key, plain, full)).ok()?;
-        let Place::Plain(place) = entry.get().place else { return None };
+        let Place::Plain(place) = entry.get().place() else { return None };
         if !plain.get(place).is_some_and(|(_, plain)| wanted(plain)) {
             return None;
         }
@@ -196,6 +197,18 @@ impl Transactions {
         }
     }
 
+    /// What was put first comes last when they are written. Nothing counts as changed.
+    pub(super) fn reverse(&mut self) {
+        let (plain, full) = (self.plain.reverse(), self.full.reverse());
+        for slot in self.index.iter_mut() {
+            let place = match slot.place() {
+                Place::Plain(place) => Place::Plain(plain(place)),
+                Place::Full(place) => Place::Full(full(place)),
+            };
+            *slot = Slot::new(slot.hash, place);
+        }
+    }
+
     /// `key` is new.
     pub(super) fn insert_plain(&mut self, key: Identity, plain: Plain) {
         let place = self.plain.insert((key, plain));
@@ -218,8 +231,8 @@ impl Transactions {
     pub(super) fn remove(&mut self, key: Identity) -> Option<Transaction> {
         let Transactions { index, plain, full } = self;
         let entry = index.find_entry(hash(key), |slot| slot.is(key, plain, full)).ok()?;
-        let (Slot { place, .. }, _) = entry.remove();
-        match place {
+        let (slot, _) = entry.remove();
+        match slot.place() {
             Place::Plain(place) => plain.remove(place).map(|(_, plain)| plain.into_full()),
             Place::Full(place) => full.remove(place).map(|(_, transaction)| transaction),
         }
@@ -235,19 +248,32 @@ impl Transactions {
 
     fn find(&self, key: Identity) -> Option<Place> {
         let slot = self.index.find(hash(key), |slot| slot.is(key, &self.plain, &self.full));
-        slot.map(|slot| slot.place)
+        slot.map(|slot| slot.place())
     }
 
     fn put(&mut self, key: Identity, place: Place) {
         debug_assert!(self.find(key).is_none(), "a key has one transaction");
-        let slot = Slot { hash: short_hash(key), place };
+        let slot = Slot::new(short_hash(key), place);
         self.index.insert_unique(hash(key), slot, |slot| long_hash(slot.hash));
     }
 }
 
 impl Slot {
+    fn new(hash: u32, place: Place) -> Self {
+        let (place, is_full) = match place {
+            Place::Plain(place) => (place, 0),
+            Place::Full(place) => (place, 1),
+        };
+        Slot { hash, place: place.checked_mul(2).expect("a key group has fewer than 2^31 transactions") + is_full }
+    }
+
+    fn place(self) -> Place {
+        let place = self.place / 2;
+        if self.place.is_multiple_of(2) { Place::Plain(place) } else { Place::Full(place) }
+    }
+
     fn is(&self, key: Identity, plain: &Slab<(Identity, Plain)>, full: &Slab<(Identity, Transaction)>) -> bool {
-        let found = || match self.place {
+        let found = || match self.place() {
             Place::Plain(place) => plain.get(place).map(|(found, _)| *found),
             Place::Full(place) => full.get(place).map(|(found, _)| *found),
         };
@@ -272,6 +298,6 @@ mod tests {
     #[test]
     fn a_plain_one_takes_80_bytes() {
         assert_eq!(size_of::<Option<(Identity, Plain)>>(), 80);
-        assert_eq!(size_of::<Slot>(), 12);
+        assert_eq!(size_of::<Slot>(), 8);
     }
 }

@@ -64,11 +64,19 @@ pub(super) fn closing_hour(moves_until: Timestamp) -> i64 {
 /// A key group, and the place of a player in it.
 pub(super) type PlayerPlace = (KeyGroup, u32);
 
+/// The places of one group's players, by the hour after which something of them can be forgotten.
+pub(super) type Hours = Vec<(i64, Vec<u32>)>;
+
 /// Players by key group, and by the hour after which something of them can be forgotten.
 #[derive(Debug, Default)]
 pub(super) struct Closings(BTreeMap<(KeyGroup, i64), Vec<u32>>);
 
 impl Closings {
+    /// Players of a group, none of whom is filed, fall due in these hours.
+    pub(super) fn take_over(&mut self, group: KeyGroup, hours: Hours) {
+        self.0.extend(hours.into_iter().map(|(hour, places)| ((group, hour), places)));
+    }
+
     /// Something of a player falls due in `hour`.
     pub(super) fn file(&mut self, hour: i64, (group, place): PlayerPlace) {
         let players = self.0.entry((group, hour)).or_default();

@@ -17,6 +17,24 @@ use crate::snapshot::{WRITABLE, next};
 #[derive(Clone, Debug)]
 pub(super) struct Dormant(Box<[u8]>);
 
+/// One in a section, which nobody has taken out yet.
+pub(super) struct Found<'a>(&'a [u8]);
+
+impl<'a> Found<'a> {
+    /// The next one of `rest`, with its id.
+    pub(super) fn next(rest: &mut &'a [u8]) -> (&'a str, Self) {
+        let all = *rest;
+        let (id, _): (&str, &[u8]) = next(rest);
+        (id, Found(&all[..all.len() - rest.len()]))
+    }
+}
+
+impl From<Found<'_>> for Dormant {
+    fn from(found: Found<'_>) -> Self {
+        Dormant(found.0.into())
+    }
+}
+
 /// What a section says of a player: the first hour after which something can be forgotten ([`Player::next_closing`]), if there is
 /// one; what completions unlock; and then the player, but for what few have.
 pub(super) fn written(player: &Player, definitions: &Definitions) -> Vec<u8> {
@@ -40,21 +58,21 @@ impl Dormant {
         Dormant(postcard::to_allocvec(&(id, Bytes(written))).expect(WRITABLE).into())
     }
 
-    /// Takes one off the front of `rest`.
-    pub(super) fn read(rest: &mut &[u8]) -> Self {
-        let all = *rest;
-        let _: (&str, &[u8]) = next(rest);
-        Dormant(all[..all.len() - rest.len()].into())
-    }
-
     /// The id.
     pub(super) fn id(&self) -> &str {
         next(&mut &*self.0)
     }
 
+    /// It has this id.
+    pub(super) fn is(&self, id: &str) -> bool {
+        // A text is written as its bytes are.
+        let own: &[u8] = next(&mut &*self.0);
+        own == id.as_bytes()
+    }
+
     /// What is [`written`].
     pub(super) fn written(&self) -> &[u8] {
-        let (_, written): (&str, &[u8]) = next(&mut &*self.0);
+        let (_, written): (&[u8], &[u8]) = next(&mut &*self.0);
         written
     }
 

@@ -9,8 +9,9 @@ use hashbrown::HashTable;
 use serde::Deserialize;
 
 use super::Player;
+use super::closings::Hours;
 use super::contests::Contests;
-use super::dormant::{Dormant, written};
+use super::dormant::{Dormant, Found, written};
 use super::held::Held;
 use super::restrictions::Restrictions;
 use super::retained::Retained;
@@ -52,12 +53,10 @@ pub(super) struct Active {
     player: Player,
 }
 
-/// A player with the id as formats before 8 wrote it.
+/// A player as formats before 8 wrote it, behind the id.
 #[derive(Deserialize)]
-pub(super) struct ReadMember<'a> {
-    id: &'a str,
-    player: Player,
-}
+#[serde(transparent)]
+pub(super) struct ReadPlayer(Player);
 
 /// A player with the id, and what a section says of its state.
 pub(super) struct WrittenMember<'a> {
@@ -65,9 +64,21 @@ pub(super) struct WrittenMember<'a> {
     pub(super) player: Cow<'a, [u8]>,
 }
 
-impl From<ReadMember<'_>> for Member {
-    fn from(ReadMember { id, player }: ReadMember<'_>) -> Self {
-        Member::Awake(Box::new(Active { id: id.into(), player }))
+/// What a section says of a player.
+pub(super) trait Form {
+    /// The player, who has the id.
+    fn member(self, id: &str) -> Member;
+}
+
+impl Form for ReadPlayer {
+    fn member(self, id: &str) -> Member {
+        Member::Awake(Box::new(Active { id: id.into(), player: self.0 }))
+    }
+}
+
+impl Form for Found<'_> {
+    fn member(self, _: &str) -> Member {
+        Member::Dormant(self.into())
     }
 }
 
@@ -77,6 +88,14 @@ impl Member {
         match self {
             Member::Awake(active) => &active.id,
             Member::Dormant(dormant) => dormant.id(),
+        }
+    }
+
+    /// It has this id.
+    fn is(&self, id: &str) -> bool {
+        match self {
+            Member::Awake(active) => *active.id == *id,
+            Member::Dormant(dormant) => dormant.is(id),
         }
     }
 
@@ -238,8 +257,7 @@ impl Roster {
     /// The place of the player of `id`, whose [`player_hash`] is `hash`.
     pub(super) fn find(&self, hash: u64, id: &str) -> Option<u32> {
         let short = short_hash(hash);
-        let is_same =
-            |slot: &Slot| slot.hash == short && self.members.get(slot.place).is_some_and(|one| one.id() == id);
+        let is_same = |slot: &Slot| slot.hash == short && self.members.get(slot.place).is_some_and(|one| one.is(id));
         self.index.find(long_hash(short), is_same).map(|slot| slot.place)
     }
 
@@ -294,26 +312,28 @@ impl Roster {
         members.map(|(member, is_changed)| member.write(!is_changed, definitions)).collect()
     }
 
-    /// Takes players as they were written, in the places of what is known. Answers their places.
-    pub(super) fn restore_all(&mut self, members: impl ExactSizeIterator<Item = Member>) -> Vec<u32> {
+    /// Takes players as they were written, but for those of whom something newer was taken before. Answers their places, and none of those.
+    pub(super) fn restore_older<'a>(
+        &mut self,
+        members: impl ExactSizeIterator<Item = (&'a str, impl Form)>,
+    ) -> Vec<Option<u32>> {
         if self.index.is_empty() {
             self.index.reserve(members.len(), |slot| long_hash(slot.hash));
         }
-        members.map(|member| self.restore(member)).collect()
+        let mut restore = |(id, form): (&str, _)| {
+            let hash = player_hash(id);
+            self.find(hash, id).is_none().then(|| self.insert(hash, Form::member(form, id)))
+        };
+        members.map(&mut restore).collect()
     }
 
-    fn restore(&mut self, member: Member) -> u32 {
-        let hash = player_hash(member.id());
-        match self.find(hash, member.id()) {
-            Some(place) => {
-                *self.member_mut(place) = member;
-                place
-            }
-            None => self.insert(hash, member),
-        }
+    /// After the oldest: who was taken first is written last. Nobody counts as changed.
+    pub(super) fn reverse(&mut self) {
+        let turned = self.members.reverse();
+        self.index.iter_mut().for_each(|slot| slot.place = turned(slot.place));
     }
 
-    /// The player at a place that [`Roster::restore_all`] has answered.
+    /// The player at a place that [`Roster::restore_older`] has answered, until they are turned round.
     pub(super) fn member_mut(&mut self, place: u32) -> &mut Member {
         self.members.get_mut(place).expect("players stay where they are")
     }
@@ -326,12 +346,16 @@ impl Roster {
         })
     }
 
-    /// The places of those that are dormant, with the hour after which something of each can be forgotten.
-    pub(super) fn closings_of_dormant(&self) -> impl Iterator<Item = (u32, i64)> {
-        self.members.places().filter_map(|(place, member)| match member {
+    /// When something of those that are dormant can be forgotten.
+    pub(super) fn closings_of_dormant(&self) -> Hours {
+        let dormant = self.members.places().filter_map(|(place, member)| match member {
             Member::Awake(_) => None,
-            Member::Dormant(dormant) => Some((place, dormant.next_closing()?)),
-        })
+            Member::Dormant(dormant) => Some((dormant.next_closing()?, place)),
+        });
+        let mut all: Vec<(i64, u32)> = dormant.collect();
+        all.sort_unstable();
+        let hours = all.chunk_by(|(one, _), (other, _)| one == other);
+        hours.map(|due| (due[0].0, due.iter().map(|(_, place)| *place).collect())).collect()
     }
 
     /// All players, awake or not.

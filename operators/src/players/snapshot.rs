@@ -8,22 +8,15 @@ use datasets::hash::KeyGroup;
 use datasets::state::{Keeper, Kept, Part, Section, Unpacker};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::closings::Phase;
-use super::contests::Contests;
-use super::dormant::{Bytes, Dormant};
+use super::closings::{Hours, Phase};
+use super::dormant::{Bytes, Found};
 use super::emission::AT_ONCE;
-use super::held::Held;
-use super::restrictions::Restrictions;
-use super::retained::Retained;
-use super::roster::{Member, ReadMember, WrittenMember};
-use super::timeline::Timeline;
+use super::roster::{Member, ReadPlayer, Roster, WrittenMember};
 use super::unlocks::Unlocks;
 use super::{Group, NEVER, Players};
-use crate::entities::Customer;
-use crate::ledger::{LedgerRules, Markets, WrittenLedger};
-use crate::points::Points;
+use crate::ledger::{Ledger, LedgerRules, Markets, Reading, WrittenLedger};
+use crate::slab::Slab;
 use crate::snapshot::{self, READABLE, Round, Terms, Turn, Visited, WRITABLE};
-use crate::tiers::Rank;
 
 /// What a piece says of a key group. [`Group::read`] reads its fields one behind the other.
 #[derive(Serialize)]
@@ -74,11 +67,6 @@ impl WrittenGroup<'_> {
 /// customers (7). The last ones are left out where they are empty.
 type Beside<T> = Vec<(usize, T)>;
 
-/// Reads the next list, if there is one.
-fn beside<'a, T: Deserialize<'a>>(rest: &mut &'a [u8]) -> Beside<T> {
-    next(rest)
-}
-
 /// Reads what comes next, if there is anything.
 fn next<'a, T: Default + Deserialize<'a>>(rest: &mut &'a [u8]) -> T {
     if rest.is_empty() { T::default() } else { snapshot::next(rest) }
@@ -97,7 +85,10 @@ fn written<'a, T: Serialize + 'a>(
 /// Key groups that were read from a checkpoint, as they were after their epochs. Until its epoch has passed again, a
 /// group is asleep: events pass it by, since it knows them.
 #[derive(Default)]
-pub(super) struct Restored(BTreeMap<KeyGroup, (Epoch, Group)>);
+pub(super) struct Restored(BTreeMap<KeyGroup, (Epoch, Asleep)>);
+
+/// A key group, and when something of those of its players can be forgotten that are dormant.
+type Asleep = (Group, Hours);
 
 impl Restored {
     /// The group knows the events of this epoch already.
@@ -106,8 +97,8 @@ impl Restored {
     }
 
     /// Takes out the groups that begin to live in `epoch`.
-    fn take(&mut self, epoch: Epoch) -> impl Iterator<Item = (KeyGroup, Group)> {
-        self.0.extract_if(.., move |_, (known, _)| *known < epoch).map(|(number, (_, group))| (number, group))
+    fn take(&mut self, epoch: Epoch) -> impl Iterator<Item = (KeyGroup, Asleep)> {
+        self.0.extract_if(.., move |_, (known, _)| *known < epoch).map(|(number, (_, asleep))| (number, asleep))
     }
 }
 
@@ -123,58 +114,66 @@ pub(super) struct Unfinished {
 }
 
 impl Group {
+    /// Reads pieces from the newest to the oldest, so that nothing is built of what was written again.
     fn read(kept: Kept, unpacker: &mut Unpacker, rules: &LedgerRules, markets: &mut Markets) -> Group {
         let mut group = Group::default();
-        let (mut swept, mut overdue, mut sizes) = (NEVER, Vec::new(), Vec::new());
-        for piece in kept.pieces {
+        let (mut swept, mut ledger, mut full) = (None, Reading::default(), Vec::new());
+        for piece in kept.pieces.into_iter().rev() {
+            full.push(group.tables(Slab::full_chunks, Ledger::full_chunks));
             let mut rest = unpacker.unpack(&piece).expect(READABLE);
-            swept = snapshot::next(&mut rest);
-            let places = if swept == MARK {
-                swept = snapshot::next(&mut rest);
+            let mut hour = snapshot::next(&mut rest);
+            let players = &mut group.players;
+            let places = if hour == MARK {
+                hour = snapshot::next(&mut rest);
                 let members: usize = snapshot::next(&mut rest);
-                group.players.restore_all((0..members).map(|_| Member::Dormant(Dormant::read(&mut rest))))
+                players.restore_older((0..members).map(|_| Found::next(&mut rest)))
             } else {
-                group.players.restore_all(snapshot::list::<ReadMember<'_>>(&mut rest).map(Member::from))
+                players.restore_older(snapshot::list::<(&str, ReadPlayer)>(&mut rest))
             };
-            overdue = group.ledger.read(&mut rest, markets);
-            let players = &mut group.players;
-            for (place, timeline) in beside::<Box<Timeline>>(&mut rest) {
-                players.member_mut(places[place]).set_timeline(timeline);
-            }
-            for (place, restrictions) in beside::<Box<Restrictions>>(&mut rest) {
-                players.member_mut(places[place]).set_restrictions(restrictions);
-            }
-            for (place, points) in beside::<Box<Points>>(&mut rest) {
-                players.member_mut(places[place]).set_points(points);
-            }
-            for (place, unlocks) in beside::<Unlocks>(&mut rest) {
-                players.member_mut(places[place]).set_unlocks(unlocks);
-            }
-            for (place, held) in beside::<Box<Held>>(&mut rest) {
-                players.member_mut(places[place]).set_waits(held);
-            }
-            group.ledger.read_slips(next(&mut rest));
-            let players = &mut group.players;
-            for (place, rank) in beside::<Box<Rank>>(&mut rest) {
-                players.member_mut(places[place]).set_rank(rank);
-            }
-            for (place, contests) in beside::<Contests>(&mut rest) {
-                players.member_mut(places[place]).set_contests(contests);
-            }
-            for (place, retained) in beside::<Box<Retained>>(&mut rest) {
-                players.member_mut(places[place]).set_retained(retained);
-            }
-            for (place, customer) in beside::<Box<Customer>>(&mut rest) {
-                players.member_mut(places[place]).set_customer(customer);
-            }
-            let [plain, full, slips] = group.ledger.chunks();
-            sizes.push([group.players.members.chunks(), plain, full, slips]);
+            swept.get_or_insert(hour);
+            group.ledger.read(&mut rest, &mut ledger, markets);
+            group.read_beside(&places, &mut rest);
         }
-        group.round = Round::resume(&sizes);
-        group.players.members.settle();
-        let swept = Some(swept).filter(|hour| *hour != NEVER);
-        group.ledger.complete(swept, (&overdue, &kept.cold), rules);
+        group.players.reverse();
+        let swept = swept.filter(|hour| *hour != NEVER);
+        group.ledger.complete(swept, (&ledger.overdue, &kept.cold), rules);
+        group.round = Round::resume(&full, group.tables(Slab::chunks, Ledger::chunks));
         group
+    }
+
+    /// Something of each table.
+    fn tables(&self, players: impl Fn(&Slab<Member>) -> usize, ledger: impl Fn(&Ledger) -> [usize; 3]) -> [usize; 4] {
+        let [plain, full, slips] = ledger(&self.ledger);
+        [players(&self.players.members), plain, full, slips]
+    }
+
+    /// Takes what is written beside the members of a piece that are at `places`.
+    fn read_beside(&mut self, places: &[Option<u32>], rest: &mut &[u8]) {
+        let players = &mut self.players;
+        each_beside(players, places, rest, Member::set_timeline);
+        each_beside(players, places, rest, Member::set_restrictions);
+        each_beside(players, places, rest, Member::set_points);
+        each_beside(players, places, rest, Member::set_unlocks);
+        each_beside(players, places, rest, Member::set_waits);
+        self.ledger.read_slips(next(rest));
+        each_beside(players, places, rest, Member::set_rank);
+        each_beside(players, places, rest, Member::set_contests);
+        each_beside(players, places, rest, Member::set_retained);
+        each_beside(players, places, rest, Member::set_customer);
+    }
+}
+
+/// Reads the next list, if there is one, and hands each value to its member, unless something newer is known of that.
+fn each_beside<'a, T: Deserialize<'a>>(
+    players: &mut Roster,
+    places: &[Option<u32>],
+    rest: &mut &'a [u8],
+    set: impl Fn(&mut Member, T),
+) {
+    for (number, value) in next::<Beside<T>>(rest) {
+        if let Some(place) = places[number] {
+            set(players.member_mut(place), value);
+        }
     }
 }
 
@@ -230,19 +229,20 @@ impl Players {
         self.swept = state.oldest_to_come.map_or(Phase::NEVER, Phase::of);
         self.rates = state.rates.clone();
         let rules = &self.rules.ledger;
-        self.restored.0 =
-            state.read(Keeper::Players, |markets, unpacker, kept| Group::read(kept, unpacker, rules, markets));
+        self.restored.0 = state.read(Keeper::Players, |markets, unpacker, kept| {
+            let group = Group::read(kept, unpacker, rules, markets);
+            let hours = group.players.closings_of_dormant();
+            (group, hours)
+        });
     }
 
     /// Before `epoch` is closed: groups that do not know it yet begin to live. Until then the definitions have
     /// come as far as the groups had when they were written.
     pub fn wake(&mut self, epoch: Epoch) {
         let awake: Vec<_> = self.restored.take(epoch).collect();
-        for (number, group) in awake {
+        for (number, (group, hours)) in awake {
             self.deadlines.extend(group.ledger.deadlines().map(|deadline| (deadline, number)));
-            for (place, hour) in group.players.closings_of_dormant() {
-                self.closings.file(hour, (number, place));
-            }
+            self.closings.take_over(number, hours);
             for (place, id, player) in group.players.awake() {
                 // What may not leave yet is told when it may.
                 if player.restrictions.as_ref().is_some_and(|restrictions| restrictions.has_deferred()) {

@@ -56,15 +56,16 @@ impl<const TABLES: usize> Default for Round<TABLES> {
 }
 
 impl<const TABLES: usize> Round<TABLES> {
-    /// Goes on from pieces that were read: how many chunks the tables had behind each.
-    pub fn resume(sizes: &[[usize; TABLES]]) -> Self {
-        let all = sizes.last().copied().unwrap_or([0; TABLES]);
+    /// Goes on from pieces that were read, the newest first, into tables that were turned round then: how many chunks were full before each of
+    /// them was read, and how many there are now. So what is only in old pieces is written again first, and a piece is needed until its
+    /// part of the tables has passed, with all behind it.
+    pub fn resume(full: &[[usize; TABLES]], all: [usize; TABLES]) -> Self {
         // The least share at which all of these chunks are passed: see `pass`.
-        let share = |(size, all): (usize, usize)| match size {
+        let share = |(full, all): (usize, usize)| match all.saturating_sub(full) {
             0 => 0,
-            _ => (size - 1) * WHOLE / all.max(1) + 1,
+            size => (size - 1) * WHOLE / all + 1,
         };
-        let shares = sizes.iter().map(|sizes| sizes.iter().copied().zip(all).map(share).max().unwrap_or(0));
+        let shares = full.iter().rev().map(|full| full.iter().copied().zip(all).map(share).max().unwrap_or(0));
         Round { needed: shares.collect(), ..Round::default() }
     }
 
@@ -161,17 +162,22 @@ mod tests {
 
         /// What the pieces say.
         fn read(&self) -> Part {
-            let (mut part, mut sizes) = (Part::default(), Vec::new());
-            for piece in &self.pieces {
+            let (mut part, mut full) = (Part::default(), Vec::new());
+            for piece in self.pieces.iter().rev() {
+                full.push(part.tables.each_ref().map(Slab::full_chunks));
                 for (table, (key, version)) in
                     (0..).zip(piece).flat_map(|(table, all)| all.iter().map(move |one| (table, *one)))
                 {
-                    part.put(table, key, version);
+                    if !part.places[table].contains_key(&key) {
+                        part.put(table, key, version);
+                    }
                 }
-                sizes.push(part.sizes());
             }
-            part.tables.iter_mut().for_each(Slab::settle);
-            Part { round: Round::resume(&sizes), pieces: self.pieces.clone(), ..part }
+            for (values, places) in part.tables.iter_mut().zip(&mut part.places) {
+                let turned = values.reverse();
+                places.values_mut().for_each(|place| *place = turned(*place));
+            }
+            Part { round: Round::resume(&full, part.sizes()), pieces: self.pieces.clone(), ..part }
         }
 
         fn values(&self, table: usize) -> BTreeMap<u64, u64> {
