@@ -6,6 +6,7 @@
 //! - State: the sums of every row, and those last emitted of it.
 //! - A row that nets to zero stays, as a row of zeros with the next revision.
 
+mod customers;
 mod key;
 mod ngr;
 mod operator;

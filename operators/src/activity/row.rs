@@ -1,20 +1,20 @@
 //! One row in memory.
 //!
 //! Nearly all sums fit 64 bits, and there are as many rows as days that customers played on: so what few rows need
-//! lies beside, and a row takes 80 bytes with its key.
+//! lies beside, and a row takes 72 bytes with its key.
 
 use std::sync::Arc;
 
 use datasets::Money;
 use datasets::time::Date;
 
-use super::{RowKey, Totals};
+use super::Totals;
+use super::customers::Customer;
 use crate::ledger::Market;
 
 /// The sums of a day, customer and market. What does not fit here is in `rest`; money counts the units of [`Money::raw`].
 #[derive(Clone, Debug)]
 pub(super) struct Row {
-    pub(super) customer_id: Arc<str>,
     pub(super) market: Arc<Market>,
     rest: Option<Box<Rest>>,
     stakes: i64,
@@ -24,6 +24,7 @@ pub(super) struct Row {
     bets_count: i32,
     revision: u32,
     pub(super) date: Date,
+    pub(super) customer: Customer,
     /// Its place among those that were touched since their last report, counted from 1; and 0 for none.
     pub(super) touched: u32,
 }
@@ -37,15 +38,8 @@ struct Rest {
 
 impl Row {
     /// A row of zeros that was never emitted.
-    pub(super) fn new(key: &RowKey) -> Self {
-        let RowKey { date, market, customer_id, .. } = key;
-        Row::of(customer_id.clone(), market.clone(), *date)
-    }
-
-    /// The same, by the parts of its key.
-    pub(super) fn of(customer_id: Arc<str>, market: Arc<Market>, date: Date) -> Self {
+    pub(super) fn new(customer: Customer, market: Arc<Market>, date: Date) -> Self {
         Row {
-            customer_id,
             market,
             rest: None,
             stakes: 0,
@@ -55,18 +49,9 @@ impl Row {
             bets_count: 0,
             revision: 0,
             date,
+            customer,
             touched: 0,
         }
-    }
-
-    /// It is the row of `key`.
-    pub(super) fn is_of(&self, key: &RowKey) -> bool {
-        self.date == key.date && self.market == key.market && self.customer_id == key.customer_id
-    }
-
-    /// Its key.
-    pub(super) fn key(&self) -> RowKey {
-        RowKey::of(self.customer_id.clone(), self.market.clone(), self.date)
     }
 
     /// Its sums.
@@ -131,15 +116,16 @@ fn take(money: &mut Money) -> i64 {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::customers::Customers;
     use super::*;
 
     fn row() -> Row {
-        Row::of("p".into(), Arc::new(Market::new("slots", "EUR")), Date::from_days(0))
+        Row::new(Customers::default().enter("p"), Arc::new(Market::new("slots", "EUR")), Date::from_days(0))
     }
 
     #[test]
-    fn one_takes_80_bytes() {
-        assert_eq!(size_of::<Option<Row>>(), 80);
+    fn one_takes_72_bytes() {
+        assert_eq!(size_of::<Option<Row>>(), 72);
     }
 
     proptest! {

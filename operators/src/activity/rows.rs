@@ -2,12 +2,15 @@
 
 use std::hint::black_box;
 
+use datasets::time::Date;
 use datasets::{Money, Timestamp};
 use hashbrown::HashTable;
 
+use super::customers::Customers;
 use super::row::Row;
 use super::{ActivityRules, Restatements, RowKey, Totals};
 use crate::changes::Posting;
+use crate::ledger::Market;
 use crate::slab::{Slab, long_hash, short_hash};
 use crate::snapshot::Round;
 
@@ -17,6 +20,7 @@ pub(super) struct Rows {
     /// Where each key's row is.
     index: HashTable<Slot>,
     pub(super) rows: Slab<Row>,
+    pub(super) customers: Customers,
     /// Rows that a posting touched since their last report.
     pub(super) touched: Vec<Touched>,
     /// Where writing them goes on.
@@ -41,13 +45,15 @@ pub(super) struct Touched {
 impl Rows {
     /// Where the row of `key` is.
     pub(super) fn find(&self, key: &RowKey) -> Option<u32> {
-        self.find_where(key.hash, |row| row.is_of(key))
+        self.find_by(key.hash, &key.customer_id, &key.market, key.date)
     }
 
-    /// Where the one row is of those of a hash.
-    pub(super) fn find_where(&self, hash: u64, is_it: impl Fn(&Row) -> bool) -> Option<u32> {
+    /// The same, by the parts of the key.
+    pub(super) fn find_by(&self, hash: u64, customer_id: &str, market: &Market, date: Date) -> Option<u32> {
         let short = short_hash(hash);
-        let is_it = |slot: &Slot| slot.hash == short && self.rows.get(slot.place).is_some_and(&is_it);
+        let is_of =
+            |row: &Row| row.date == date && *row.market == *market && self.customers.is(row.customer, customer_id);
+        let is_it = |slot: &Slot| slot.hash == short && self.rows.get(slot.place).is_some_and(is_of);
         self.index.find(long_hash(short), is_it).map(|slot| slot.place)
     }
 
@@ -65,7 +71,7 @@ impl Rows {
         Some(place)
     }
 
-    /// A row whose key is new.
+    /// A row whose key is new and has this hash.
     pub(super) fn insert(&mut self, hash: u64, row: Row) -> u32 {
         let place = self.rows.insert(row);
         let hash = short_hash(hash);
@@ -78,13 +84,18 @@ impl Rows {
         if self.index.is_empty() {
             self.index.reserve(count, |slot| long_hash(slot.hash));
         }
+        self.customers.make_room(count);
     }
 
     /// Adds a posting to its row, which is at `place` unless it is new.
     pub(super) fn add(&mut self, posting: &Posting, diff: isize, place: Option<u32>) {
         // Another posting of the block may have made it meanwhile.
         let place = place.or_else(|| self.find(&posting.key));
-        let place = place.unwrap_or_else(|| self.insert(posting.key.hash, Row::new(&posting.key)));
+        let place = place.unwrap_or_else(|| {
+            let RowKey { hash, date, market, customer_id } = &posting.key;
+            let customer = self.customers.enter(customer_id);
+            self.insert(*hash, Row::new(customer, market.clone(), *date))
+        });
         let row = self.rows.get_mut(place).expect("rows are not removed");
         let before = row.totals();
         let mut totals = before;
@@ -118,7 +129,7 @@ impl Rows {
             if revision > 0 && emitted == totals {
                 continue;
             }
-            let key = row.key();
+            let key = RowKey::of(self.customers.id(row.customer).into(), row.market.clone(), row.date);
             restatements.add_takings(&key, rules.takings(&totals, &emitted, revision == 0));
             row.set_revision(revision + 1);
             restatements.rows.push(rules.restated(&key, &totals, revision + 1, now));

@@ -7,10 +7,9 @@ use datasets::Epoch;
 use datasets::hash::{KeyGroup, player_hash};
 use datasets::state::{Keeper, Kept, Part, Section, Unpacker};
 use datasets::time::Date;
-use foldhash::fast::FixedState;
-use hashbrown::HashSet;
 use serde::{Deserialize, Serialize};
 
+use super::customers::Customers;
 use super::row::Row;
 use super::rows::{Rows, Touched};
 use super::{DailyActivity, Totals, key};
@@ -36,8 +35,9 @@ struct Written<'a, M> {
 }
 
 impl<'a> Written<'a, &'a Market> {
-    fn of(row: &'a Row, touched: &[Touched]) -> Self {
-        let Row { customer_id, market, date, .. } = row;
+    fn of(row: &'a Row, customers: &'a Customers, touched: &[Touched]) -> Self {
+        let Row { market, date, .. } = row;
+        let customer_id = customers.id(row.customer);
         Written {
             hash: key::hash(player_hash(customer_id), market, *date),
             date: *date,
@@ -57,12 +57,13 @@ impl DailyActivity {
         if self.restored.0.contains_key(&group) {
             return Visited::Asleep;
         }
-        let Rows { rows, touched, round, .. } = &mut self.groups[group.index()];
+        let Rows { rows, customers, touched, round, .. } = &mut self.groups[group.index()];
         let Turn { pieces, needs, .. } = round.next([rows.chunks()], rows.changed());
         let last = pieces.len() - 1;
         let pieces = pieces.into_iter().enumerate().map(|(number, [chunks])| {
             let taken = rows.take(chunks, number == last);
-            let written: Vec<Written<'_, &Market>> = taken.map(|(row, _)| Written::of(row, touched)).collect();
+            let written: Vec<Written<'_, &Market>> =
+                taken.map(|(row, _)| Written::of(row, customers, touched)).collect();
             postcard::to_allocvec(&written).expect(WRITABLE)
         });
         let (part, pieces) = (Part { keeper: Keeper::Activity, group }, pieces.collect());
@@ -86,8 +87,6 @@ impl DailyActivity {
 impl Rows {
     fn read(kept: Kept, unpacker: &mut Unpacker, shared: &mut Shared) -> Rows {
         let mut restored = Rows::default();
-        // A customer's rows are all in one group.
-        shared.customers.clear();
         let (mut touched, mut full) = (Vec::new(), Vec::new());
         // From the newest to the oldest, so that nothing is built of what was written again.
         for piece in kept.pieces.into_iter().rev() {
@@ -96,14 +95,15 @@ impl Rows {
             let rows = snapshot::list::<Written<'_, MarketName<'_>>>(&mut rest);
             restored.make_room(rows.len());
             for written in rows {
+                let Written { hash, date, customer_id, .. } = written;
                 let market = shared.market(written.market);
-                if restored.knows(&written, &market) {
+                if restored.find_by(hash, customer_id, &market, date).is_some() {
                     continue;
                 }
-                let mut row = Row::of(shared.customer(written.customer_id), market, written.date);
+                let mut row = Row::new(restored.customers.enter(customer_id), market, date);
                 row.set_totals(written.totals);
                 row.set_revision(written.revision);
-                let place = restored.insert(written.hash, row);
+                let place = restored.insert(hash, row);
                 if written.is_touched {
                     touched.push((place, written.emitted));
                 }
@@ -117,22 +117,13 @@ impl Rows {
         restored.rows.settle();
         restored
     }
-
-    /// The row that was written is here.
-    fn knows(&self, written: &Written<'_, MarketName<'_>>, market: &Market) -> bool {
-        let Written { hash, date, customer_id, .. } = *written;
-        let is_it = |row: &Row| row.date == date && *row.customer_id == *customer_id && *row.market == *market;
-        self.find_where(hash, is_it).is_some()
-    }
 }
 
-/// Texts that rows have in common, while they are read again. Most are those of the row before.
+/// Markets that rows have in common, while they are read again. Most are that of the row before.
 #[derive(Default)]
 struct Shared {
     markets: Markets,
     market: Option<Arc<Market>>,
-    customers: HashSet<Arc<str>, FixedState>,
-    customer: Option<Arc<str>>,
 }
 
 impl Shared {
@@ -140,13 +131,6 @@ impl Shared {
         match &self.market {
             Some(last) if name.is_of(last) => last.clone(),
             _ => self.market.insert(self.markets.share(name)).clone(),
-        }
-    }
-
-    fn customer(&mut self, id: &str) -> Arc<str> {
-        match &self.customer {
-            Some(last) if **last == *id => last.clone(),
-            _ => self.customer.insert(self.customers.get_or_insert_with(id, |id| id.into()).clone()).clone(),
         }
     }
 }
