@@ -1,6 +1,7 @@
 //! State that is written as it goes, and read again after a crash, is the state.
 
 mod entities;
+mod money;
 
 use datasets::Timestamp;
 use datasets::hash::KeyGroup;
