@@ -56,8 +56,7 @@ impl Play {
             max_future_micros: 300_000_000,
             raw_dead_letters: false,
         };
-        let mut mapper =
-            Mapper::compile(SourceId(0), &MappingConfig::default(), rules).expect("the default is sound");
+        let mut mapper = Mapper::compile(SourceId(0), &MappingConfig::default(), rules).expect("the default is sound");
         let mut events = Generator::new(&config).expect("the configuration is sound").zip(0..);
         let names = EventNames { topics: Topics::new(["events"]), sources: vec!["pam".into()] };
         let mut play = Play { events: 0, names: Arc::new(names), batches: Vec::new(), outputs: Vec::new() };

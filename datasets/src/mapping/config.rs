@@ -32,6 +32,10 @@ pub struct MappingConfig {
     pub amount: Option<AmountPlace>,
     /// The part of `amount` that was bonus money. It has a `scale` of its own.
     pub bonus_amount: Option<AmountPlace>,
+    /// The part of a bet's `amount` that goes to a jackpot. It has a `scale` of its own.
+    pub jackpot_contribution: Option<AmountPlace>,
+    /// The part of a win's or settlement's `amount` that a jackpot paid. It has a `scale` of its own.
+    pub jackpot_win: Option<AmountPlace>,
     /// ISO 4217 code, or one of `defaults.currencies`.
     pub currency: Option<String>,
     /// 1 unit of the event's currency = this many of the mission's; on a `rate`, 1 base in quote.

@@ -37,6 +37,8 @@ slots! {
     Timestamp = "timestamp",
     Amount = "amount",
     BonusAmount = "bonus_amount",
+    JackpotContribution = "jackpot_contribution",
+    JackpotWin = "jackpot_win",
     Currency = "currency",
     ExchangeRate = "exchange_rate",
     GameType = "game_type",

@@ -28,8 +28,8 @@ pub(crate) use snapshot::WrittenLedger;
 pub use stakes::Attribution;
 pub(crate) use stakes::Slip;
 pub(crate) use transaction::MarketName;
-use transaction::{Assertion, LifeCycle, Moving, Target, Transaction, Version, books};
-pub use transaction::{Booking, Market, Order};
+use transaction::{Assertion, LifeCycle, Moving, Target, Transaction, Version};
+pub use transaction::{Booking, Market, Order, Side};
 use transactions::{Plain, Transactions};
 pub(crate) use whole::{Moved, Whole};
 
@@ -398,8 +398,8 @@ impl LedgerRules {
 }
 
 fn booking(event: &Event<'_>, markets: &mut Markets) -> Option<Booking> {
-    books(event.name).map(|is_bet| Booking {
-        is_bet,
+    Side::of(event.name, event.jackpot()).map(|side| Booking {
+        side,
         amount: event.amount().unwrap_or_default(),
         bonus: event.bonus_amount(),
         market: markets.intern(event.game_type(), event.currency()),

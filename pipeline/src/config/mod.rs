@@ -21,11 +21,12 @@ mod tests;
 pub use entities::{CustomersConfig, EntitiesConfig, TransactionsConfig};
 pub use errors::{ConfigError, ConfigErrors, Place};
 pub use settings::{
-    ActivityConfig, Attribution, Basis, CheckpointConfig, Clamp, Config, DeadLettersConfig, DefaultsConfig, Downgrade,
-    IdentityConfig, KafkaConfig, LakeConfig, LedgerConfig, LimitsConfig, MissingOffsets, MissionsConfig, NgrBase,
-    NgrConfig, Period, PipelineConfig, PointsConfig, S3Config, SourceConfig, TierConfig, TierKept, TopicsConfig,
+    ActivityConfig, AddedBack, Attribution, Basis, CheckpointConfig, Clamp, Config, DeadLettersConfig, DefaultsConfig,
+    Downgrade, IdentityConfig, KafkaConfig, LakeConfig, LedgerConfig, LimitsConfig, MissingOffsets, MissionsConfig,
+    NgrBase, NgrConfig, NgrPer, Period, PipelineConfig, PointsConfig, S3Config, SourceConfig, TierConfig, TierKept,
+    TopicsConfig,
 };
-pub use values::{Duration, Percent, Properties, Secret, Threshold, Zone};
+pub use values::{Duration, FixedAmount, Percent, Properties, Secret, Threshold, Zone};
 
 use std::path::Path;
 

@@ -58,6 +58,8 @@ struct Columns<'a> {
     until: &'a PrimitiveArray<TimestampMicrosecondType>,
     amount: &'a PrimitiveArray<Decimal128Type>,
     bonus_amount: &'a PrimitiveArray<Decimal128Type>,
+    /// What a jackpot gets, and what one paid: of one event at most one of them. Older files have no such columns.
+    jackpots: [Option<&'a PrimitiveArray<Decimal128Type>>; 2],
     exchange_rate: &'a PrimitiveArray<Decimal128Type>,
     odds: &'a PrimitiveArray<Decimal128Type>,
     granted: &'a BooleanArray,
@@ -79,6 +81,7 @@ impl<'a> Columns<'a> {
             until: primitive(batch, "until")?,
             amount: primitive(batch, "amount")?,
             bonus_amount: primitive(batch, "bonus_amount")?,
+            jackpots: [added(batch, "jackpot_contribution")?, added(batch, "jackpot_win")?],
             exchange_rate: primitive(batch, "exchange_rate")?,
             odds: primitive(batch, "odds")?,
             granted: column(batch, "granted")?.as_boolean_opt().ok_or("column granted has another type")?,
@@ -109,6 +112,8 @@ impl<'a> Columns<'a> {
             let mut event = EventRow::new(at, source, time(self.event_time, row).unwrap_or_default(), ingest_time);
             event.amount = money(self.amount, row);
             event.bonus_amount = money(self.bonus_amount, row).unwrap_or_default();
+            event.jackpot =
+                self.jackpots.into_iter().flatten().find_map(|column| money(column, row)).unwrap_or_default();
             event.exchange_rate = money(self.exchange_rate, row);
             event.odds = money(self.odds, row);
             event.until = time(self.until, row);
@@ -154,6 +159,14 @@ fn text<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a StringArray, Strin
 
 fn primitive<'a, T: ArrowPrimitiveType>(batch: &'a RecordBatch, name: &str) -> Result<&'a PrimitiveArray<T>, String> {
     column(batch, name)?.as_primitive_opt().ok_or_else(|| format!("column {name} has another type"))
+}
+
+/// A column that a later version added.
+fn added<'a, T: ArrowPrimitiveType>(
+    batch: &'a RecordBatch,
+    name: &str,
+) -> Result<Option<&'a PrimitiveArray<T>>, String> {
+    batch.column_by_name(name).map(|_| primitive(batch, name)).transpose()
 }
 
 /// Empty where it is NULL, which is what absent texts are.

@@ -115,7 +115,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mut first, mut other) = (open(&folder), open(&folder));
         assert!(first.is_empty());
-        assert_eq!(first.append(&batch(&[1, 2])).unwrap(), "sums/report=000000000000/sums-v1-000000000000.parquet");
+        assert_eq!(first.append(&batch(&[1, 2])).unwrap(), "sums/report=000000000000/sums-v2-000000000000.parquet");
         assert!(matches!(other.append(&batch(&[3])), Err(SinkError::Conflict(_))));
         first.append(&batch(&[4])).unwrap();
         let foreign = folder.path().join("sums/report=000000000000/other.parquet");

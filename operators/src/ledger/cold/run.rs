@@ -15,7 +15,7 @@ use datasets::{Identity, PackedCoordinates, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::super::transaction::Market;
-use super::super::transactions::Plain;
+use super::super::transactions::{Plain, ShortSide};
 
 const MAGIC: [u8; 7] = *b"QLCOLD\0";
 /// Of the format.
@@ -100,7 +100,8 @@ struct Record {
     bonus: i64,
     /// The number of its market, counted from 1; and 0 for none.
     market: u32,
-    is_bet: bool,
+    /// Without a jackpot it is what version 1 wrote before there were any.
+    side: ShortSide,
 }
 
 /// What chooses a key's block, and what filters know of it.
@@ -228,7 +229,7 @@ impl Block {
                 amount: plain.amount,
                 bonus: plain.bonus,
                 market: number.map_or(0, |number| u32::try_from(number + 1).expect("no more than transactions")),
-                is_bet: plain.is_bet,
+                side: plain.side,
             }
         });
         let transactions = transactions.collect();
@@ -251,7 +252,7 @@ impl Block {
                 amount: record.amount,
                 bonus: record.bonus,
                 market,
-                is_bet: record.is_bet,
+                side: record.side,
                 is_applied: true,
             };
             Some((Identity::from_bytes(record.key), plain))

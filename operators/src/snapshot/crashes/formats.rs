@@ -12,8 +12,8 @@ use crate::ledger::{Attribution, LedgerRules};
 use crate::testing::{
     Archived, CONTESTED, Cluster, EARLIER, EpochInput, GATED, Out, PERIODS, Rng, Setting, UNLOCKING, cut, definitions,
     earlier_definitions, first_definitions, gated_definitions, groups, random_script, random_script_of_many,
-    random_script_with_controls, random_script_with_entities, random_script_with_restrictions,
-    random_script_with_settlements, restricted_definitions, rules, second_definitions,
+    random_script_with_controls, random_script_with_entities, random_script_with_money,
+    random_script_with_restrictions, random_script_with_settlements, restricted_definitions, rules, second_definitions,
 };
 
 /// What happens, of which a file has the state in the middle.
@@ -98,6 +98,15 @@ impl Scenario {
         let script = random_script_with_entities(&mut rng, 140);
         let scenario = Self::new(epochs(cut(&mut rng, &script, 4), Vec::new()));
         Scenario { setting: Setting { has_feed: true, ..scenario.setting }, ..scenario }
+    }
+
+    /// Parts of jackpots of plain and of other transactions, of slips and of rows that wait for their report; chargebacks.
+    fn money() -> Self {
+        let mut rng = Rng(1);
+        let script = random_script_with_money(&mut rng, 140);
+        let ledger = LedgerRules { attribution: Attribution::Settlement, ..rules().ledger };
+        let setting = Setting { ledger, ..Setting::new(Reporting::Interval(90 * 60_000_000)) };
+        Scenario { setting, ..Self::new(epochs(cut(&mut rng, &script, 4), Vec::new())) }
     }
 
     /// As far as the middle: who goes on, and what was written.
@@ -215,6 +224,7 @@ fn format_8_is_what_is_written() {
         ("format_8_pieces", Scenario::pieces()),
         ("format_8_retained", Scenario::retained()),
         ("format_8_entities", Scenario::entities()),
+        ("format_8_money", Scenario::money()),
     ];
     for (name, scenario) in scenarios {
         scenario.assert_pinned(name);

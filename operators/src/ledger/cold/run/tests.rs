@@ -1,9 +1,10 @@
 //! The format of runs: it comes back, any damage is seen, and what a release has written stays readable.
 
 use datasets::cold::ColdBytes;
-use datasets::{Coordinates, TopicId};
+use datasets::{Coordinates, Money, TopicId};
 
 use super::*;
+use crate::ledger::Side;
 use crate::testing::Rng;
 
 /// What the first release with cold transactions has written of [`sample`].
@@ -28,12 +29,16 @@ fn sample(len: usize) -> Vec<(Identity, Plain)> {
             amount: rng.pick(&[0, 250_000_000, i64::MIN, i64::MAX]),
             bonus: rng.pick(&[0, 1]),
             market: rng.pick(&[None, Some(0), Some(1), Some(2)]).map(|market: usize| markets[market].clone()),
-            is_bet: rng.one_in(2),
+            side: short(if rng.one_in(2) { Side::Bet } else { Side::Win }),
             is_applied: true,
         };
         (Identity::from_bytes(key), plain)
     });
     transactions.collect()
+}
+
+fn short(side: Side) -> ShortSide {
+    ShortSide::try_from(side).unwrap()
 }
 
 fn written(len: usize) -> (Vec<(Identity, Plain)>, ColdRun) {
@@ -74,6 +79,18 @@ fn comes_back_as_it_was_written() {
         let (transactions, cold) = written(len);
         assert_eq!(text(&all(&cold).unwrap()), text(&transactions), "{len}");
     }
+}
+
+#[test]
+fn jackpots_and_chargebacks_come_back() {
+    let most = Money::from_raw((1 << 48) - 1);
+    let sides = [Side::bet(Money::from_raw(1)), Side::Chargeback, Side::win(most), Side::Bet, Side::win(Money::ONE)];
+    let mut transactions = sample(200);
+    for ((_, plain), side) in transactions.iter_mut().zip(sides.into_iter().cycle()) {
+        plain.side = short(side);
+    }
+    let (cold, _) = encode(&mut transactions, 500_000, Timestamp::from_micros(7));
+    assert_eq!(text(&all(&cold).unwrap()), text(&transactions));
 }
 
 #[test]
