@@ -1,14 +1,19 @@
 //! What went cold: in the checkpoint, on the disk, and in neither any more.
 
-use datasets::cold::{ColdBytes, ColdRun};
+use datasets::cold::{ColdBytes, ColdRun, SPREAD};
 
 use super::super::ColdFiles;
 use super::*;
 
+/// When it is due so that the last group needs it until the clock of the first epoch of round `until`.
+fn due(until: u64) -> Timestamp {
+    outputs(until * 10).now.plus_micros(-SPREAD)
+}
+
 /// What part 7 sets aside in `round`, needed until the clock of the first epoch of round `until`.
 fn run_of(round: u64, until: u64) -> ColdRun {
     let bytes = ColdBytes::new(format!("cold of round {round}").into_bytes());
-    ColdRun { bytes: Arc::new(bytes), head: 4, until: outputs(until * 10).now }
+    ColdRun { bytes: Arc::new(bytes), head: 4, until: due(until) }
 }
 
 /// The sections of a round, with what goes cold in it.
@@ -99,7 +104,7 @@ fn it_goes_to_the_disk_and_is_found_again() {
         let (manifest, cold) = folders.recovered(config, 30);
         assert_eq!(manifest.format, 2, "an earlier release must not go on without it");
         assert_eq!(cold.each_ref().map(|runs| texts(runs)), expected.each_ref().map(|texts| texts.as_slice()));
-        assert!(cold.iter().flatten().all(|run| run.head == 4 && run.until == outputs(990).now));
+        assert!(cold.iter().flatten().all(|run| run.head == 4 && run.until == due(99)));
         assert!(cold.iter().flatten().all(|run| run.bytes.is_in_memory() == in_memory));
     };
     check(&folders.config(), false);
