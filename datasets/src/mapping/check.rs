@@ -88,8 +88,7 @@ impl<'a> Reader<'a, '_> {
                 texts.push((field, text));
             }
         }
-        let is_booked = matches!(name.family(), Family::Bet | Family::Settlement | Family::Win | Family::Chargeback);
-        if is_booked && !self.found.has(Slot::GameType) {
+        if matches!(name.family(), Family::Bet | Family::Settlement | Family::Win) && !self.found.has(Slot::GameType) {
             let game_type = if self.found.has(Slot::Sport) { "sportsbook" } else { "unknown" };
             texts.push((TextField::GameType, Cow::Borrowed(game_type)));
         }

@@ -219,6 +219,9 @@ impl Compiler {
 
     fn field(&mut self, slot: Slot, place: Option<&str>) {
         let Some(place) = place else {
+            if !slot.is_found_by_name() {
+                return;
+            }
             for slot in std::iter::once(&slot).chain(slot.aliases()) {
                 self.lead(Pointer(vec![slot.name().to_owned()]), *slot);
             }

@@ -87,6 +87,12 @@ impl Slot {
         }
     }
 
+    /// Where no place is configured, it is looked for under its own name. Payloads may have had names of jackpots, as amounts, totals or
+    /// truth values, before they meant anything: these mean something only where the mapping says so.
+    pub const fn is_found_by_name(self) -> bool {
+        !matches!(self, Slot::JackpotContribution | Slot::JackpotWin)
+    }
+
     /// An envelope may say it once for all of its items: who, what, when, where, in which currency.
     /// Money and ids are never inherited, or one total would count once an item.
     pub const INHERITED: [Slot; 9] = [

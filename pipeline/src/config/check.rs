@@ -7,8 +7,9 @@ use datasets::Family;
 use super::document::Document;
 use super::entities::EntitiesConfig;
 use super::errors::Problems;
+use super::ngr::NgrBase;
 use super::path::KeyPath;
-use super::settings::{Config, KafkaConfig, LakeConfig, MissingOffsets, NgrBase};
+use super::settings::{Config, KafkaConfig, LakeConfig, MissingOffsets};
 use super::tiers::TierError;
 use super::values::Duration;
 

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::entities::EntitiesConfig;
-use super::values::{Duration, FixedAmount, Percent, Properties, Secret, Threshold, Zone};
+use super::ngr::NgrConfig;
+use super::values::{Duration, Properties, Secret, Threshold, Zone};
 
 /// The whole configuration of a pipeline.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -303,74 +304,6 @@ pub enum Attribution {
     Transaction,
     /// Both on the day of the settlement.
     Settlement,
-}
-
-/// `[[activity.ngr]]`: one step, by `percent`, `amount_of`, `add_back` or `fixed`.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct NgrConfig {
-    /// What people call it. Required.
-    pub name: String,
-    /// A percentage of `of`.
-    pub percent: Option<Percent>,
-    /// What `percent` is of. Default `ggr`, the cash one in either basis.
-    pub of: Option<NgrBase>,
-    /// What a negative base of `percent` does. Default `zero`.
-    pub clamp: Option<Clamp>,
-    /// The whole amount of a column is deducted.
-    pub amount_of: Option<NgrBase>,
-    /// The whole amount of a column is added: what somebody else has paid.
-    pub add_back: Option<AddedBack>,
-    /// The same amount each time, in `currency`.
-    pub fixed: Option<FixedAmount>,
-    /// With `fixed`: the currency of the rows that it is deducted on. Required there.
-    pub currency: Option<String>,
-    /// With `fixed`: what it is charged for. Required there.
-    pub per: Option<NgrPer>,
-}
-
-/// `add_back`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AddedBack {
-    /// What jackpots paid of the wins, for an operator that does not pay it.
-    JackpotWins,
-}
-
-/// `per`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NgrPer {
-    /// Each bet, those of amount 0 included.
-    #[default]
-    Bet,
-    /// Each row that has a bet, a stake or a win.
-    Row,
-}
-
-/// A column that a deduction is taken from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "named by the columns of the row")]
-pub enum NgrBase {
-    Ggr,
-    Bets,
-    Wins,
-    BonusCost,
-    JackpotContribution,
-    JackpotWins,
-    Chargebacks,
-}
-
-/// `clamp`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Clamp {
-    /// It deducts nothing.
-    #[default]
-    Zero,
-    /// It deducts a negative amount: NGR grows.
-    None,
 }
 
 /// `[lake]`
