@@ -21,7 +21,7 @@ use crate::snapshot::{self, READABLE, Round, Turn, Visited};
 #[derive(Default)]
 pub(super) struct Restored(BTreeMap<KeyGroup, (Epoch, Rows)>);
 
-/// A row as it is written. Behind the rows of a piece comes since format 8, where one has any, a list of [`More`] by their places.
+/// A row as it is written. Behind the rows of a piece comes since format 9, where one has any, a list of [`More`] by their places.
 #[derive(Serialize, Deserialize)]
 struct Written<'a, M> {
     hash: u64,

@@ -18,8 +18,8 @@ use super::super::transaction::Market;
 use super::super::transactions::{Plain, ShortSide};
 
 const MAGIC: [u8; 7] = *b"QLCOLD\0";
-/// Of the format.
-const VERSION: u8 = 1;
+/// Of the format. Version 2 adds jackpots and chargebacks; what has none of them is as in version 1.
+const VERSION: u8 = 2;
 /// Bytes of a hash.
 const HASH: usize = 16;
 /// Transactions of a block, on average.
@@ -68,8 +68,8 @@ impl Head {
         let read = bytes.read(0..len).map_err(|error| unreadable(error.to_string()))?;
         let body = read.strip_prefix(&MAGIC).ok_or_else(|| unreadable("they begin otherwise".to_owned()))?;
         let Some((&version, head)) = body.split_first() else { return Err(unreadable("it is too short".to_owned())) };
-        if version != VERSION {
-            return Err(unreadable(format!("they have version {version}, and this program reads {VERSION}")));
+        if !(1..=VERSION).contains(&version) {
+            return Err(unreadable(format!("they have version {version}, and this program reads up to {VERSION}")));
         }
         let mut head: Head = take(head).map_err(unreadable)?;
         let mut last: u32 = 0;
@@ -100,7 +100,8 @@ struct Record {
     bonus: i64,
     /// The number of its market, counted from 1; and 0 for none.
     market: u32,
-    /// Without a jackpot it is what version 1 wrote before there were any.
+    /// In version 1 the truth value `is_bet`, which is written as [`Side::Win`](crate::ledger::Side::Win) and
+    /// [`Side::Bet`](crate::ledger::Side::Bet) are.
     side: ShortSide,
 }
 
