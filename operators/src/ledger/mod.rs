@@ -402,8 +402,17 @@ fn booking(event: &Event<'_>, markets: &mut Markets) -> Option<Booking> {
         side,
         amount: event.amount().unwrap_or_default(),
         bonus: event.bonus_amount(),
-        market: markets.intern(event.game_type(), event.currency()),
+        market: markets.intern(booked_game_type(event), event.currency()),
     })
+}
+
+/// Bets, settlements and wins come with one. A chargeback may have none, and gets it here and not in the event: its content stays what it
+/// was when it was a custom event, so that a resend of one from that time is a duplicate.
+fn booked_game_type<'a>(event: &Event<'a>) -> &'a str {
+    match event.game_type() {
+        "" => "unknown",
+        game_type => game_type,
+    }
 }
 
 /// Shares one allocation among all bookings of a game type and currency.
