@@ -83,10 +83,14 @@ impl Identity {
     }
 }
 
-/// The name that tells a family apart which shares its tag with the families of other event names. It was one of those
+/// The name that tells a family apart which shares its tag with the families of other event names. Each was one of those
 /// before it had a name here, and its transactions stay the same.
 fn own_name(family: Family) -> &'static str {
-    if family == Family::PointsSpent { "points_spent" } else { "" }
+    match family {
+        Family::PointsSpent => "points_spent",
+        Family::Chargeback => "chargeback",
+        _ => "",
+    }
 }
 
 /// A byte of the state format: never renumber.
@@ -100,6 +104,6 @@ fn family_tag(family: Family) -> u8 {
         Family::Bonus => 5,
         Family::Adjustment => 6,
         Family::Reversal => 7,
-        Family::Other | Family::PointsSpent => 8,
+        Family::Other | Family::PointsSpent | Family::Chargeback => 8,
     }
 }

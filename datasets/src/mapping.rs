@@ -12,6 +12,7 @@
 //! - The items of an envelope are the events: pointers lead into the item. What all items share (event
 //!   name, player, timestamp, currency, rate, game, version, channel) may stand in the envelope, at the
 //!   same pointer. An empty envelope has no events.
+//! - `jackpot_contribution` belongs to a bet, `jackpot_win` to a win or settlement. On other events they are attributes.
 //! - `mission_id`, `segment`, `until`, `granted`, `base`, `quote` and `reference_family` are checked on the
 //!   events that they belong to. On others they are attributes like any other.
 //! - A fault of one item refuses that item; a record that is no JSON is refused whole, at index 0.
@@ -167,6 +168,7 @@ impl Mapper {
         row.name = event.name;
         row.amount = event.amount;
         row.bonus_amount = event.bonus_amount;
+        row.jackpot = event.jackpot;
         row.exchange_rate = event.exchange_rate;
         row.odds = event.odds;
         row.until = event.until;

@@ -253,14 +253,22 @@ pub struct ActivityRow {
     pub bonus_wins: Money,
     /// 0 in basis cash; bonus stake minus bonus-only winnings in gross.
     pub bonus_cost: Money,
-    /// Paid into jackpots.
+    /// What jackpots get of the stakes.
     pub jackpot_contribution: Money,
-    /// Won from jackpots.
+    /// What jackpots paid of the winnings.
     pub jackpot_wins: Money,
+    /// Payments that were charged back. Left out where there are none, as it was before there were any.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub chargebacks: Money,
     /// Counts the emitted revisions of this row, from 1.
     pub revision: u64,
     /// The pipeline's clock when it left.
     pub updated_at: Timestamp,
+}
+
+/// There is nothing of it.
+fn is_none(amount: &Money) -> bool {
+    amount.is_zero()
 }
 
 /// One refused input (DOMAIN §2).

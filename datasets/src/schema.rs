@@ -25,5 +25,8 @@ pub use outputs::{
 };
 pub use reports::mission_ggr;
 
-/// Version of all tables' schemas; part of every object's name.
-pub const SCHEMA_VERSION: u16 = 1;
+/// Version of all tables' schemas; part of every object's name. A cut that an older version has recorded is put as it was named: columns
+/// that were added since are NULL in rows of its time.
+///
+/// Version 2 adds `jackpot_contribution` and `jackpot_win` of `events`, and `chargebacks` of `activity`.
+pub const SCHEMA_VERSION: u16 = 2;

@@ -191,6 +191,7 @@ by_fields! { ActivityRow as "ActivityRow" through ActivityFields {
     bonus_cost: Money,
     jackpot_contribution: Money,
     jackpot_wins: Money,
+    chargebacks: Money,
     revision: u64,
     updated_at: Timestamp,
 } }

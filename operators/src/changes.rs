@@ -11,6 +11,7 @@ use datasets::{Coordinates, Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::activity::RowKey;
+use crate::ledger::Side;
 
 /// A position in the epoch: definitions first, then what rates make count, then events in order of event time, then what was
 /// deferred and may leave. The player and a count break ties, so the order is total and no worker's share matters.
@@ -41,15 +42,15 @@ pub enum Phase {
     Releases,
 }
 
-/// A stake or a winning that daily activity books, asserted with +1 and retracted with -1.
+/// A stake, a winning or a chargeback that daily activity books, asserted with +1 and retracted with -1.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Posting {
     /// The player's key group.
     pub group: KeyGroup,
     /// The row it belongs to.
     pub key: RowKey,
-    /// A bet's stake, else winnings.
-    pub is_bet: bool,
+    /// Which of these.
+    pub side: Side,
     /// All of it.
     pub amount: Money,
     /// The part that was bonus money.

@@ -25,8 +25,9 @@ pub(crate) use round::{Round, Turn};
 /// Format 6 cuts sections into pieces and says of each section how many pieces before it are needed; and adds which events missions of a
 /// group contest, and events that are retained.
 /// Format 7 adds what is known of customers, and single transactions that are kept whole.
-/// Format 8 says of each player how long what it says is, and when something of it can be forgotten.
-pub const FORMAT: u32 = 8;
+/// Format 8 says of each player how long what it says is, when something of it can be forgotten and what it unlocked.
+/// Format 9 adds jackpots of transactions and of rows of activity, and chargebacks; what has none of them is as in format 8.
+pub const FORMAT: u32 = 9;
 
 /// Takes one worker's sections, and says when they are due. An operator does not read a clock, and need not:
 /// state is the same whenever it is written.

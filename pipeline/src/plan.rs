@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datasets::schema::EventNames;
 use datasets::{Family, TopicId, Topics};
-use operators::activity::{ActivityRules, Base, Basis, Deduction, Reporting};
+use operators::activity::{ActivityRules, Base, Basis, Deduction, Per, Reporting};
 use operators::decode::{DecodeRules, TopicRole};
 use operators::ledger::{Attribution, LedgerRules};
 use operators::players::Rules;
@@ -131,15 +131,29 @@ fn activity_rules(config: &Config) -> ActivityRules {
         config::NgrBase::Bets => Base::Bets,
         config::NgrBase::Wins => Base::Wins,
         config::NgrBase::BonusCost => Base::BonusCost,
+        config::NgrBase::JackpotContribution => Base::JackpotContribution,
+        config::NgrBase::JackpotWins => Base::JackpotWins,
+        config::NgrBase::Chargebacks => Base::Chargebacks,
     };
-    let waterfall = config.activity.ngr.iter().filter_map(|step| match (&step.percent, step.amount_of) {
-        (Some(percent), _) => Some(Deduction::Percent {
+    let per = |per| match per {
+        config::NgrPer::Bet => Per::Bet,
+        config::NgrPer::Row => Per::Row,
+    };
+    // Of each step exactly one is there: whoever checks the configuration has seen to it.
+    let waterfall = config.activity.ngr.iter().flat_map(|step| {
+        let percent = step.percent.map(|percent| Deduction::Percent {
             percent: percent.0,
             of: base(step.of.unwrap_or(config::NgrBase::Ggr)),
             clamp: step.clamp.unwrap_or_default() == config::Clamp::Zero,
-        }),
-        (None, Some(column)) => Some(Deduction::AmountOf(base(column))),
-        (None, None) => None,
+        });
+        let amount_of = step.amount_of.map(|column| Deduction::AmountOf(base(column)));
+        let add_back = step.add_back.map(|config::AddedBack::JackpotWins| Deduction::AddBack(Base::JackpotWins));
+        let fixed = step.fixed.map(|amount| Deduction::Fixed {
+            amount: amount.0,
+            currency: step.currency.as_deref().unwrap_or_default().into(),
+            per: per(step.per.unwrap_or_default()),
+        });
+        [percent, amount_of, add_back, fixed].into_iter().flatten()
     });
     ActivityRules { basis, waterfall: waterfall.collect() }
 }

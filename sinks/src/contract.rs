@@ -346,6 +346,7 @@ fn activity_row(epoch: Epoch, row: u32, now: Timestamp) -> ActivityRow {
         bonus_cost: Money::ZERO,
         jackpot_contribution: Money::ZERO,
         jackpot_wins: Money::ZERO,
+        chargebacks: Money::ZERO,
         revision: 1,
         updated_at: now,
     }

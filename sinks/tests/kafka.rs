@@ -126,6 +126,7 @@ fn full(epoch: Epoch, player: &str) -> EpochOutputs {
             bonus_cost: Money::ZERO,
             jackpot_contribution: Money::ZERO,
             jackpot_wins: Money::ZERO,
+            chargebacks: Money::ZERO,
             revision: epoch + 1,
             updated_at: now,
         }],

@@ -255,7 +255,7 @@ fn a_reversal_restates_what_was_published() {
     ];
     assert_eq!(during(rows), expected);
     // The participants' rows have fewer customers, the others' more: all six.
-    let object = "mission_ggr/report=000000000001/mission_ggr-v1-000000000001.parquet";
+    let object = "mission_ggr/report=000000000001/mission_ggr-v2-000000000001.parquet";
     assert_eq!(second["published"], json!({"rows": 6, "object": object}));
     assert!(case.path("lake").join(object).exists());
 

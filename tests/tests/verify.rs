@@ -133,7 +133,7 @@ fn a_replays_lake_is_whole_or_differs() {
     let error = lake.without(&lake.files("epochs")[2..3]).unwrap_err();
     assert!(error.contains("table epochs has no row of epoch"), "{error}");
 
-    let twice = events[2].with_file_name("events-v1-00-000000000000-000000000001.parquet");
+    let twice = events[2].with_file_name("events-v2-00-000000000000-000000000001.parquet");
     std::fs::copy(&events[2], &twice).unwrap();
     let error = lake.verify().unwrap_err();
     assert!(error.contains("hold the same epochs"), "{error}");

@@ -217,6 +217,11 @@ fn content_fingerprint(event: &Event<'_>) -> u64 {
             parts.push(&amount.raw().to_le_bytes());
         }
     }
+    // What has none has the fingerprint that it had before there were jackpots.
+    if !event.jackpot().is_zero() {
+        parts.push(&[80]);
+        parts.push(&event.jackpot().raw().to_le_bytes());
+    }
     for (tag, time) in (96..).zip([Some(event.event_time), event.until()]) {
         if let Some(time) = time {
             parts.push(&[tag]);
@@ -294,6 +299,8 @@ mod tests {
             EventRow { amount: Some(Money::from_units(-2)), ..row() },
             EventRow { amount: None, bonus_amount: wide, odds: Some(Money::ONE), ..row() },
             EventRow { exchange_rate: Some(wide), until: Some(Timestamp::MAX), granted: Some(false), ..row() },
+            EventRow { amount: Some(wide), jackpot: Money::ONE, ..row() },
+            EventRow { amount: Some(Money::ONE), jackpot: wide, odds: Some(wide), ..row() },
             row(),
         ];
         let mut batch = EventBatch::new(0, 0);
@@ -303,9 +310,9 @@ mod tests {
             for event in [event, alone.get(0)] {
                 assert_eq!((event.amount(), event.bonus_amount()), (row.amount, row.bonus_amount));
                 assert_eq!((event.exchange_rate(), event.odds()), (row.exchange_rate, row.odds));
-                assert_eq!((event.until(), event.granted()), (row.until, row.granted));
+                assert_eq!((event.until(), event.granted(), event.jackpot()), (row.until, row.granted, row.jackpot));
             }
         }
-        assert_eq!(batch.buffers.rare.len(), 3);
+        assert_eq!(batch.buffers.rare.len(), 5);
     }
 }

@@ -41,11 +41,12 @@ pub enum EventName {
     Rate,
     Custom,
     PointsSpent,
+    Chargeback,
 }
 
 impl EventName {
     /// Every known name with its text.
-    pub const KNOWN: [(&'static str, EventName); 21] = [
+    pub const KNOWN: [(&'static str, EventName); 22] = [
         ("bet_placed", EventName::BetPlaced),
         ("bet_settled", EventName::BetSettled),
         ("win", EventName::Win),
@@ -67,6 +68,7 @@ impl EventName {
         ("segment_left", EventName::SegmentLeft),
         ("rate", EventName::Rate),
         ("points_spent", EventName::PointsSpent),
+        ("chargeback", EventName::Chargeback),
     ];
 
     /// The known name of `text`, else [`EventName::Custom`].
@@ -86,6 +88,7 @@ impl EventName {
             EventName::Adjustment => Family::Adjustment,
             EventName::Reversal => Family::Reversal,
             EventName::PointsSpent => Family::PointsSpent,
+            EventName::Chargeback => Family::Chargeback,
             _ => Family::Other,
         }
     }
@@ -112,12 +115,13 @@ pub enum Family {
     /// Each other event name is a family of its own: the event's name tells them apart.
     Other,
     PointsSpent,
+    Chargeback,
 }
 
 impl Family {
     /// The families that a reversal can name, in the order in which one without `reference_family` looks for its
     /// transaction.
-    pub const REVERSIBLE: [(&'static str, Family); 9] = [
+    pub const REVERSIBLE: [(&'static str, Family); 10] = [
         ("bet", Family::Bet),
         ("win", Family::Win),
         ("settlement", Family::Settlement),
@@ -127,6 +131,7 @@ impl Family {
         ("adjustment", Family::Adjustment),
         ("reversal", Family::Reversal),
         ("points_spent", Family::PointsSpent),
+        ("chargeback", Family::Chargeback),
     ];
 
     /// The family with this name, as written in `reference_family` and in configuration.
@@ -224,6 +229,21 @@ impl<'a> Event<'a> {
     /// The part of the amount that was bonus money.
     pub fn bonus_amount(&self) -> Money {
         self.row.bonus_amount(self.batch.rare(self.row))
+    }
+
+    /// The part of a bet's amount that goes to a jackpot, of a win's or settlement's that one paid; else 0.
+    pub fn jackpot(&self) -> Money {
+        self.batch.rare(self.row).map_or(Money::ZERO, |rare| rare.jackpot())
+    }
+
+    /// The part of a bet's amount that goes to a jackpot.
+    pub fn jackpot_contribution(&self) -> Option<Money> {
+        Some(self.jackpot()).filter(|jackpot| self.name == EventName::BetPlaced && !jackpot.is_zero())
+    }
+
+    /// The part of a win's or settlement's amount that a jackpot paid.
+    pub fn jackpot_win(&self) -> Option<Money> {
+        Some(self.jackpot()).filter(|jackpot| self.name != EventName::BetPlaced && !jackpot.is_zero())
     }
 
     /// 1 unit of the event's currency = this many of the mission's.

@@ -22,6 +22,8 @@ pub struct EventRow {
     pub amount: Option<Money>,
     /// The part of `amount` that was bonus money.
     pub bonus_amount: Money,
+    /// The part of `amount` that a jackpot gets of a bet, or has paid of a win or settlement; 0 on all other events.
+    pub jackpot: Money,
     /// 1 unit of the event's currency = this many of the mission's.
     pub exchange_rate: Option<Money>,
     /// Decimal odds.
@@ -43,6 +45,7 @@ impl EventRow {
             ingest_time,
             amount: None,
             bonus_amount: Money::ZERO,
+            jackpot: Money::ZERO,
             exchange_rate: None,
             odds: None,
             until: None,
@@ -99,21 +102,60 @@ pub(super) struct Text {
 /// What few events have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Rare {
-    /// Beyond 64 bits.
-    amounts: Option<(Option<Money>, Money)>,
+    amounts: Amounts,
     pub(super) exchange_rate: Option<Money>,
     pub(super) odds: Option<Money>,
     pub(super) until: Option<Timestamp>,
     pub(super) granted: Option<bool>,
 }
 
+/// Amounts that have no room in the row. State holds events, and what was written before there were jackpots is read as the first two:
+/// those are written as an `Option` is, and never renumbered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum Amounts {
+    #[default]
+    None,
+    /// Amount and bonus amount, beyond 64 bits.
+    Wide(Option<Money>, Money),
+    Jackpot(Money),
+    /// Amount, bonus amount, and the jackpot's part.
+    WideJackpot(Option<Money>, Money, Money),
+}
+
+impl Amounts {
+    fn of((amount, bonus_amount): (Option<Money>, Money), jackpot: Money) -> Self {
+        let is_wide = narrow(amount.unwrap_or_default()).and(narrow(bonus_amount)).is_none();
+        match (is_wide, jackpot.is_zero()) {
+            (false, true) => Amounts::None,
+            (true, true) => Amounts::Wide(amount, bonus_amount),
+            (false, false) => Amounts::Jackpot(jackpot),
+            (true, false) => Amounts::WideJackpot(amount, bonus_amount, jackpot),
+        }
+    }
+
+    fn wide(self) -> Option<(Option<Money>, Money)> {
+        match self {
+            Amounts::Wide(amount, bonus_amount) | Amounts::WideJackpot(amount, bonus_amount, _) => {
+                Some((amount, bonus_amount))
+            }
+            Amounts::None | Amounts::Jackpot(_) => None,
+        }
+    }
+}
+
 impl Rare {
     /// What `row` has of it.
     pub(super) fn of(row: &EventRow) -> Self {
-        let EventRow { exchange_rate, odds, until, granted, amount, bonus_amount, .. } = *row;
-        let is_wide = narrow(amount.unwrap_or_default()).and(narrow(bonus_amount)).is_none();
-        let amounts = is_wide.then_some((amount, bonus_amount));
+        let EventRow { exchange_rate, odds, until, granted, amount, bonus_amount, jackpot, .. } = *row;
+        let amounts = Amounts::of((amount, bonus_amount), jackpot);
         Rare { amounts, exchange_rate, odds, until, granted }
+    }
+
+    pub(super) fn jackpot(&self) -> Money {
+        match self.amounts {
+            Amounts::Jackpot(jackpot) | Amounts::WideJackpot(_, _, jackpot) => jackpot,
+            Amounts::None | Amounts::Wide(..) => Money::ZERO,
+        }
     }
 }
 
@@ -138,14 +180,14 @@ impl Row {
     }
 
     pub(super) fn amount(&self, rare: Option<&Rare>) -> Option<Money> {
-        match rare.and_then(|rare| rare.amounts) {
+        match rare.and_then(|rare| rare.amounts.wide()) {
             Some((amount, _)) => amount,
             None => self.has_amount.then(|| Money::from_raw(i128::from(self.amount))),
         }
     }
 
     pub(super) fn bonus_amount(&self, rare: Option<&Rare>) -> Money {
-        match rare.and_then(|rare| rare.amounts) {
+        match rare.and_then(|rare| rare.amounts.wide()) {
             Some((_, bonus_amount)) => bonus_amount,
             None => Money::from_raw(i128::from(self.bonus_amount)),
         }
@@ -159,6 +201,16 @@ fn narrow(money: Money) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_are_written_as_before_there_were_jackpots() {
+        let (amount, bonus) = (Some(Money::from_units(7)), Money::from_units(3));
+        let written = |amounts: Amounts| postcard::to_allocvec(&amounts).unwrap();
+        let before = |amounts: Option<(Option<Money>, Money)>| postcard::to_allocvec(&amounts).unwrap();
+        assert_eq!(written(Amounts::None), before(None));
+        assert_eq!(written(Amounts::Wide(amount, bonus)), before(Some((amount, bonus))));
+        assert_eq!(written(Amounts::Wide(None, bonus)), before(Some((None, bonus))));
+    }
 
     #[test]
     fn one_takes_three_cache_lines() {

@@ -33,12 +33,20 @@ pub(super) struct Checked<'a> {
     pub player_id: Cow<'a, str>,
     pub amount: Option<Money>,
     pub bonus_amount: Money,
+    pub jackpot: Money,
     pub exchange_rate: Option<Money>,
     pub odds: Option<Money>,
     pub until: Option<Timestamp>,
     pub granted: Option<bool>,
     /// Every other text that is present.
     pub texts: SmallVec<[(TextField, Cow<'a, str>); 16]>,
+}
+
+/// The amounts of an event.
+struct Amounts {
+    amount: Option<Money>,
+    bonus_amount: Money,
+    jackpot: Money,
 }
 
 /// The values of one payload, read by the rules of one mapping.
@@ -68,7 +76,7 @@ impl<'a> Reader<'a, '_> {
             None if event_id.is_some() => {}
             None => return Err(self.missing(Slot::TransactionId, ", and there is no event_id instead")),
         }
-        let (amount, bonus_amount) = self.amounts(name, &event_name)?;
+        let Amounts { amount, bonus_amount, jackpot } = self.amounts(name, &event_name)?;
         let currency = self.currency(Slot::Currency)?;
         texts.push((TextField::Currency, currency.unwrap_or(Cow::Borrowed(&self.mapper.rules.default_currency))));
         let exchange_rate = self.exchange_rate()?;
@@ -90,6 +98,7 @@ impl<'a> Reader<'a, '_> {
             player_id,
             amount,
             bonus_amount,
+            jackpot,
             exchange_rate,
             odds,
             until: None,
@@ -135,7 +144,7 @@ impl<'a> Reader<'a, '_> {
         self.text(self.found.place(Slot::PlayerId, Slot::PlayerId.aliases()))
     }
 
-    fn amounts(&self, name: EventName, event_name: &str) -> Checks<(Option<Money>, Money)> {
+    fn amounts(&self, name: EventName, event_name: &str) -> Checks<Amounts> {
         let scales = self.mapper.scales;
         let slot = self.found.place(Slot::Amount, amount_aliases(name));
         let amount = self.number(slot, scales.amount)?;
@@ -143,21 +152,33 @@ impl<'a> Reader<'a, '_> {
             return Err(self.missing(Slot::Amount, &format!(": every {event_name} needs one")));
         }
         let bonus_amount = self.number(Slot::BonusAmount, scales.bonus_amount)?.unwrap_or(Money::ZERO);
+        let (jackpot_slot, jackpot) = self.jackpot(name)?;
         // A correction may take either way; all other money is moved one way, which its name says.
         if name.is_money() && name != EventName::Adjustment {
-            for (slot, money) in [(slot, amount.unwrap_or(Money::ZERO)), (Slot::BonusAmount, bonus_amount)] {
+            let parts = [(Slot::BonusAmount, bonus_amount), (jackpot_slot, jackpot)];
+            for (slot, money) in [(slot, amount.unwrap_or(Money::ZERO))].into_iter().chain(parts) {
                 if money.is_negative() {
                     let problem = format!("is {}, but a {event_name} is never below 0", self.shown(slot));
                     return Err(self.refused(Reason::NegativeAmount, slot, &problem));
                 }
             }
-            if amount.is_some_and(|amount| bonus_amount > amount) {
-                let problem =
-                    format!("is {}, more than the amount that it is a part of", self.shown(Slot::BonusAmount));
-                return Err(self.refused(Reason::AmountOutOfRange, Slot::BonusAmount, &problem));
+            if let Some((slot, _)) = parts.into_iter().find(|(_, part)| amount.is_some_and(|amount| *part > amount)) {
+                let problem = format!("is {}, more than the amount that it is a part of", self.shown(slot));
+                return Err(self.refused(Reason::AmountOutOfRange, slot, &problem));
             }
         }
-        Ok((amount, bonus_amount))
+        Ok(Amounts { amount, bonus_amount, jackpot })
+    }
+
+    /// A jackpot's part, and where it is. On events that have none the names are the source's own attributes.
+    fn jackpot(&self, name: EventName) -> Checks<(Slot, Money)> {
+        let scales = self.mapper.scales;
+        let (slot, scale) = match name {
+            EventName::BetPlaced => (Slot::JackpotContribution, scales.jackpot_contribution),
+            EventName::Win | EventName::BetSettled => (Slot::JackpotWin, scales.jackpot_win),
+            _ => return Ok((Slot::JackpotWin, Money::ZERO)),
+        };
+        Ok((slot, self.number(slot, scale)?.unwrap_or(Money::ZERO)))
     }
 
     fn currency(&self, slot: Slot) -> Checks<Option<Cow<'a, str>>> {

@@ -61,6 +61,8 @@ pub(super) enum Outside {
 pub(super) struct Scales {
     pub amount: u32,
     pub bonus_amount: u32,
+    pub jackpot_contribution: u32,
+    pub jackpot_win: u32,
     pub exchange_rate: u32,
     pub odds: u32,
 }
@@ -109,6 +111,8 @@ impl Mapper {
         let scales = Scales {
             amount: compiler.scale("amount.scale", config.amount.as_ref()),
             bonus_amount: compiler.scale("bonus_amount.scale", config.bonus_amount.as_ref()),
+            jackpot_contribution: compiler.scale("jackpot_contribution.scale", config.jackpot_contribution.as_ref()),
+            jackpot_win: compiler.scale("jackpot_win.scale", config.jackpot_win.as_ref()),
             exchange_rate: compiler.scale("exchange_rate.scale", config.exchange_rate.as_ref()),
             odds: compiler.scale("odds.scale", config.odds.as_ref()),
         };
@@ -136,7 +140,7 @@ impl Mapper {
 }
 
 /// Every field with the place that configuration gives it, if any.
-fn configured_places(config: &MappingConfig) -> [(Slot, Option<&str>); 25] {
+fn configured_places(config: &MappingConfig) -> [(Slot, Option<&str>); 27] {
     [
         (Slot::EventName, config.event_name.as_deref()),
         (Slot::EventId, config.event_id.as_deref()),
@@ -145,6 +149,8 @@ fn configured_places(config: &MappingConfig) -> [(Slot, Option<&str>); 25] {
         (Slot::Timestamp, config.timestamp.as_ref().map(TimePlace::path)),
         (Slot::Amount, config.amount.as_ref().map(AmountPlace::path)),
         (Slot::BonusAmount, config.bonus_amount.as_ref().map(AmountPlace::path)),
+        (Slot::JackpotContribution, config.jackpot_contribution.as_ref().map(AmountPlace::path)),
+        (Slot::JackpotWin, config.jackpot_win.as_ref().map(AmountPlace::path)),
         (Slot::Currency, config.currency.as_deref()),
         (Slot::ExchangeRate, config.exchange_rate.as_ref().map(AmountPlace::path)),
         (Slot::GameType, config.game_type.as_deref()),
@@ -213,6 +219,9 @@ impl Compiler {
 
     fn field(&mut self, slot: Slot, place: Option<&str>) {
         let Some(place) = place else {
+            if !slot.is_found_by_name() {
+                return;
+            }
             for slot in std::iter::once(&slot).chain(slot.aliases()) {
                 self.lead(Pointer(vec![slot.name().to_owned()]), *slot);
             }
@@ -286,7 +295,12 @@ impl Compiler {
                 Slot::Currency | Slot::Base | Slot::Quote if !rules.currencies.contains(&text) => {
                     "neither an ISO 4217 code nor one of defaults.currencies"
                 }
-                Slot::Amount | Slot::BonusAmount | Slot::ExchangeRate | Slot::Odds
+                Slot::Amount
+                | Slot::BonusAmount
+                | Slot::JackpotContribution
+                | Slot::JackpotWin
+                | Slot::ExchangeRate
+                | Slot::Odds
                     if text.parse::<Money>().is_err() =>
                 {
                     "not a decimal number"

@@ -11,8 +11,9 @@ use serde::{Deserialize, Deserializer};
 ///
 /// A place is a JSON Pointer into the payload (`"/stake/amount"`), `"header:NAME"`, `"key"`, or
 /// `"=constant"`. A field that is not given is looked for under its own name and its aliases at the
-/// top of the payload; a field that is given is looked for in that place alone.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+/// top of the payload; a field that is given is looked for in that place alone. The jackpot's parts have no
+/// place but the one that is given.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MappingConfig {
     /// JSON Pointer to the array of an envelope, whose items are the events; `""` if the payload
@@ -32,6 +33,10 @@ pub struct MappingConfig {
     pub amount: Option<AmountPlace>,
     /// The part of `amount` that was bonus money. It has a `scale` of its own.
     pub bonus_amount: Option<AmountPlace>,
+    /// The part of a bet's `amount` that goes to a jackpot. It has a `scale` of its own, and is read only where this is given.
+    pub jackpot_contribution: Option<AmountPlace>,
+    /// The part of a win's or settlement's `amount` that a jackpot paid. It has a `scale` of its own, and is read only where this is given.
+    pub jackpot_win: Option<AmountPlace>,
     /// ISO 4217 code, or one of `defaults.currencies`.
     pub currency: Option<String>,
     /// 1 unit of the event's currency = this many of the mission's; on a `rate`, 1 base in quote.
@@ -72,6 +77,81 @@ pub struct MappingConfig {
     pub event_names: BTreeMap<String, String>,
     /// JSON Pointers into the event to what never leaves the process.
     pub redact: Vec<String>,
+}
+
+/// Tells what is configured as releases without jackpots told it where it says nothing of them: by this text a checkpoint knows whether the
+/// rules that its state follows from are the same.
+impl fmt::Debug for MappingConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let MappingConfig {
+            records,
+            event_name,
+            event_id,
+            player_id,
+            transaction_id,
+            timestamp,
+            amount,
+            bonus_amount,
+            jackpot_contribution,
+            jackpot_win,
+            currency,
+            exchange_rate,
+            game_type,
+            game_id,
+            market_type,
+            sport,
+            odds,
+            reference_id,
+            reference_family,
+            status,
+            schema_version,
+            channel,
+            mission_id,
+            segment,
+            until,
+            granted,
+            base,
+            quote,
+            event_names,
+            redact,
+        } = self;
+        let mut told = f.debug_struct("MappingConfig");
+        told.field("records", records);
+        told.field("event_name", event_name);
+        told.field("event_id", event_id);
+        told.field("player_id", player_id);
+        told.field("transaction_id", transaction_id);
+        told.field("timestamp", timestamp);
+        told.field("amount", amount);
+        told.field("bonus_amount", bonus_amount);
+        if jackpot_contribution.is_some() {
+            told.field("jackpot_contribution", jackpot_contribution);
+        }
+        if jackpot_win.is_some() {
+            told.field("jackpot_win", jackpot_win);
+        }
+        told.field("currency", currency);
+        told.field("exchange_rate", exchange_rate);
+        told.field("game_type", game_type);
+        told.field("game_id", game_id);
+        told.field("market_type", market_type);
+        told.field("sport", sport);
+        told.field("odds", odds);
+        told.field("reference_id", reference_id);
+        told.field("reference_family", reference_family);
+        told.field("status", status);
+        told.field("schema_version", schema_version);
+        told.field("channel", channel);
+        told.field("mission_id", mission_id);
+        told.field("segment", segment);
+        told.field("until", until);
+        told.field("granted", granted);
+        told.field("base", base);
+        told.field("quote", quote);
+        told.field("event_names", event_names);
+        told.field("redact", redact);
+        told.finish()
+    }
 }
 
 /// The place of an amount: `"/amount"` or `{ path = "/amount", scale = 2 }`.

@@ -37,6 +37,8 @@ slots! {
     Timestamp = "timestamp",
     Amount = "amount",
     BonusAmount = "bonus_amount",
+    JackpotContribution = "jackpot_contribution",
+    JackpotWin = "jackpot_win",
     Currency = "currency",
     ExchangeRate = "exchange_rate",
     GameType = "game_type",
@@ -83,6 +85,12 @@ impl Slot {
             Slot::Amount => amount_aliases(EventName::BetPlaced),
             _ => &[],
         }
+    }
+
+    /// Where no place is configured, it is looked for under its own name. Payloads may have had names of jackpots, as amounts, totals or
+    /// truth values, before they meant anything: these mean something only where the mapping says so.
+    pub const fn is_found_by_name(self) -> bool {
+        !matches!(self, Slot::JackpotContribution | Slot::JackpotWin)
     }
 
     /// An envelope may say it once for all of its items: who, what, when, where, in which currency.

@@ -360,6 +360,7 @@ mod tests {
             bonus_cost: Money::ZERO,
             jackpot_contribution: Money::ZERO,
             jackpot_wins: Money::ZERO,
+            chargebacks: Money::ZERO,
             revision: 3,
             updated_at: Timestamp::from_millis(1),
         }

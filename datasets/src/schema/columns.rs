@@ -24,6 +24,8 @@ const GROUP: usize = 512;
 pub struct Column<S> {
     name: &'static str,
     required: bool,
+    /// The first version of the schema that has it.
+    since: u16,
     read: Read<S>,
 }
 
@@ -40,49 +42,58 @@ enum Read<S> {
 }
 
 impl<S> Column<S> {
+    fn of(name: &'static str, read: Read<S>) -> Self {
+        Column { name, required: false, since: 1, read }
+    }
+
     /// A text; NULL when absent or empty.
     pub fn text(name: &'static str, read: for<'a> fn(&'a S, usize) -> Option<&'a str>) -> Self {
-        Column { name, required: false, read: Read::Text(read) }
+        Self::of(name, Read::Text(read))
     }
 
     /// A text of JSON.
     pub fn json(name: &'static str, read: fn(&S, usize) -> String) -> Self {
-        Column { name, required: false, read: Read::Json(read) }
+        Self::of(name, Read::Json(read))
     }
 
     /// A list of texts, empty rather than NULL.
     pub fn texts(name: &'static str, read: for<'a> fn(&'a S, usize) -> &'a [String]) -> Self {
-        Column { name, required: true, read: Read::Texts(read) }
+        Self::of(name, Read::Texts(read)).required()
     }
 
     /// A whole number.
     pub fn int(name: &'static str, read: fn(&S, usize) -> Option<i64>) -> Self {
-        Column { name, required: false, read: Read::Int(read) }
+        Self::of(name, Read::Int(read))
     }
 
     /// True or false.
     pub fn bool(name: &'static str, read: fn(&S, usize) -> Option<bool>) -> Self {
-        Column { name, required: false, read: Read::Bool(read) }
+        Self::of(name, Read::Bool(read))
     }
 
     /// An exact amount.
     pub fn money(name: &'static str, read: fn(&S, usize) -> Option<Money>) -> Self {
-        Column { name, required: false, read: Read::Money(read) }
+        Self::of(name, Read::Money(read))
     }
 
     /// An instant: two columns, `name` and `name_us`.
     pub fn time(name: &'static str, read: fn(&S, usize) -> Option<Timestamp>) -> Self {
-        Column { name, required: false, read: Read::Time(read) }
+        Self::of(name, Read::Time(read))
     }
 
     /// A calendar day.
     pub fn date(name: &'static str, read: fn(&S, usize) -> Option<Date>) -> Self {
-        Column { name, required: false, read: Read::Date(read) }
+        Self::of(name, Read::Date(read))
     }
 
     /// The column is never NULL.
     pub fn required(self) -> Self {
         Column { required: true, ..self }
+    }
+
+    /// Files of versions before this one do not have the column.
+    pub fn since(self, version: u16) -> Self {
+        Column { since: version, ..self }
     }
 
     fn fields(&self) -> Vec<Field> {
@@ -157,6 +168,11 @@ impl<S> Layout<S> {
     /// The schema of the table's files.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
+    }
+
+    /// Those of its columns that files of the first version do not have.
+    pub fn added(&self) -> Vec<Field> {
+        self.columns.iter().filter(|column| column.since > 1).flat_map(Column::fields).collect()
     }
 }
 

@@ -80,6 +80,8 @@ pub fn events() -> Layout<EventPage> {
         Col::time("until", |page, row| page.event(row).until()),
         Col::bool("granted", |page, row| page.event(row).granted()),
         text!("payload", Payload),
+        Col::money("jackpot_contribution", |page, row| page.event(row).jackpot_contribution()).since(2),
+        Col::money("jackpot_win", |page, row| page.event(row).jackpot_win()).since(2),
         Col::int("epoch", |page, _| Some(super::outputs::signed(page.epoch))).required(),
     ];
     Layout::new(

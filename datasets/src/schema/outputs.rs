@@ -29,6 +29,8 @@ pub fn activity() -> Layout<EpochOutputs> {
         Col::int("revision", |out, row| Some(signed(out.activity[row].revision))).required(),
         Col::time("updated_at", |out, row| Some(out.activity[row].updated_at)).required(),
         epoch(),
+        // NULL for none, so that a row without them is the row that it was before there were any.
+        Col::money("chargebacks", |out, row| Some(out.activity[row].chargebacks).filter(|sum| !sum.is_zero())).since(2),
     ];
     let day = |out: &EpochOutputs, row: usize| out.activity[row].key.date.days();
     Layout::new("activity", "activity_date", |out| out.activity.len(), day, columns)

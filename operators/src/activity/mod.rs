@@ -14,9 +14,9 @@ mod row;
 mod rows;
 mod snapshot;
 
+use datasets::Timestamp;
 use datasets::hash::KEY_GROUPS;
 use datasets::rows::ActivityRow;
-use datasets::{Money, Timestamp};
 use differential_dataflow::difference::Semigroup;
 use smallvec::SmallVec;
 
@@ -26,7 +26,7 @@ use crate::rollup::{GameDay, Takings};
 use rows::Rows;
 
 pub use key::RowKey;
-pub use ngr::{ActivityRules, Base, Basis, Deduction, Totals};
+pub use ngr::{ActivityRules, Base, Basis, Deduction, Per, Totals};
 pub use operator::{Activity, daily_activity};
 
 /// Postings whose rows are looked up at once.
@@ -163,10 +163,14 @@ impl ActivityRules {
             bonus_bets: totals.bonus_bets,
             bonus_wins: totals.bonus_wins,
             bonus_cost: self.bonus_cost(totals),
-            jackpot_contribution: Money::ZERO,
-            jackpot_wins: Money::ZERO,
+            jackpot_contribution: totals.jackpot_contribution,
+            jackpot_wins: totals.jackpot_wins,
+            chargebacks: totals.chargebacks,
             revision,
             updated_at: now,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

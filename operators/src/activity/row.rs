@@ -63,6 +63,7 @@ impl Row {
             winnings: money(self.winnings),
             bonus_bets: money(self.bonus_bets),
             bonus_wins: money(self.bonus_wins),
+            ..Totals::default()
         };
         self.rest.as_ref().map_or(narrow, |rest| narrow + rest.totals)
     }
@@ -134,7 +135,7 @@ mod tests {
         fn nothing_is_lost(
             steps in prop::collection::vec(
                 (
-                    prop::array::uniform4(prop_oneof![
+                    prop::array::uniform7(prop_oneof![
                         -3..4_i128, Just(i128::from(i64::MAX)), Just(i128::from(i64::MAX) + 1),
                         Just(i128::from(i64::MIN)), Just(i128::from(i64::MIN) - 1), Just(Money::LIMIT),
                     ]),
@@ -145,10 +146,19 @@ mod tests {
             )
         ) {
             let mut row = row();
-            for ([stakes, winnings, bonus_bets, bonus_wins], bets_count, revision) in steps {
-                let [stakes, winnings, bonus_bets, bonus_wins] =
-                    [stakes, winnings, bonus_bets, bonus_wins].map(Money::from_raw);
-                let totals = Totals { bets_count, stakes, winnings, bonus_bets, bonus_wins };
+            for (amounts, bets_count, revision) in steps {
+                let [stakes, winnings, bonus_bets, bonus_wins, jackpot_contribution, jackpot_wins, chargebacks] =
+                    amounts.map(Money::from_raw);
+                let totals = Totals {
+                    bets_count,
+                    stakes,
+                    winnings,
+                    bonus_bets,
+                    bonus_wins,
+                    jackpot_contribution,
+                    jackpot_wins,
+                    chargebacks,
+                };
                 row.set_totals(totals);
                 row.set_revision(revision);
                 prop_assert_eq!((row.totals(), row.revision()), (totals, revision));

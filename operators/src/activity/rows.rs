@@ -10,7 +10,7 @@ use super::customers::Customers;
 use super::row::Row;
 use super::{ActivityRules, Restatements, RowKey, Totals};
 use crate::changes::Posting;
-use crate::ledger::Market;
+use crate::ledger::{Market, Side};
 use crate::slab::{Slab, long_hash, short_hash};
 use crate::snapshot::Round;
 
@@ -146,13 +146,20 @@ impl Totals {
     /// Adds a posting so many times.
     fn post(&mut self, posting: &Posting, count: i64) {
         let times = |money: Money| Money::from_raw(money.raw() * i128::from(count));
-        if posting.is_bet {
-            self.bets_count += count;
-            self.stakes += times(posting.amount);
-            self.bonus_bets += times(posting.bonus);
-        } else {
-            self.winnings += times(posting.amount);
-            self.bonus_wins += times(posting.bonus);
+        let jackpot = times(posting.side.jackpot());
+        match posting.side {
+            Side::Bet | Side::JackpotBet(_) => {
+                self.bets_count += count;
+                self.stakes += times(posting.amount);
+                self.bonus_bets += times(posting.bonus);
+                self.jackpot_contribution += jackpot;
+            }
+            Side::Win | Side::JackpotWin(_) => {
+                self.winnings += times(posting.amount);
+                self.bonus_wins += times(posting.bonus);
+                self.jackpot_wins += jackpot;
+            }
+            Side::Chargeback => self.chargebacks += times(posting.amount),
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datasets::Epoch;
 use datasets::hash::{KeyGroup, player_hash};
 use datasets::state::{Keeper, Kept, Part, Section, Unpacker};
 use datasets::time::Date;
+use datasets::{Epoch, Money};
 use serde::{Deserialize, Serialize};
 
 use super::customers::Customers;
@@ -20,35 +20,86 @@ use crate::snapshot::{self, READABLE, Round, Turn, Visited, WRITABLE};
 #[derive(Default)]
 pub(super) struct Restored(BTreeMap<KeyGroup, (Epoch, Rows)>);
 
-/// A row as it is written.
+/// A row as it is written. Behind the rows of a piece comes since format 9, where one has any, a list of [`More`] by their places.
 #[derive(Serialize, Deserialize)]
 struct Written<'a, M> {
     hash: u64,
     date: Date,
     market: M,
     customer_id: &'a str,
-    totals: Totals,
+    totals: First,
     /// As of the last revision that was emitted.
-    emitted: Totals,
+    emitted: First,
     revision: u64,
     is_touched: bool,
 }
 
+/// The sums that rows have had from the beginning.
+#[derive(Serialize, Deserialize)]
+struct First {
+    bets_count: i64,
+    stakes: Money,
+    winnings: Money,
+    bonus_bets: Money,
+    bonus_wins: Money,
+}
+
+/// The sums that few rows have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct More {
+    jackpot_contribution: Money,
+    jackpot_wins: Money,
+    chargebacks: Money,
+}
+
+/// By place in the piece: what counts, and what was emitted.
+type Beside = Vec<(usize, [More; 2])>;
+
+/// Sums as they are written.
+fn parts(totals: Totals) -> (First, More) {
+    let Totals { bets_count, stakes, winnings, bonus_bets, bonus_wins, .. } = totals;
+    let Totals { jackpot_contribution, jackpot_wins, chargebacks, .. } = totals;
+    let first = First { bets_count, stakes, winnings, bonus_bets, bonus_wins };
+    (first, More { jackpot_contribution, jackpot_wins, chargebacks })
+}
+
+/// Sums that were written.
+fn whole(first: First, more: More) -> Totals {
+    let First { bets_count, stakes, winnings, bonus_bets, bonus_wins } = first;
+    let More { jackpot_contribution, jackpot_wins, chargebacks } = more;
+    Totals { bets_count, stakes, winnings, bonus_bets, bonus_wins, jackpot_contribution, jackpot_wins, chargebacks }
+}
+
 impl<'a> Written<'a, &'a Market> {
-    fn of(row: &'a Row, customers: &'a Customers, touched: &[Touched]) -> Self {
-        let Row { market, date, .. } = row;
-        let customer_id = customers.id(row.customer);
-        Written {
-            hash: key::hash(player_hash(customer_id), market, *date),
-            date: *date,
+    fn of(row: &'a Row, customers: &'a Customers, touched: &[Touched]) -> (Self, [More; 2]) {
+        let market: &Market = &row.market;
+        let (date, customer_id) = (row.date, customers.id(row.customer));
+        let (totals, more) = parts(row.totals());
+        let (emitted, more_emitted) = parts(Rows::emitted(touched, row));
+        let written = Written {
+            hash: key::hash(player_hash(customer_id), market, date),
+            date,
             market,
             customer_id,
-            totals: row.totals(),
-            emitted: Rows::emitted(touched, row),
+            totals,
+            emitted,
             revision: row.revision(),
             is_touched: row.touched != 0,
-        }
+        };
+        (written, [more, more_emitted])
     }
+}
+
+/// The bytes of a piece of these rows.
+fn bytes<'a>(rows: impl Iterator<Item = &'a Row>, customers: &Customers, touched: &[Touched]) -> Vec<u8> {
+    let (written, more): (Vec<_>, Vec<_>) = rows.map(|row| Written::of(row, customers, touched)).unzip();
+    let mut bytes = postcard::to_allocvec(&written).expect(WRITABLE);
+    let beside = more.into_iter().enumerate().filter(|(_, more)| *more != <[More; 2]>::default());
+    let beside: Beside = beside.collect();
+    if !beside.is_empty() {
+        bytes.extend(postcard::to_allocvec(&beside).expect(WRITABLE));
+    }
+    bytes
 }
 
 impl DailyActivity {
@@ -61,10 +112,8 @@ impl DailyActivity {
         let Turn { pieces, needs, .. } = round.next([rows.chunks()], rows.changed());
         let last = pieces.len() - 1;
         let pieces = pieces.into_iter().enumerate().map(|(number, [chunks])| {
-            let taken = rows.take(chunks, number == last);
-            let written: Vec<Written<'_, &Market>> =
-                taken.map(|(row, _)| Written::of(row, customers, touched)).collect();
-            postcard::to_allocvec(&written).expect(WRITABLE)
+            let taken = rows.take(chunks, number == last).map(|(row, _)| &*row);
+            bytes(taken, customers, touched)
         });
         let (part, pieces) = (Part { keeper: Keeper::Activity, group }, pieces.collect());
         Visited::Section(Section { part, epoch, needs, pieces, cold: None })
@@ -87,25 +136,37 @@ impl DailyActivity {
 impl Rows {
     fn read(kept: Kept, unpacker: &mut Unpacker, shared: &mut Shared) -> Rows {
         let mut restored = Rows::default();
-        let (mut touched, mut full) = (Vec::new(), Vec::new());
+        let (mut touched, mut full) = (BTreeMap::new(), Vec::new());
         // From the newest to the oldest, so that nothing is built of what was written again.
         for piece in kept.pieces.into_iter().rev() {
             full.push([restored.rows.full_chunks()]);
             let mut rest = unpacker.unpack(&piece).expect(READABLE);
             let rows = snapshot::list::<Written<'_, MarketName<'_>>>(&mut rest);
             restored.make_room(rows.len());
+            let mut places = Vec::with_capacity(rows.len());
             for written in rows {
-                let Written { hash, date, customer_id, .. } = written;
-                let market = shared.market(written.market);
+                let Written { hash, date, customer_id, totals, emitted, revision, is_touched, market } = written;
+                let market = shared.market(market);
                 if restored.find_by(hash, customer_id, &market, date).is_some() {
+                    places.push(None);
                     continue;
                 }
                 let mut row = Row::new(restored.customers.enter(customer_id), market, date);
-                row.set_totals(written.totals);
-                row.set_revision(written.revision);
+                row.set_totals(whole(totals, More::default()));
+                row.set_revision(revision);
                 let place = restored.insert(hash, row);
-                if written.is_touched {
-                    touched.push((place, written.emitted));
+                if is_touched {
+                    touched.insert(place, whole(emitted, More::default()));
+                }
+                places.push(Some(place));
+            }
+            let beside: Beside = if rest.is_empty() { Vec::new() } else { snapshot::next(&mut rest) };
+            for (number, [more, more_emitted]) in beside {
+                let Some(place) = places[number] else { continue };
+                let row = restored.rows.get_mut(place).expect("rows are not removed");
+                row.set_totals(whole(parts(row.totals()).0, more));
+                if let Some(emitted) = touched.get_mut(&place) {
+                    *emitted = whole(parts(*emitted).0, more_emitted);
                 }
             }
         }

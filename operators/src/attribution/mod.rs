@@ -236,7 +236,7 @@ pub fn mission_ggr(inputs: Inputs<'_>) -> VecCollection<'_, Epoch, MissionGgrRow
     let of_participants = of_participants.map(move |(who, play)| (cell(&who, &play, Cohort::Participants), who.1));
     let of_others = of_others.map(move |(who, play)| (cell(&who, &play, Cohort::Others), who.1));
     let by_customer = of_participants.concat(of_others).count_total();
-    let totals = by_customer.explode(|((cell, _), figures)| Some((cell, Totals { players: 1, figures }))).count_total();
+    let totals = by_customer.explode(|((cell, _), figures)| Some((cell, Totals::of_customer(figures)))).count_total();
     let totals = totals.map(|(Cell { subject, cohort, period, currency }, totals)| {
         (subject, Piece::Sums(cohort, period, currency, totals))
     });
@@ -346,7 +346,7 @@ fn rows<'a>((key, population): &Subject, pieces: impl Iterator<Item = &'a Piece>
         for (cohort, customers) in Cohort::ALL.into_iter().zip(customers) {
             for (period, days) in Period::ALL.into_iter().zip(window.periods) {
                 let known = sums.iter().find(|(of, _)| *of == (cohort, period, currency));
-                let Totals { players, figures } = known.map(|(_, totals)| **totals).unwrap_or_default();
+                let Totals { players, figures, .. } = known.map(|(_, totals)| **totals).unwrap_or_default();
                 let Figures { bets_count, total_bets, wins, ggr, ngr } = figures;
                 rows.push(MissionGgrRow {
                     key: MissionGgrKey {

@@ -62,8 +62,19 @@ impl Multiply<isize> for Figures {
 /// [`Figures`] of so many customers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct Totals {
+    /// Who have figures. While there is one, the sums are kept though their money nets to zero.
+    customers: i64,
+    /// Who have played.
     pub(super) players: i64,
     pub(super) figures: Figures,
+}
+
+impl Totals {
+    /// Those of one customer, who has played where there is a bet, a stake or a win: not where money was only charged back.
+    pub(super) fn of_customer(figures: Figures) -> Self {
+        let has_played = figures.bets_count != 0 || !figures.total_bets.is_zero() || !figures.wins.is_zero();
+        Totals { customers: 1, players: i64::from(has_played), figures }
+    }
 }
 
 impl IsZero for Totals {
@@ -74,6 +85,7 @@ impl IsZero for Totals {
 
 impl Semigroup for Totals {
     fn plus_equals(&mut self, other: &Self) {
+        self.customers += other.customers;
         self.players += other.players;
         self.figures.plus_equals(&other.figures);
     }
@@ -83,7 +95,8 @@ impl Multiply<isize> for Totals {
     type Output = Totals;
 
     fn multiply(self, by: &isize) -> Totals {
-        let players = self.players * i64::try_from(*by).expect("an isize has at most 64 bits");
-        Totals { players, figures: self.figures.multiply(by) }
+        let times = i64::try_from(*by).expect("an isize has at most 64 bits");
+        let (customers, players) = (self.customers * times, self.players * times);
+        Totals { customers, players, figures: self.figures.multiply(by) }
     }
 }

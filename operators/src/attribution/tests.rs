@@ -170,8 +170,7 @@ fn recompute(state: &State) -> Vec<MissionGgrRow> {
                             days: days.all.count(),
                             days_complete: days.complete.count(),
                             customers: i64::try_from(customers.len()).unwrap(),
-                            players: i64::try_from(of.iter().filter(|sums| **sums != Figures::default()).count())
-                                .unwrap(),
+                            players: i64::try_from(of.iter().filter(|sums| has_played(sums)).count()).unwrap(),
                             bets_count: of.iter().map(|sums| sums.bets_count).sum(),
                             total_bets: money(|sums| sums.total_bets),
                             wins: money(|sums| sums.wins),
@@ -185,6 +184,11 @@ fn recompute(state: &State) -> Vec<MissionGgrRow> {
     }
     rows.sort();
     rows
+}
+
+/// Money that was charged back is no play.
+fn has_played(sums: &Figures) -> bool {
+    sums.bets_count > 0 || sums.total_bets > Money::ZERO || sums.wins > Money::ZERO
 }
 
 fn day(number: i64) -> i32 {
@@ -263,7 +267,10 @@ fn next(state: &State, rng: &mut Rng) -> State {
                 let cents = |rng: &mut Rng| Money::from_raw(i128::from(rng.below(2_000)) * 1_000_000);
                 let (total_bets, wins) = (cents(rng), cents(rng));
                 let ggr = total_bets - wins;
-                let figures = Figures { bets_count: rng.below(3), total_bets, wins, ggr, ngr: ggr - cents(rng) };
+                let played = Figures { bets_count: rng.below(3), total_bets, wins, ggr, ngr: ggr - cents(rng) };
+                // What was only charged back, and what somebody else paid.
+                let unplayed = Figures { ngr: cents(rng) - cents(rng), ..Figures::default() };
+                let figures = if rng.one_in(4) { unplayed } else { played };
                 let row = (CustomerDay { date, customer: player, currency }, game);
                 if rng.one_in(4) {
                     state.activity.remove(&row);

@@ -28,8 +28,8 @@ pub(crate) use snapshot::{Reading, WrittenLedger};
 pub use stakes::Attribution;
 pub(crate) use stakes::Slip;
 pub(crate) use transaction::MarketName;
-use transaction::{Assertion, LifeCycle, Moving, Target, Transaction, Version, books};
-pub use transaction::{Booking, Market, Order};
+use transaction::{Assertion, LifeCycle, Moving, Target, Transaction, Version};
+pub use transaction::{Booking, Market, Order, Side};
 use transactions::{Plain, Transactions};
 pub(crate) use whole::{Moved, Whole};
 
@@ -398,12 +398,21 @@ impl LedgerRules {
 }
 
 fn booking(event: &Event<'_>, markets: &mut Markets) -> Option<Booking> {
-    books(event.name).map(|is_bet| Booking {
-        is_bet,
+    Side::of(event.name, event.jackpot()).map(|side| Booking {
+        side,
         amount: event.amount().unwrap_or_default(),
         bonus: event.bonus_amount(),
-        market: markets.intern(event.game_type(), event.currency()),
+        market: markets.intern(booked_game_type(event), event.currency()),
     })
+}
+
+/// Bets, settlements and wins come with one. A chargeback may have none, and gets it here and not in the event: its content stays what it
+/// was when it was a custom event, so that a resend of one from that time is a duplicate.
+fn booked_game_type<'a>(event: &Event<'a>) -> &'a str {
+    match event.game_type() {
+        "" => "unknown",
+        game_type => game_type,
+    }
 }
 
 /// Shares one allocation among all bookings of a game type and currency.

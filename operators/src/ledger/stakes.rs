@@ -158,9 +158,11 @@ impl Ledger {
         // A bet that does not count can still be the one that a settlement names.
         moved.extend((event.name == EventName::BetPlaced).then(|| self.bet_of(key)));
         for effect in &mut effects[from..] {
-            match effect.booking.take_if(|booking| booking.is_bet) {
+            match effect.booking.take_if(|booking| booking.side.is_bet()) {
                 Some(_) => moved.push(self.bet_of(effect.key)),
-                None if effect.booking.is_some() => self.note(effect, event, rules, &mut moved),
+                None if effect.booking.as_ref().is_some_and(|booking| booking.side.is_win()) => {
+                    self.note(effect, event, rules, &mut moved);
+                }
                 None => {}
             }
         }

@@ -53,11 +53,68 @@ pub fn market_hash(game_type: &str, currency: &str) -> u64 {
     text_hash(game_type).rotate_left(32) ^ text_hash(currency)
 }
 
-/// Money that daily activity books: a stake or a winning.
+/// What is booked: the stake of a bet, or the winnings of a win or settlement, and what of it a jackpot gets, or paid; or a chargeback.
+///
+/// State was written before there were jackpots: what has none is written as the truth value `is_bet`, and never renumbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Side {
+    /// Winnings.
+    Win,
+    /// A stake.
+    Bet,
+    /// Winnings, of which a jackpot paid this.
+    JackpotWin(Money),
+    /// A stake, of which a jackpot gets this.
+    JackpotBet(Money),
+    /// A payment that the payer's bank has taken back.
+    Chargeback,
+}
+
+impl Side {
+    /// By the event's name, if daily activity books it.
+    pub fn of(name: EventName, jackpot: Money) -> Option<Self> {
+        match name {
+            EventName::BetPlaced => Some(Side::bet(jackpot)),
+            EventName::Win | EventName::BetSettled => Some(Side::win(jackpot)),
+            EventName::Chargeback => Some(Side::Chargeback),
+            _ => None,
+        }
+    }
+
+    /// A stake, and what a jackpot gets of it.
+    pub fn bet(jackpot: Money) -> Self {
+        if jackpot.is_zero() { Side::Bet } else { Side::JackpotBet(jackpot) }
+    }
+
+    /// Winnings, and what a jackpot paid of them.
+    pub fn win(jackpot: Money) -> Self {
+        if jackpot.is_zero() { Side::Win } else { Side::JackpotWin(jackpot) }
+    }
+
+    /// It is a stake.
+    pub fn is_bet(self) -> bool {
+        matches!(self, Side::Bet | Side::JackpotBet(_))
+    }
+
+    /// It is a winning, which settles a bet.
+    pub fn is_win(self) -> bool {
+        matches!(self, Side::Win | Side::JackpotWin(_))
+    }
+
+    /// What a jackpot gets, or paid.
+    pub fn jackpot(self) -> Money {
+        match self {
+            Side::Win | Side::Bet | Side::Chargeback => Money::ZERO,
+            Side::JackpotWin(jackpot) | Side::JackpotBet(jackpot) => jackpot,
+        }
+    }
+}
+
+/// Money that daily activity books: a stake, a winning or a chargeback.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Booking {
-    /// Stake of a bet, or winnings of a win or settlement.
-    pub is_bet: bool,
+    /// Which of these.
+    pub side: Side,
     /// All of it.
     pub amount: Money,
     /// The part that was bonus money.
@@ -205,14 +262,5 @@ impl Transaction {
     /// The versions that have been applied, in order.
     pub fn applied(&self) -> impl DoubleEndedIterator<Item = &Version> {
         self.versions.iter().filter(|version| version.applied)
-    }
-}
-
-/// The event's name is one that daily activity books.
-pub fn books(name: EventName) -> Option<bool> {
-    match name {
-        EventName::BetPlaced => Some(true),
-        EventName::Win | EventName::BetSettled => Some(false),
-        _ => None,
     }
 }

@@ -9,7 +9,7 @@ use datasets::{Coordinates, Event, Identity, Money, PackedCoordinates, Timestamp
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
-use super::transaction::{Assertion, Booking, LifeCycle, Market, MarketName, Transaction, Version};
+use super::transaction::{Assertion, Booking, LifeCycle, Market, MarketName, Side, Transaction, Version};
 use super::{Admission, Effect, EffectKind, Markets};
 use crate::slab::{Slab, long_hash};
 
@@ -46,16 +46,60 @@ pub(super) struct Plain<M = Arc<Market>> {
     pub(super) amount: i64,
     pub(super) bonus: i64,
     pub(super) market: Option<M>,
-    pub(super) is_bet: bool,
+    pub(super) side: ShortSide,
     pub(super) is_applied: bool,
+}
+
+/// A [`Side`] in seven bytes, written as that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Side", try_from = "Side")]
+pub(super) struct ShortSide {
+    jackpot: [u8; 6],
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Win,
+    Bet,
+    Chargeback,
+}
+
+impl TryFrom<Side> for ShortSide {
+    type Error = &'static str;
+
+    fn try_from(side: Side) -> Result<Self, Self::Error> {
+        let kind = match side {
+            Side::Win | Side::JackpotWin(_) => Kind::Win,
+            Side::Bet | Side::JackpotBet(_) => Kind::Bet,
+            Side::Chargeback => Kind::Chargeback,
+        };
+        let bytes = u64::try_from(side.jackpot().raw()).map(u64::to_le_bytes);
+        let Ok([jackpot @ .., 0, 0]) = bytes else {
+            // 2,814,749.76710655 is the largest that does not.
+            return Err("the jackpot's part needs more than 48 bits");
+        };
+        Ok(ShortSide { jackpot, kind })
+    }
+}
+
+impl From<ShortSide> for Side {
+    fn from(ShortSide { jackpot: [a, b, c, d, e, f], kind }: ShortSide) -> Side {
+        let jackpot = Money::from_raw(i128::from(u64::from_le_bytes([a, b, c, d, e, f, 0, 0])));
+        match kind {
+            Kind::Win => Side::win(jackpot),
+            Kind::Bet => Side::bet(jackpot),
+            Kind::Chargeback => Side::Chargeback,
+        }
+    }
 }
 
 impl Plain<MarketName<'_>> {
     /// The same, of a market that others have too.
     pub(super) fn sharing(self, markets: &mut Markets) -> Plain {
-        let Plain { ingest_time, event_time, at, content, amount, bonus, market, is_bet, is_applied } = self;
+        let Plain { ingest_time, event_time, at, content, amount, bonus, market, side, is_applied } = self;
         let market = market.map(|market| markets.share(market));
-        Plain { ingest_time, event_time, at, content, amount, bonus, market, is_bet, is_applied }
+        Plain { ingest_time, event_time, at, content, amount, bonus, market, side, is_applied }
     }
 }
 
@@ -71,7 +115,7 @@ impl Plain {
             amount: money(booking.map(|booking| booking.amount))?,
             bonus: money(booking.map(|booking| booking.bonus))?,
             market: booking.map(|booking| booking.market.clone()),
-            is_bet: booking.is_some_and(|booking| booking.is_bet),
+            side: ShortSide::try_from(booking.map_or(Side::Win, |booking| booking.side)).ok()?,
             is_applied: false,
         })
     }
@@ -84,7 +128,7 @@ impl Plain {
     fn booking(&self) -> Option<Booking> {
         let money = |raw| Money::from_raw(i128::from(raw));
         let market = self.market.clone()?;
-        Some(Booking { is_bet: self.is_bet, amount: money(self.amount), bonus: money(self.bonus), market })
+        Some(Booking { side: self.side.into(), amount: money(self.amount), bonus: money(self.bonus), market })
     }
 
     /// What being applied asserts of `key`.
@@ -299,5 +343,21 @@ mod tests {
     fn a_plain_one_takes_80_bytes() {
         assert_eq!(size_of::<Option<(Identity, Plain)>>(), 80);
         assert_eq!(size_of::<Slot>(), 8);
+    }
+
+    #[test]
+    fn sides_are_short_to_the_last_bit_and_written_as_before_there_were_jackpots() {
+        let written = |side: Side| postcard::to_allocvec(&side).unwrap();
+        assert_eq!([written(Side::Win), written(Side::Bet)], [false, true].map(|is_bet| vec![u8::from(is_bet)]));
+        for raw in [0, 1, 1 << 47, (1 << 48) - 1] {
+            for side in [Side::bet(Money::from_raw(raw)), Side::win(Money::from_raw(raw))] {
+                let short = ShortSide::try_from(side).unwrap();
+                assert_eq!(Side::from(short), side);
+                assert_eq!(postcard::to_allocvec(&short).unwrap(), written(side));
+                assert_eq!(postcard::from_bytes::<ShortSide>(&written(side)).unwrap(), short);
+            }
+        }
+        assert!(ShortSide::try_from(Side::bet(Money::from_raw(1 << 48))).is_err());
+        assert_eq!(Side::from(ShortSide::try_from(Side::Chargeback).unwrap()), Side::Chargeback);
     }
 }

@@ -41,9 +41,9 @@ impl Days {
 
 /// The posting of a booking of `event`'s player that counts on `date`.
 pub(super) fn posting(booking: &Booking, event: &Event<'_>, customer_id: &Arc<str>, date: Date) -> Posting {
-    let Booking { is_bet, amount, bonus, market } = booking;
+    let Booking { side, amount, bonus, market } = booking;
     let key = RowKey::new(event, customer_id, date, market);
-    Posting { group: event.key_group(), key, is_bet: *is_bet, amount: *amount, bonus: *bonus }
+    Posting { group: event.key_group(), key, side: *side, amount: *amount, bonus: *bonus }
 }
 
 /// What an event adds to a stage.

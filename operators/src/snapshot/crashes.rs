@@ -2,6 +2,7 @@
 
 mod entities;
 mod formats;
+mod money;
 
 use datasets::Timestamp;
 use datasets::hash::KeyGroup;

@@ -8,6 +8,7 @@ use datasets::rows::ActivityRow;
 use super::Fact;
 use crate::activity::Totals;
 use crate::changes::Posting;
+use crate::ledger::Side;
 
 /// (day since 1970, customer, game type, currency).
 pub(crate) type RowKey = (i64, String, String, String);
@@ -16,7 +17,7 @@ pub(crate) type RowKey = (i64, String, String, String);
 pub(crate) fn sums(facts: &[Fact]) -> BTreeMap<RowKey, Totals> {
     let mut rows: BTreeMap<RowKey, Totals> = BTreeMap::new();
     for Fact { input, time } in facts {
-        if !["bet_placed", "bet_settled", "win"].contains(&input.name) {
+        if !["bet_placed", "bet_settled", "win", "chargeback"].contains(&input.name) {
             continue;
         }
         let day = time.micros().div_euclid(86_400_000_000);
@@ -27,9 +28,13 @@ pub(crate) fn sums(facts: &[Fact]) -> BTreeMap<RowKey, Totals> {
             totals.bets_count += 1;
             totals.stakes += amount;
             totals.bonus_bets += input.bonus;
+            totals.jackpot_contribution += input.jackpot;
+        } else if input.name == "chargeback" {
+            totals.chargebacks += amount;
         } else {
             totals.winnings += amount;
             totals.bonus_wins += input.bonus;
+            totals.jackpot_wins += input.jackpot;
         }
     }
     rows.retain(|_, totals| *totals != Totals::default());
@@ -45,13 +50,18 @@ pub(crate) fn sums_of_postings(postings: &BTreeMap<Posting, isize>) -> BTreeMap<
         let key = (day, key.customer_id.to_string(), key.game_type.to_string(), key.currency.to_string());
         let totals = rows.entry(key).or_default();
         for _ in 0..*count {
-            if posting.is_bet {
+            let jackpot = posting.side.jackpot();
+            if posting.side == Side::Chargeback {
+                totals.chargebacks += posting.amount;
+            } else if posting.side.is_bet() {
                 totals.bets_count += 1;
                 totals.stakes += posting.amount;
                 totals.bonus_bets += posting.bonus;
+                totals.jackpot_contribution += jackpot;
             } else {
                 totals.winnings += posting.amount;
                 totals.bonus_wins += posting.bonus;
+                totals.jackpot_wins += jackpot;
             }
         }
     }

@@ -11,6 +11,7 @@ mod gates;
 mod groups;
 mod ledger;
 mod missions;
+mod money;
 mod rates;
 mod repeats;
 mod resets;
@@ -32,6 +33,7 @@ pub(crate) use gates::{GATED, GateOracle, Spec, gated_definitions, random_script
 pub(crate) use groups::{CONTESTED, GROUPED};
 pub(crate) use ledger::{Fact, LedgerOracle};
 pub(crate) use missions::{MissionOracle, Occurrence, Standing, definitions, first_definitions, second_definitions};
+pub(crate) use money::random_script_with_money;
 pub(crate) use rates::{RateOracle, random_script_with_rates, rated_definitions};
 pub(crate) use resets::RESETTING;
 pub(crate) use restrictions::{RestrictionOracle, random_script_with_restrictions, restricted_definitions, restricts};

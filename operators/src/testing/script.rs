@@ -33,6 +33,8 @@ pub(crate) struct Input {
     pub id: String,
     pub amount: Option<Money>,
     pub bonus: Money,
+    /// A jackpot's part.
+    pub jackpot: Money,
     pub rate: Option<Money>,
     pub currency: &'static str,
     pub game_type: &'static str,
@@ -61,6 +63,7 @@ impl Input {
             id: id.to_owned(),
             amount: amount.parse().ok(),
             bonus: Money::ZERO,
+            jackpot: Money::ZERO,
             rate: None,
             currency: "EUR",
             game_type: "slots",
@@ -122,6 +125,7 @@ impl Input {
         row.name = EventName::of(self.name);
         row.amount = self.amount;
         row.bonus_amount = self.bonus;
+        row.jackpot = self.jackpot;
         row.exchange_rate = self.rate;
         row.until = self.until;
         row.granted = self.granted;

@@ -44,13 +44,15 @@ impl LedgerOracle {
 
 /// As [`random_script`](super::random_script), with wins and settlements that name bets, again and otherwise.
 pub(crate) fn random_script_with_settlements(rng: &mut Rng, len: usize) -> Vec<Input> {
-    random_script_of(rng, len, |rng, script, hours| {
-        let input = random_input(rng, script, hours);
-        let settles = ["win", "bet_settled"].contains(&input.name);
-        if settles && input.reference.is_none() && rng.one_in(2) {
-            let reference = Some(format!("t{}", rng.below(9)));
-            return Input { id: format!("s{}", rng.below(12)), reference, ..input };
-        }
-        input
-    })
+    random_script_of(rng, len, settling_input)
+}
+
+pub(super) fn settling_input(rng: &mut Rng, script: &[Input], hours: i64) -> Input {
+    let input = random_input(rng, script, hours);
+    let settles = ["win", "bet_settled"].contains(&input.name);
+    if settles && input.reference.is_none() && rng.one_in(2) {
+        let reference = Some(format!("t{}", rng.below(9)));
+        return Input { id: format!("s{}", rng.below(12)), reference, ..input };
+    }
+    input
 }

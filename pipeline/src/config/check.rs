@@ -7,8 +7,9 @@ use datasets::Family;
 use super::document::Document;
 use super::entities::EntitiesConfig;
 use super::errors::Problems;
+use super::ngr::NgrBase;
 use super::path::KeyPath;
-use super::settings::{Config, KafkaConfig, LakeConfig, MissingOffsets, NgrConfig};
+use super::settings::{Config, KafkaConfig, LakeConfig, MissingOffsets};
 use super::tiers::TierError;
 use super::values::Duration;
 
@@ -21,7 +22,7 @@ pub(super) fn check(config: &Config, document: &Document<'_>, problems: &mut Pro
     checker.money(config);
     checker.times(config);
     checker.identity(config);
-    checker.activity(&config.activity.ngr);
+    checker.activity(config);
     if let Some(kafka) = &config.kafka {
         checker.kafka(kafka);
         let has_lake = config.lake.is_some() || kafka.missing_offsets != MissingOffsets::Lake;
@@ -207,20 +208,48 @@ impl Checker<'_, '_> {
         );
     }
 
-    fn activity(&mut self, waterfall: &[NgrConfig]) {
-        for (index, step) in waterfall.iter().enumerate() {
+    fn activity(&mut self, config: &Config) {
+        let currencies = config.currencies();
+        for (index, step) in config.activity.ngr.iter().enumerate() {
             let path = KeyPath::of("activity.ngr").index(index);
             if step.name.is_empty() {
                 self.fail(path.key("name"), "is missing: name the deduction");
             }
-            match (step.percent, step.amount_of) {
-                (None, None) => self.fail(path.key("percent"), "is missing: give percent (with of) or amount_of"),
-                (Some(_), Some(_)) => self.fail(path.key("amount_of"), "stands beside percent: keep one of them"),
-                (None, Some(_)) if step.of.is_some() => self.fail(path.key("of"), "belongs to percent: remove it"),
-                (None, Some(_)) if step.clamp.is_some() => {
-                    self.fail(path.key("clamp"), "belongs to percent: remove it")
+            let ways = [
+                ("percent", step.percent.is_some()),
+                ("amount_of", step.amount_of.is_some()),
+                ("add_back", step.add_back.is_some()),
+                ("fixed", step.fixed.is_some()),
+            ];
+            let mut given = ways.iter().filter(|(_, is_given)| *is_given).map(|(way, _)| *way);
+            let Some(way) = given.next() else {
+                self.fail(path.key("percent"), "is missing: give percent (with of), amount_of, add_back or fixed");
+                continue;
+            };
+            for other in given {
+                self.fail(path.key(other), format!("stands beside {way}: keep one of them"));
+            }
+            let belonging = [
+                ("of", step.of.is_some(), "percent"),
+                ("clamp", step.clamp.is_some(), "percent"),
+                ("currency", step.currency.is_some(), "fixed"),
+                ("per", step.per.is_some(), "fixed"),
+            ];
+            for (key, is_given, to) in belonging {
+                if is_given && way != to {
+                    self.fail(path.key(key), format!("belongs to {to}: remove it"));
+                } else if !is_given && way == to && to == "fixed" {
+                    self.fail(path.key(key), format!("is missing: fixed needs {key}"));
                 }
-                _ => {}
+            }
+            if let Some(code) = step.currency.as_ref().filter(|code| !currencies.contains(code)) {
+                let message = format!("{code:?} is neither an ISO 4217 code nor one of defaults.currencies");
+                self.fail(path.key("currency"), message);
+            }
+            if step.amount_of == Some(NgrBase::JackpotWins) {
+                let message =
+                    "\"jackpot_wins\" are in wins, and so deducted already: use add_back for what others have paid";
+                self.fail(path.key("amount_of"), message);
             }
         }
     }

@@ -7,6 +7,7 @@ mod check;
 mod document;
 mod entities;
 mod errors;
+mod ngr;
 mod overrides;
 mod path;
 mod rules;
@@ -20,12 +21,13 @@ mod tests;
 
 pub use entities::{CustomersConfig, EntitiesConfig, TransactionsConfig};
 pub use errors::{ConfigError, ConfigErrors, Place};
+pub use ngr::{AddedBack, Clamp, NgrBase, NgrConfig, NgrPer};
 pub use settings::{
-    ActivityConfig, Attribution, Basis, CheckpointConfig, Clamp, Config, DeadLettersConfig, DefaultsConfig, Downgrade,
-    IdentityConfig, KafkaConfig, LakeConfig, LedgerConfig, LimitsConfig, MissingOffsets, MissionsConfig, NgrBase,
-    NgrConfig, Period, PipelineConfig, PointsConfig, S3Config, SourceConfig, TierConfig, TierKept, TopicsConfig,
+    ActivityConfig, Attribution, Basis, CheckpointConfig, Config, DeadLettersConfig, DefaultsConfig, Downgrade,
+    IdentityConfig, KafkaConfig, LakeConfig, LedgerConfig, LimitsConfig, MissingOffsets, MissionsConfig, Period,
+    PipelineConfig, PointsConfig, S3Config, SourceConfig, TierConfig, TierKept, TopicsConfig,
 };
-pub use values::{Duration, Percent, Properties, Secret, Threshold, Zone};
+pub use values::{Duration, FixedAmount, Percent, Properties, Secret, Threshold, Zone};
 
 use std::path::Path;
 

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::entities::EntitiesConfig;
-use super::values::{Duration, Percent, Properties, Secret, Threshold, Zone};
+use super::ngr::NgrConfig;
+use super::values::{Duration, Properties, Secret, Threshold, Zone};
 
 /// The whole configuration of a pipeline.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -303,44 +304,6 @@ pub enum Attribution {
     Transaction,
     /// Both on the day of the settlement.
     Settlement,
-}
-
-/// `[[activity.ngr]]`: one deduction, by `percent` or by `amount_of`.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct NgrConfig {
-    /// What people call it. Required.
-    pub name: String,
-    /// A percentage of `of`.
-    pub percent: Option<Percent>,
-    /// What `percent` is of. Default `ggr`, the cash one in either basis.
-    pub of: Option<NgrBase>,
-    /// What a negative base of `percent` does. Default `zero`.
-    pub clamp: Option<Clamp>,
-    /// The whole amount of a column.
-    pub amount_of: Option<NgrBase>,
-}
-
-/// A column that a deduction is taken from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "named by the columns of the row")]
-pub enum NgrBase {
-    Ggr,
-    Bets,
-    Wins,
-    BonusCost,
-}
-
-/// `clamp`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Clamp {
-    /// It deducts nothing.
-    #[default]
-    Zero,
-    /// It deducts a negative amount: NGR grows.
-    None,
 }
 
 /// `[lake]`

@@ -189,11 +189,11 @@ p.toml:16:1: source[1].topics: topic "bets" is used by source[0].topics already:
 p.toml:18:1: defaults.currency: unknown currency "eur": use a code of ISO 4217, or add it to defaults.currencies
 p.toml:19:8: defaults.zone: unknown time zone "Europe/Valetta": use a name of the IANA database, such as "Europe/Malta"
 p.toml:21:1: identity.retention: 47h is too short: wallets retry for two days, so at least 48h
-p.toml:22:1: identity.lifecycle: unknown family "deposits": use bet, win, settlement, deposit, withdrawal, bonus, adjustment, reversal, points_spent
+p.toml:22:1: identity.lifecycle: unknown family "deposits": use bet, win, settlement, deposit, withdrawal, bonus, adjustment, reversal, points_spent, chargeback
 p.toml:24:9: activity.basis: unknown value "net": use one of cash, gross
 p.toml:25:15: activity.attribution: unknown value "settled": use one of transaction, settlement
 p.toml:28:11: activity.ngr[0].percent: invalid type: floating point `12.5`, expected a percentage as a string, such as "12.5"
-p.toml:29:1: activity.ngr[1].percent: is missing: give percent (with of) or amount_of
+p.toml:29:1: activity.ngr[1].percent: is missing: give percent (with of), amount_of, add_back or fixed
 p.toml:32:1: points.expiry: must be longer than 0
 p.toml:33:1: tier[0].threshold: is missing: say how much of the measure a player needs
 p.toml:33:1: tier[0].measure.on: is required

@@ -171,6 +171,32 @@ impl<'de> Deserialize<'de> for Percent {
     }
 }
 
+/// An exact amount above 0. A decimal string, or a whole number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FixedAmount(pub Money);
+
+impl FromStr for FixedAmount {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let amount: Money = text.parse().map_err(|why| format!("{text:?} is no amount: {why}"))?;
+        // As many times as there can be bets, it still fits.
+        if amount <= Money::ZERO || amount > Money::from_units(1_000_000_000) {
+            return Err(format!("{text:?} is not above 0 and at most 1000000000"));
+        }
+        Ok(FixedAmount(amount))
+    }
+}
+
+impl<'de> Deserialize<'de> for FixedAmount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_any(ScalarText("an amount as a string, such as \"0.05\""))?
+            .parse()
+            .map_err(de::Error::custom)
+    }
+}
+
 /// A number that a measure is to reach, as it is written: its digits are exact. A decimal string, or a whole number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Threshold(pub String);

@@ -58,6 +58,8 @@ struct Columns<'a> {
     until: &'a PrimitiveArray<TimestampMicrosecondType>,
     amount: &'a PrimitiveArray<Decimal128Type>,
     bonus_amount: &'a PrimitiveArray<Decimal128Type>,
+    /// What a jackpot gets, and what one paid: of one event at most one of them. Files of schema 1 have no such columns.
+    jackpots: Option<[&'a PrimitiveArray<Decimal128Type>; 2]>,
     exchange_rate: &'a PrimitiveArray<Decimal128Type>,
     odds: &'a PrimitiveArray<Decimal128Type>,
     granted: &'a BooleanArray,
@@ -79,6 +81,7 @@ impl<'a> Columns<'a> {
             until: primitive(batch, "until")?,
             amount: primitive(batch, "amount")?,
             bonus_amount: primitive(batch, "bonus_amount")?,
+            jackpots: jackpots(batch)?,
             exchange_rate: primitive(batch, "exchange_rate")?,
             odds: primitive(batch, "odds")?,
             granted: column(batch, "granted")?.as_boolean_opt().ok_or("column granted has another type")?,
@@ -109,18 +112,30 @@ impl<'a> Columns<'a> {
             let mut event = EventRow::new(at, source, time(self.event_time, row).unwrap_or_default(), ingest_time);
             event.amount = money(self.amount, row);
             event.bonus_amount = money(self.bonus_amount, row).unwrap_or_default();
+            event.jackpot =
+                self.jackpots.into_iter().flatten().find_map(|column| money(column, row)).unwrap_or_default();
             event.exchange_rate = money(self.exchange_rate, row);
             event.odds = money(self.odds, row);
             event.until = time(self.until, row);
             event.granted = self.granted.is_valid(row).then(|| self.granted.value(row));
             let texts = self.texts.iter().map(|(field, column)| (*field, value(column, row)));
             let known = |wanted| texts.clone().find(|(field, _)| *field == wanted).map_or("", |(_, text)| text);
-            event.name = EventName::of(known(TextField::EventName));
+            event.name = self.name(known(TextField::EventName));
             let player = player_hash(known(TextField::PlayerId));
             sink.batch(player).push(&event, texts.clone(), value(self.payload, row));
             *newest = (*newest).max(Some(ingest_time));
         }
         Ok(())
+    }
+}
+
+impl Columns<'_> {
+    /// What an event of this name was read as: before there were jackpots, a chargeback was a custom event that no row has booked.
+    fn name(&self, text: &str) -> EventName {
+        match EventName::of(text) {
+            EventName::Chargeback if self.jackpots.is_none() => EventName::Custom,
+            name => name,
+        }
     }
 }
 
@@ -156,6 +171,15 @@ fn primitive<'a, T: ArrowPrimitiveType>(batch: &'a RecordBatch, name: &str) -> R
     column(batch, name)?.as_primitive_opt().ok_or_else(|| format!("column {name} has another type"))
 }
 
+fn jackpots(batch: &RecordBatch) -> Result<Option<[&PrimitiveArray<Decimal128Type>; 2]>, String> {
+    const NAMES: [&str; 2] = ["jackpot_contribution", "jackpot_win"];
+    if NAMES.iter().all(|name| batch.column_by_name(name).is_none()) {
+        return Ok(None);
+    }
+    let [contribution, win] = NAMES.map(|name| primitive(batch, name));
+    Ok(Some([contribution?, win?]))
+}
+
 /// Empty where it is NULL, which is what absent texts are.
 fn value(column: &StringArray, row: usize) -> &str {
     if column.is_valid(row) { column.value(row) } else { "" }
@@ -167,4 +191,77 @@ fn money(column: &PrimitiveArray<Decimal128Type>, row: usize) -> Option<Money> {
 
 fn time(column: &PrimitiveArray<TimestampMicrosecondType>, row: usize) -> Option<Timestamp> {
     column.is_valid(row).then(|| Timestamp::from_micros(column.value(row)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use datasets::schema::{self, Builder, EventPage};
+    use datasets::{Event, EventBatch, Topics};
+
+    use super::*;
+
+    struct Taken(EventBatch);
+
+    impl DecodeSink for Taken {
+        fn batch(&mut self, _player_hash: u64) -> &mut EventBatch {
+            &mut self.0
+        }
+
+        fn refuse(&mut self, refusal: datasets::mapping::Refusal) {
+            panic!("a row of history is an event: {refusal:?}");
+        }
+    }
+
+    fn names() -> Arc<EventNames> {
+        Arc::new(EventNames { topics: Topics::new(["events"]), sources: vec!["pam".into()] })
+    }
+
+    /// Rows of history: a bet, a win and a settlement with jackpots, and a chargeback.
+    fn rows() -> RecordBatch {
+        let mut batch = EventBatch::new(0, 0);
+        for (offset, name) in (0..).zip(["bet_placed", "win", "bet_settled", "chargeback"]) {
+            let at = Coordinates { topic: TopicId(0), partition: 0, offset, index: 0 };
+            let mut row = EventRow::new(at, SourceId(0), Timestamp::from_micros(1), Timestamp::from_micros(2));
+            (row.name, row.amount) = (EventName::of(name), Some(Money::from_units(9)));
+            row.jackpot = if name == "chargeback" { Money::ZERO } else { Money::from_raw(i128::from(offset) + 1) };
+            let texts = [(TextField::EventName, name), (TextField::PlayerId, "p"), (TextField::TransactionId, "t")];
+            batch.push(&row, texts.into_iter(), "{}");
+        }
+        let layout = Arc::new(schema::events());
+        let mut builder = Builder::new(layout);
+        builder.append(&EventPage { epoch: 0, batch: Arc::new(batch), names: names() }, 0..4);
+        builder.finish()
+    }
+
+    fn read<T>(rows: &RecordBatch, of: impl Fn(Event<'_>) -> T) -> Vec<T> {
+        let mut taken = Taken(EventBatch::new(0, 0));
+        push_events(rows, 0..rows.num_rows(), &names(), &mut None, &mut taken).unwrap();
+        taken.0.iter().map(of).collect()
+    }
+
+    #[test]
+    fn jackpots_and_chargebacks_are_read_as_they_were_decoded() {
+        let jackpots = read(&rows(), |event| event.jackpot().raw());
+        assert_eq!(jackpots, [1, 2, 3, 0]);
+        let names = read(&rows(), |event| event.name);
+        assert_eq!(names, [EventName::BetPlaced, EventName::Win, EventName::BetSettled, EventName::Chargeback]);
+    }
+
+    /// Nobody booked a chargeback of theirs, and its amount need not be one that could be.
+    #[test]
+    fn in_files_of_schema_1_a_chargeback_is_a_custom_event() {
+        let all = rows();
+        let kept =
+            all.schema_ref().fields().iter().enumerate().filter(|(_, field)| !field.name().starts_with("jackpot"));
+        let old = all.project(&kept.map(|(place, _)| place).collect::<Vec<_>>()).unwrap();
+        assert_eq!(old.num_columns() + 2, all.num_columns());
+        let names = read(&old, |event| (event.name, event.event_name().to_owned()));
+        assert_eq!(names[3], (EventName::Custom, "chargeback".to_owned()));
+        assert_eq!(names[0].0, EventName::BetPlaced);
+        // It stays the same transaction, with the same content.
+        let same = |rows| read(rows, |event| (event.identity, event.content)).remove(3);
+        assert_eq!(same(&old), same(&all));
+    }
 }

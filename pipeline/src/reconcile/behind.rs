@@ -44,7 +44,7 @@ pub struct EventBehind {
 /// A record's place.
 type Place = (String, i64, i64, i64);
 
-/// Finds the bets, wins, settlements and reversals behind `differing`, in the history of epochs below `upper`: of the
+/// Finds the bets, wins, settlements, chargebacks and reversals behind `differing`, in the history of epochs below `upper`: of the
 /// key's day, and of any day where the stake's is another one.
 pub(super) fn find(
     config: &Config,
@@ -116,8 +116,10 @@ pub(super) fn find(
 
 fn is_behind(difference: &KeyDifference, row: Row<'_>) -> bool {
     let KeyDifference { customer_id, game_type, currency, .. } = difference;
-    ["bet_placed", "win", "bet_settled"].contains(&row.text("event_name"))
-        && row.text("game_type") == game_type
+    // A chargeback without one is booked to `unknown`.
+    let own_game_type = Some(row.text("game_type")).filter(|own| !own.is_empty()).unwrap_or("unknown");
+    ["bet_placed", "win", "bet_settled", "chargeback"].contains(&row.text("event_name"))
+        && own_game_type == game_type
         && row.text("currency") == currency
         && customer_id.as_ref().is_none_or(|customer| row.text("player_id") == customer)
 }

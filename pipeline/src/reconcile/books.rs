@@ -89,7 +89,8 @@ impl Book {
 
 fn sums(row: &ActivityRow) -> Sums {
     let ActivityRow { bets_count, total_bets, wins, ggr, ngr, .. } = *row;
-    Sums { bets_count, total_bets, wins, ggr, ngr }
+    let ActivityRow { jackpot_contribution, jackpot_wins, chargebacks, .. } = *row;
+    Sums { bets_count, total_bets, wins, ggr, ngr, jackpot_contribution, jackpot_wins, chargebacks }
 }
 
 fn count((completed, revoked): &mut (u64, u64), is_completed: bool) {
@@ -122,6 +123,9 @@ pub(super) fn lake_rows(lake: &LakeReader, judged: Epoch) -> Result<Rows, String
                 wins: money("wins"),
                 ggr: money("ggr"),
                 ngr: money("ngr"),
+                jackpot_contribution: money("jackpot_contribution"),
+                jackpot_wins: money("jackpot_wins"),
+                chargebacks: money("chargebacks"),
             };
             let known = last.entry(ActivityKey { date, customer_id, game_type, currency }).or_insert((revision, sums));
             if known.0 <= revision {

@@ -59,6 +59,9 @@ pub struct Sums {
     pub wins: Money,
     pub ggr: Money,
     pub ngr: Money,
+    pub jackpot_contribution: Money,
+    pub jackpot_wins: Money,
+    pub chargebacks: Money,
 }
 
 impl Sums {
@@ -68,6 +71,24 @@ impl Sums {
         self.wins += other.wins;
         self.ggr += other.ggr;
         self.ngr += other.ngr;
+        self.jackpot_contribution += other.jackpot_contribution;
+        self.jackpot_wins += other.jackpot_wins;
+        self.chargebacks += other.chargebacks;
+    }
+
+    /// Names of the columns, and what they show.
+    fn columns(&self) -> [(&'static str, String); 8] {
+        let Sums { bets_count, total_bets, wins, ggr, ngr, jackpot_contribution, jackpot_wins, chargebacks } = self;
+        [
+            ("bets_count", bets_count.to_string()),
+            ("total_bets", total_bets.to_string()),
+            ("wins", wins.to_string()),
+            ("ggr", ggr.to_string()),
+            ("ngr", ngr.to_string()),
+            ("jackpot_contribution", jackpot_contribution.to_string()),
+            ("jackpot_wins", jackpot_wins.to_string()),
+            ("chargebacks", chargebacks.to_string()),
+        ]
     }
 }
 
@@ -317,19 +338,8 @@ fn shown_row(is_there: bool) -> String {
 }
 
 fn first_column(found: (u64, Sums), recomputed: (u64, Sums)) -> Option<(&'static str, String, String)> {
-    let texts = |(revision, sums): (u64, Sums)| {
-        let Sums { bets_count, total_bets, wins, ggr, ngr } = sums;
-        let [total_bets, wins, ggr, ngr] = [total_bets, wins, ggr, ngr].map(|money| money.to_string());
-        [
-            ("bets_count", bets_count.to_string()),
-            ("total_bets", total_bets),
-            ("wins", wins),
-            ("ggr", ggr),
-            ("ngr", ngr),
-            ("revision", revision.to_string()),
-        ]
-    };
-    let mut columns = texts(found).into_iter().zip(texts(recomputed));
+    let texts = |(revision, sums): (u64, Sums)| sums.columns().into_iter().chain([("revision", revision.to_string())]);
+    let mut columns = texts(found).zip(texts(recomputed));
     columns
         .find(|(found, recomputed)| found != recomputed)
         .map(|((column, found), (_, recomputed))| (column, found, recomputed))

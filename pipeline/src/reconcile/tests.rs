@@ -56,9 +56,16 @@ fn rows() -> Rows {
         let (total_bets, wins) = (money(bets), money(wins));
         let ggr = total_bets - wins;
         let key = ActivityKey { date: day("2026-06-01"), customer_id, game_type, currency };
-        (key, (1, Sums { bets_count: 1, total_bets, wins, ggr, ngr: ggr }))
+        (key, (1, Sums { bets_count: 1, total_bets, wins, ggr, ngr: ggr, ..Sums::default() }))
     };
     Rows::from([row("p1", "slots", "10", "3"), row("p2", "slots", "5.00000001", "0"), row("p1", "table", "1", "0")])
+}
+
+/// A row of money that was charged back, and nothing else.
+fn charged_back() -> (ActivityKey, (u64, Sums)) {
+    let [customer_id, game_type, currency] = ["p3", "unknown", "EUR"].map(Into::into);
+    let key = ActivityKey { date: day("2026-06-01"), customer_id, game_type, currency };
+    (key, (1, Sums { ngr: money("-40"), chargebacks: money("40"), ..Sums::default() }))
 }
 
 fn differing(text: &str, date: Option<&str>) -> Vec<String> {
@@ -68,7 +75,10 @@ fn differing(text: &str, date: Option<&str>) -> Vec<String> {
 
 /// On 2026-06-02.
 fn differing_of(question: Question) -> Vec<String> {
-    let rows = rows();
+    differing_from(question, rows())
+}
+
+fn differing_from(question: Question, rows: Rows) -> Vec<String> {
     let games = by_game(rows.iter().map(|(key, (_, sums))| (key, sums)));
     let shown = |difference: KeyDifference| {
         let KeyDifference { customer_id, game_type, of, column, found, recomputed, .. } = difference;
@@ -108,6 +118,26 @@ fn lines_too_many_and_too_few_differ() {
 }
 
 #[test]
+fn chargebacks_and_jackpots_are_compared_where_a_file_has_them() {
+    let names = "date,game_type,currency,total_bets";
+    let lines = "2026-06-01,slots,EUR,15.00000001\n2026-06-01,table,EUR,1\n";
+    let differing = |text: String| {
+        let rows = rows().into_iter().chain([charged_back()]).collect();
+        differing_from(Question { totals: read(&text).unwrap(), ..Question::default() }, rows)
+    };
+    // A file of stakes has nothing to say of a game that has none.
+    assert_eq!(differing(format!("{names}\n{lines}")), [""; 0]);
+    let of_chargebacks = lines.replace('\n', ",0\n");
+    let missing = [" unknown: totals: chargebacks no line, 40.00"];
+    assert_eq!(differing(format!("{names},chargebacks\n{of_chargebacks}")), missing);
+    let less = format!("{names},chargebacks\n{of_chargebacks}2026-06-01,unknown,EUR,0,39.99\n");
+    assert_eq!(differing(less), [" unknown: totals, line 4: chargebacks 39.99, 40.00"]);
+    let jackpots = format!("{names},jackpot_contribution,jackpot_wins\n{}", lines.replace('\n', ",0,0.01\n"));
+    let none = [" slots: totals, line 2: jackpot_wins 0.01, 0.00", " table: totals, line 3: jackpot_wins 0.01, 0.00"];
+    assert_eq!(differing(jackpots), none);
+}
+
+#[test]
 fn rows_of_the_lake_are_the_last_revisions() {
     let recomputed = rows();
     assert_eq!(different_rows(&recomputed, &recomputed), []);
@@ -122,4 +152,13 @@ fn rows_of_the_lake_are_the_last_revisions() {
     stored.remove(&key);
     assert_eq!(different_rows(&recomputed, &stored)[0].found, "missing");
     assert_eq!(different_rows(&stored, &recomputed)[0].recomputed, "missing");
+    for change in [
+        |sums: &mut Sums| sums.jackpot_contribution += Money::ONE,
+        |sums: &mut Sums| sums.jackpot_wins += Money::ONE,
+        |sums: &mut Sums| sums.chargebacks += Money::ONE,
+    ] {
+        let mut stored = recomputed.clone();
+        change(&mut stored.get_mut(&key).unwrap().1);
+        assert_eq!(different_rows(&recomputed, &stored).len(), 1);
+    }
 }

@@ -25,11 +25,26 @@ pub struct OwnTotals {
     pub wins: Option<Money>,
     pub ggr: Option<Money>,
     pub ngr: Option<Money>,
+    pub jackpot_contribution: Option<Money>,
+    pub jackpot_wins: Option<Money>,
+    pub chargebacks: Option<Money>,
 }
 
 /// The columns that a file may have.
-const COLUMNS: [&str; 9] =
-    ["date", "customer_id", "game_type", "currency", "bets_count", "total_bets", "wins", "ggr", "ngr"];
+const COLUMNS: [&str; 12] = [
+    "date",
+    "customer_id",
+    "game_type",
+    "currency",
+    "bets_count",
+    "total_bets",
+    "wins",
+    "ggr",
+    "ngr",
+    "jackpot_contribution",
+    "jackpot_wins",
+    "chargebacks",
+];
 
 /// Reads a file of totals: CSV with a line of names, or a JSON object on each line.
 ///
@@ -129,6 +144,9 @@ fn own(line: usize, columns: &Columns) -> Result<OwnTotals, String> {
         wins: money("wins")?,
         ggr: money("ggr")?,
         ngr: money("ngr")?,
+        jackpot_contribution: money("jackpot_contribution")?,
+        jackpot_wins: money("jackpot_wins")?,
+        chargebacks: money("chargebacks")?,
     };
     if own.columns().is_empty() {
         return Err(format!("has nothing to compare: give some of {}", COLUMNS[4..].join(", ")));
@@ -139,7 +157,15 @@ fn own(line: usize, columns: &Columns) -> Result<OwnTotals, String> {
 impl OwnTotals {
     /// The columns it has, as texts.
     fn columns(&self) -> Vec<(&'static str, String)> {
-        let money = [("total_bets", self.total_bets), ("wins", self.wins), ("ggr", self.ggr), ("ngr", self.ngr)];
+        let money = [
+            ("total_bets", self.total_bets),
+            ("wins", self.wins),
+            ("ggr", self.ggr),
+            ("ngr", self.ngr),
+            ("jackpot_contribution", self.jackpot_contribution),
+            ("jackpot_wins", self.jackpot_wins),
+            ("chargebacks", self.chargebacks),
+        ];
         let count = self.bets_count.map(|count| ("bets_count", count.to_string()));
         let money = money.into_iter().filter_map(|(name, money)| Some((name, money?.to_string())));
         count.into_iter().chain(money).collect()
@@ -147,16 +173,10 @@ impl OwnTotals {
 
     /// The first column in which it differs, as it is there and as recomputed.
     fn difference(&self, recomputed: &Sums) -> Option<(&'static str, String, String)> {
-        let Sums { bets_count, total_bets, wins, ggr, ngr } = recomputed;
-        let mut columns = self.columns().into_iter().map(|(name, found)| {
-            let recomputed = match name {
-                "bets_count" => bets_count.to_string(),
-                "total_bets" => total_bets.to_string(),
-                "wins" => wins.to_string(),
-                "ggr" => ggr.to_string(),
-                _ => ngr.to_string(),
-            };
-            (name, found, recomputed)
+        let recomputed = recomputed.columns();
+        let mut columns = self.columns().into_iter().filter_map(|(name, found)| {
+            let (_, recomputed) = recomputed.iter().find(|(known, _)| *known == name)?;
+            Some((name, found, recomputed.clone()))
         });
         columns.find(|(_, found, recomputed)| found != recomputed)
     }
@@ -170,17 +190,18 @@ pub(super) struct Compared {
     pub equal: BTreeMap<(Date, String, String), bool>,
 }
 
-/// Compares the file with what was recomputed: every line of it, and of the days that it has every game that it lacks.
+/// Compares the file with what was recomputed: every line of it, and of the days that it has every game that it lacks, where a column
+/// that lines of that day have is not 0.
 /// The clock stands in the reporting day `open`.
 pub(super) fn compare(question: &Question, open: Date, (games, rows): (&ByGame, &Rows)) -> Compared {
     let mut compared = Compared::default();
-    let mut days = BTreeSet::new();
+    let mut days: BTreeMap<Date, BTreeSet<&str>> = BTreeMap::new();
     for own in &question.totals {
         let Some(date) = own.date.filter(|date| question.asks(*date, open)) else { continue };
         let key = (date, own.game_type.clone(), own.currency.clone());
         let recomputed = match &own.customer_id {
             None => {
-                days.insert(date);
+                days.entry(date).or_default().extend(own.columns().into_iter().map(|(name, _)| name));
                 games.get(&key).copied().unwrap_or_default()
             }
             Some(customer) => {
@@ -202,11 +223,13 @@ pub(super) fn compare(question: &Question, open: Date, (games, rows): (&ByGame, 
             compared.differing.push(differs(key, own.customer_id.clone(), of, (column, found, recomputed)));
         }
     }
-    for (key, sums) in games.iter().filter(|(key, sums)| days.contains(&key.0) && **sums != Sums::default()) {
-        if !compared.equal.contains_key(key) {
-            let shown = (if sums.total_bets.is_zero() { "wins" } else { "total_bets" }, "no line".to_owned());
-            let recomputed = if sums.total_bets.is_zero() { sums.wins } else { sums.total_bets };
-            let column = (shown.0, shown.1, recomputed.to_string());
+    let nothing = Sums::default().columns();
+    for (key, sums) in games {
+        let Some(named) = days.get(&key.0).filter(|_| !compared.equal.contains_key(key)) else { continue };
+        let mut columns = sums.columns().into_iter().zip(&nothing);
+        let unnamed = columns.find(|((name, shown), (_, nothing))| named.contains(name) && shown != nothing);
+        if let Some(((name, shown), _)) = unnamed {
+            let column = (name, "no line".to_owned(), shown);
             compared.differing.push(differs(key.clone(), None, "totals".to_owned(), column));
             compared.equal.insert(key.clone(), false);
         }

@@ -491,17 +491,49 @@ mod tests {
         assert!(put_off.len() > 100);
     }
 
-    /// Where logs are trimmed, a release that tells the rules of an unchanged configuration in another way finds no
-    /// checkpoint that it can go on from. When this fails, tell new settings apart only where they are not the default.
-    #[test]
-    fn unchanged_rules_are_told_as_the_release_before_told_them() {
+    /// What `docs/pipeline.example.toml` configures.
+    fn example() -> Config {
         let text = include_str!("../../../docs/pipeline.example.toml");
         let secrets =
             [("QUESTLINE__LAKE__S3__SECRET_ACCESS_KEY", "s"), ("QUESTLINE__KAFKA__PROPERTIES__SASL_PASSWORD", "p")];
         let variables = secrets.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let config = Config::parse(text, "example", std::path::Path::new("."), variables).unwrap();
+        Config::parse(text, "example", std::path::Path::new("."), variables).unwrap()
+    }
+
+    /// Where logs are trimmed, a release that tells the rules of an unchanged configuration in another way finds no
+    /// checkpoint that it can go on from. When this fails, tell new settings apart only where they are not the default.
+    #[test]
+    fn unchanged_rules_are_told_as_the_release_before_told_them() {
         // What those releases did not have.
-        let config = Config { entities: None, ..config };
+        let mut config = Config { entities: None, ..example() };
+        config.activity.ngr.truncate(2);
+        let steps: Vec<&str> = config.activity.ngr.iter().map(|step| step.name.as_str()).collect();
+        assert_eq!(steps, ["provider_fee", "bonus"]);
         assert_eq!(rules(&config), "8913cd268836280bf18d5d5af06f6964");
+    }
+
+    /// Each setting of jackpots and fixed amounts tells other rules apart.
+    #[test]
+    fn changed_rules_are_told_apart() {
+        let steps = [
+            "amount_of = \"chargebacks\"",
+            "amount_of = \"jackpot_contribution\"",
+            "add_back = \"jackpot_wins\"",
+            "fixed = \"1\"\ncurrency = \"EUR\"\nper = \"bet\"",
+            "fixed = \"2\"\ncurrency = \"EUR\"\nper = \"bet\"",
+            "fixed = \"1\"\ncurrency = \"USD\"\nper = \"bet\"",
+            "fixed = \"1\"\ncurrency = \"EUR\"\nper = \"row\"",
+        ];
+        let steps = steps.map(|step| format!("[[activity.ngr]]\nname = \"step\"\n{step}\n"));
+        let mappings = ["contribution", "win"].map(|part| format!("[source.mapping]\njackpot_{part} = \"/j\"\n"));
+        let all = steps.into_iter().chain(mappings).chain([String::new()]);
+        let told: BTreeSet<String> = all
+            .map(|more| {
+                let text =
+                    format!("[pipeline]\nname = \"p\"\n[[source]]\nname = \"pam\"\ntopics = [\"events\"]\n{more}");
+                rules(&Config::parse(&text, "p.toml", std::path::Path::new("."), []).unwrap())
+            })
+            .collect();
+        assert_eq!(told.len(), 10);
     }
 }

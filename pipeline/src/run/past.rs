@@ -401,7 +401,7 @@ mod tests {
 
     fn remove(config: &LakeConfig, table: &str, day: &str, epoch: Epoch) {
         let root = config.url.strip_prefix("file://").unwrap();
-        let name = format!("{table}/{day}=1970-01-01/{table}-v1-00-{epoch:012}-{epoch:012}.parquet");
+        let name = format!("{table}/{day}=1970-01-01/{table}-v2-00-{epoch:012}-{epoch:012}.parquet");
         std::fs::remove_file(std::path::Path::new(root).join(name)).unwrap();
     }
 

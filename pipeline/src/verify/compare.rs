@@ -107,6 +107,7 @@ mod tests {
             bonus_cost: Money::ZERO,
             jackpot_contribution: Money::ZERO,
             jackpot_wins: Money::ZERO,
+            chargebacks: Money::ZERO,
             revision,
             updated_at: Timestamp::from_millis(5),
         }

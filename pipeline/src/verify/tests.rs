@@ -64,7 +64,7 @@ fn lake(without: &[(&str, Epoch)]) -> (tempfile::TempDir, Arc<LakeReader>) {
             .into_iter()
             .find(|(name, _)| name == table)
             .unwrap();
-        let name = format!("{table}/{day}=1970-01-01/{table}-v1-00-{epoch:012}-{epoch:012}.parquet");
+        let name = format!("{table}/{day}=1970-01-01/{table}-v2-00-{epoch:012}-{epoch:012}.parquet");
         std::fs::remove_file(Path::new(folder.path()).join(name)).unwrap();
     }
     let reader = LakeReader::open(&config).unwrap();

@@ -5,7 +5,7 @@
 mod duckdb;
 mod snowflake;
 
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::{DataType, Field, SchemaRef};
 use datasets::schema;
 use sinks::cut::Table;
 use sinks::lake::{LakeReader, NumberedTable, ReadError};
@@ -32,6 +32,8 @@ struct Described {
     /// A day, or a number.
     partition_type: DataType,
     schema: SchemaRef,
+    /// Columns that a table made for files of the first version does not have.
+    added: Vec<Field>,
 }
 
 impl Described {
@@ -77,7 +79,7 @@ impl Described {
 
 fn by_day<S>(layout: &schema::Layout<S>) -> Described {
     let (folder, partition, schema) = (layout.table, layout.partition, layout.schema().clone());
-    Described { folder, partition, partition_type: DataType::Date32, schema }
+    Described { folder, partition, partition_type: DataType::Date32, schema, added: layout.added() }
 }
 
 fn tables() -> impl Iterator<Item = Described> {

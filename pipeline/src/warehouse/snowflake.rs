@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use arrow_schema::DataType;
+use arrow_schema::{DataType, Field};
 
 use super::{Described, Dialect, root, tables, text, views};
 use crate::config::Config;
@@ -61,9 +61,10 @@ fn stage(root: &str) -> String {
 }
 
 fn loaded(table: &Described) -> String {
-    let columns = table.columns().map(|(name, kind)| format!("  {} {}", quote(name), type_of(kind)));
+    let columns = table.columns().map(|(name, kind)| format!("  {}", loaded_column(name, kind)));
     let columns = columns.chain(["  \"SRC_FILE\" VARCHAR".to_owned()]).collect::<Vec<_>>().join(",\n");
-    format!("CREATE TABLE IF NOT EXISTS {} (\n{columns}\n) ENABLE_SCHEMA_EVOLUTION = TRUE;\n", table.name())
+    let added = added(table, loaded_column);
+    format!("CREATE TABLE IF NOT EXISTS {} (\n{columns}\n) ENABLE_SCHEMA_EVOLUTION = TRUE;\n{added}", table.name())
 }
 
 fn copy(table: &Described) -> String {
@@ -75,15 +76,30 @@ fn copy(table: &Described) -> String {
     )
 }
 
+/// What a table that is there from an earlier version lacks. One that is loaded takes most columns by itself, with the types that the
+/// first file suggests.
+fn added(table: &Described, column: fn(&str, &DataType) -> String) -> String {
+    let add = |field: &Field| {
+        format!("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {};\n", table.name(), column(field.name(), field.data_type()))
+    };
+    table.added.iter().map(add).collect()
+}
+
+fn loaded_column(name: &str, kind: &DataType) -> String {
+    format!("{} {}", quote(name), type_of(kind))
+}
+
 /// Instants come from their whole microseconds, the one form that every way of reading has alike.
+fn external_column(name: &str, kind: &DataType) -> String {
+    let value = match kind {
+        DataType::Timestamp(..) => format!("TO_TIMESTAMP_NTZ(VALUE:{name}_us::NUMBER(38, 0), 6)"),
+        kind => format!("VALUE:{name}::{}", type_of(kind)),
+    };
+    format!("{} {} AS ({value})", quote(name), type_of(kind))
+}
+
 fn external(table: &Described) -> String {
-    let columns = table.columns().map(|(name, kind)| {
-        let value = match kind {
-            DataType::Timestamp(..) => format!("TO_TIMESTAMP_NTZ(VALUE:{name}_us::NUMBER(38, 0), 6)"),
-            kind => format!("VALUE:{name}::{}", type_of(kind)),
-        };
-        format!("  {} {} AS ({value})", quote(name), type_of(kind))
-    });
+    let columns = table.columns().map(|(name, kind)| format!("  {}", external_column(name, kind)));
     let (partition, kind) = (table.partition, type_of(&table.partition_type));
     let of_folder = format!(
         "  {} {kind} AS (SPLIT_PART(SPLIT_PART(METADATA$FILENAME, '{partition}=', 2), '/', 1)::{kind})",
@@ -92,10 +108,11 @@ fn external(table: &Described) -> String {
     let columns = columns.chain([of_folder]).collect::<Vec<_>>().join(",\n");
     format!(
         "CREATE EXTERNAL TABLE IF NOT EXISTS {} (\n{columns}\n) PARTITION BY ({})\n  LOCATION = @questline_lake/{}/ \
-         AUTO_REFRESH = FALSE\n  FILE_FORMAT = (FORMAT_NAME = 'questline_parquet');\n",
+         AUTO_REFRESH = FALSE\n  FILE_FORMAT = (FORMAT_NAME = 'questline_parquet');\n{}",
         table.name(),
         quote(partition),
-        table.folder
+        table.folder,
+        added(table, external_column)
     )
 }
 

@@ -89,6 +89,23 @@ fn every_column_of_every_table_is_there() {
     assert!(!printed(Load::External).contains("COPY INTO"));
 }
 
+/// A table of an earlier release is there, and `CREATE … IF NOT EXISTS` leaves it as it is.
+#[test]
+fn columns_of_later_versions_are_added_to_tables_that_are_there() {
+    for (load, value) in [(Load::Copy, ""), (Load::Pipe, ""), (Load::External, " AS (VALUE:{}::NUMBER(38, 8))")] {
+        let sql = printed(load);
+        for (table, name) in
+            [("events", "jackpot_contribution"), ("events", "jackpot_win"), ("activity_revisions", "chargebacks")]
+        {
+            let (column, value) = (name.to_uppercase(), value.replace("{}", name));
+            let wanted = format!("ALTER TABLE {table} ADD COLUMN IF NOT EXISTS \"{column}\" NUMBER(38, 8){value};\n");
+            let (made, altered) = (sql.find(&format!("EXISTS {table} (")).unwrap(), sql.find(&wanted));
+            assert!(altered.is_some_and(|altered| altered > made), "{wanted} in {sql}");
+        }
+        assert_eq!(sql.matches("ALTER TABLE").count(), 3);
+    }
+}
+
 #[test]
 fn a_place_is_quoted_and_must_be_in_reach() {
     assert!(printed(Load::Copy).contains("URL = 's3://bucket/it''s/' "));

@@ -31,13 +31,21 @@ impl NumberedTable {
     /// Lists the reports of `table`, whose folders are `{partition}={number}`.
     ///
     /// # Errors
-    /// A store that is not usable, or not reachable within `config.start_timeout`.
+    /// A store that is not usable, or not reachable within `config.start_timeout`; a report of a newer version, whose number would be
+    /// given once more.
     pub fn open(config: &LakeConfig, table: &'static str, partition: &'static str) -> Result<Self, ReadError> {
         let place = Place::open(config).map_err(not_open)?;
         let (runtime, patience) = (runtime().map_err(not_open)?, config.start_timeout);
         let mut opened = NumberedTable { place, table, partition, objects: Vec::new(), patience, runtime };
         let names = opened.runtime.block_on(opened.place.names(&[table], patience)).map_err(not_open)?;
-        opened.objects = names.into_iter().filter_map(|name| Some((opened.number_of(&name)?, name))).collect();
+        for name in names {
+            let Some((version, number)) = opened.version_and_number(&name) else { continue };
+            if version > SCHEMA_VERSION {
+                let said = format!("{name} has schema {version}, and this version reads up to {SCHEMA_VERSION}");
+                return Err(ReadError::Altered(said));
+            }
+            opened.objects.push((number, name));
+        }
         opened.objects.sort();
         Ok(opened)
     }
@@ -71,22 +79,23 @@ impl NumberedTable {
     /// [`SinkError::Conflict`] if somebody else has put one since this was opened.
     pub fn append(&mut self, batch: &RecordBatch) -> Result<String, SinkError> {
         let number = self.objects.last().map_or(0, |(last, _)| last + 1);
-        let name = self.name(number);
+        let name = self.name(SCHEMA_VERSION, number);
         let bytes = parquet(batch)?.into();
         self.runtime.block_on(self.place.put_new(&name, bytes))?;
         self.objects.push((number, name.clone()));
         Ok(name)
     }
 
-    fn name(&self, number: u64) -> String {
+    fn name(&self, version: u16, number: u64) -> String {
         let NumberedTable { table, partition, .. } = self;
-        format!("{table}/{partition}={number:012}/{table}-v{SCHEMA_VERSION}-{number:012}.parquet")
+        format!("{table}/{partition}={number:012}/{table}-v{version}-{number:012}.parquet")
     }
 
-    /// The number of a report of ours.
-    fn number_of(&self, name: &str) -> Option<u64> {
-        let number = name.strip_suffix(".parquet")?.rsplit_once('-')?.1.parse().ok()?;
-        (self.name(number) == name).then_some(number)
+    /// The schema and the number of a report of ours, whichever version put it.
+    fn version_and_number(&self, name: &str) -> Option<(u16, u64)> {
+        let (rest, number) = name.strip_suffix(".parquet")?.rsplit_once('-')?;
+        let (version, number) = (rest.rsplit_once("-v")?.1.parse().ok()?, number.parse().ok()?);
+        (self.name(version, number) == name).then_some((version, number))
     }
 }
 
@@ -115,7 +124,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mut first, mut other) = (open(&folder), open(&folder));
         assert!(first.is_empty());
-        assert_eq!(first.append(&batch(&[1, 2])).unwrap(), "sums/report=000000000000/sums-v1-000000000000.parquet");
+        assert_eq!(first.append(&batch(&[1, 2])).unwrap(), "sums/report=000000000000/sums-v2-000000000000.parquet");
         assert!(matches!(other.append(&batch(&[3])), Err(SinkError::Conflict(_))));
         first.append(&batch(&[4])).unwrap();
         let foreign = folder.path().join("sums/report=000000000000/other.parquet");
@@ -124,5 +133,26 @@ mod tests {
         let mut found = Vec::new();
         again.read(|batch| found.extend(batch.column(0).as_primitive::<Int64Type>().values().to_vec())).unwrap();
         assert_eq!((found, again.is_empty()), (vec![1, 2, 4], false));
+    }
+
+    #[test]
+    fn reports_of_older_versions_count_and_those_of_newer_ones_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut table = open(&folder);
+        table.append(&batch(&[1])).unwrap();
+        let path =
+            |version: &str| folder.path().join(format!("sums/report=000000000000/sums-{version}-000000000000.parquet"));
+        std::fs::rename(path("v2"), path("v1")).unwrap();
+        let mut table = open(&folder);
+        assert_eq!(table.append(&batch(&[2])).unwrap(), "sums/report=000000000001/sums-v2-000000000001.parquet");
+        let mut found = Vec::new();
+        open(&folder)
+            .read(|batch| found.extend(batch.column(0).as_primitive::<Int64Type>().values().to_vec()))
+            .unwrap();
+        assert_eq!(found, [1, 2]);
+        std::fs::rename(path("v1"), path("v3")).unwrap();
+        let config = LakeConfig::new(format!("file://{}", folder.path().display()));
+        let refused = NumberedTable::open(&config, "sums", "report").err().unwrap();
+        assert!(refused.to_string().contains("has schema 3, and this version reads up to 2"), "{refused}");
     }
 }

@@ -27,7 +27,7 @@ impl Plan {
     ///
     /// # Errors
     /// [`SinkError::Conflict`] if they leave a gap, overlap, reach into epochs that were never
-    /// committed, or have a schema that this version does not write: each would lose or double rows.
+    /// committed, or have a schema that this version does not know: each would lose or double rows.
     pub(super) fn new(
         (table, lane): (Table, u16),
         resume: &[Cut],
@@ -47,7 +47,7 @@ impl Plan {
                 "it ends before it begins".to_owned()
             } else if cut.last >= replay_upper {
                 format!("epochs from {replay_upper} on were never committed")
-            } else if cut.schema_version != SCHEMA_VERSION {
+            } else if cut.schema_version > SCHEMA_VERSION {
                 format!("this version writes schema {SCHEMA_VERSION}")
             } else {
                 next = cut.last + 1;

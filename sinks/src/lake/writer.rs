@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use datasets::Epoch;
 use datasets::rows::EpochOutputs;
-use datasets::schema::{EventNames, SCHEMA_VERSION};
+use datasets::schema::EventNames;
 
 use super::handle::{runtime, spawn};
 use super::name::cut_of;
@@ -82,14 +82,13 @@ impl LakeWriter {
 }
 
 /// The bounds of the cut that was under way when an earlier writer died, for every lane: those
-/// without objects may have had rows that were not put.
+/// without objects may have had rows that were not put. Its objects keep the version that is in their
+/// names, or what is in place already would be put once more.
 fn interrupted(cuts: &[Cut], durable_below: Epoch, lanes: u16) -> Vec<Cut> {
     let Some(begun) = cuts.iter().find(|cut| cut.first >= durable_below) else { return Vec::new() };
     let table_lanes = |table| 0..if table == Table::Events { lanes } else { 1 };
     let everywhere = Table::ALL.into_iter().flat_map(|table| table_lanes(table).map(move |lane| (table, lane)));
-    everywhere
-        .map(|(table, lane)| Cut { table, lane, first: begun.first, last: begun.last, schema_version: SCHEMA_VERSION })
-        .collect()
+    everywhere.map(|(table, lane)| Cut { table, lane, ..begun.clone() }).collect()
 }
 
 impl EpochWriter for LakeWriter {

@@ -402,6 +402,7 @@ impl Player {
             bonus_cost: Money::ZERO,
             jackpot_contribution: Money::ZERO,
             jackpot_wins: Money::ZERO,
+            chargebacks: Money::ZERO,
             revision,
             updated_at: input.now,
         });

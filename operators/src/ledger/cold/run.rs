@@ -15,11 +15,11 @@ use datasets::{Identity, PackedCoordinates, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::super::transaction::Market;
-use super::super::transactions::Plain;
+use super::super::transactions::{Plain, ShortSide};
 
 const MAGIC: [u8; 7] = *b"QLCOLD\0";
-/// Of the format.
-const VERSION: u8 = 1;
+/// Of the format. Version 2 adds jackpots and chargebacks; what has none of them is as in version 1.
+const VERSION: u8 = 2;
 /// Bytes of a hash.
 const HASH: usize = 16;
 /// Transactions of a block, on average.
@@ -68,8 +68,8 @@ impl Head {
         let read = bytes.read(0..len).map_err(|error| unreadable(error.to_string()))?;
         let body = read.strip_prefix(&MAGIC).ok_or_else(|| unreadable("they begin otherwise".to_owned()))?;
         let Some((&version, head)) = body.split_first() else { return Err(unreadable("it is too short".to_owned())) };
-        if version != VERSION {
-            return Err(unreadable(format!("they have version {version}, and this program reads {VERSION}")));
+        if !(1..=VERSION).contains(&version) {
+            return Err(unreadable(format!("they have version {version}, and this program reads up to {VERSION}")));
         }
         let mut head: Head = take(head).map_err(unreadable)?;
         let mut last: u32 = 0;
@@ -100,7 +100,9 @@ struct Record {
     bonus: i64,
     /// The number of its market, counted from 1; and 0 for none.
     market: u32,
-    is_bet: bool,
+    /// In version 1 the truth value `is_bet`, which is written as [`Side::Win`](crate::ledger::Side::Win) and
+    /// [`Side::Bet`](crate::ledger::Side::Bet) are.
+    side: ShortSide,
 }
 
 /// What chooses a key's block, and what filters know of it.
@@ -228,7 +230,7 @@ impl Block {
                 amount: plain.amount,
                 bonus: plain.bonus,
                 market: number.map_or(0, |number| u32::try_from(number + 1).expect("no more than transactions")),
-                is_bet: plain.is_bet,
+                side: plain.side,
             }
         });
         let transactions = transactions.collect();
@@ -251,7 +253,7 @@ impl Block {
                 amount: record.amount,
                 bonus: record.bonus,
                 market,
-                is_bet: record.is_bet,
+                side: record.side,
                 is_applied: true,
             };
             Some((Identity::from_bytes(record.key), plain))

@@ -9,11 +9,12 @@ use super::epochs;
 use crate::activity::Reporting;
 use crate::definitions::DefinitionRecord;
 use crate::ledger::{Attribution, LedgerRules};
+use crate::snapshot::FORMAT;
 use crate::testing::{
     Archived, CONTESTED, Cluster, EARLIER, EpochInput, GATED, Out, PERIODS, Rng, Setting, UNLOCKING, cut, definitions,
     earlier_definitions, first_definitions, gated_definitions, groups, random_script, random_script_of_many,
-    random_script_with_controls, random_script_with_entities, random_script_with_restrictions,
-    random_script_with_settlements, restricted_definitions, rules, second_definitions,
+    random_script_with_controls, random_script_with_entities, random_script_with_money,
+    random_script_with_restrictions, random_script_with_settlements, restricted_definitions, rules, second_definitions,
 };
 
 /// What happens, of which a file has the state in the middle.
@@ -100,6 +101,15 @@ impl Scenario {
         Scenario { setting: Setting { has_feed: true, ..scenario.setting }, ..scenario }
     }
 
+    /// Parts of jackpots of plain and of other transactions, of slips and of rows that wait for their report; chargebacks.
+    fn money() -> Self {
+        let mut rng = Rng(1);
+        let script = random_script_with_money(&mut rng, 140);
+        let ledger = LedgerRules { attribution: Attribution::Settlement, ..rules().ledger };
+        let setting = Setting { ledger, ..Setting::new(Reporting::Interval(90 * 60_000_000)) };
+        Scenario { setting, ..Self::new(epochs(cut(&mut rng, &script, 4), Vec::new())) }
+    }
+
     /// As far as the middle: who goes on, and what was written.
     fn play(&self) -> (Cluster, Written) {
         let half = self.log.len() / 2;
@@ -134,9 +144,10 @@ impl Scenario {
         }
     }
 
-    /// The file of this name holds what is written now, and that can be read.
+    /// The file of this name, of the present format, holds what is written now, and that can be read.
     fn assert_pinned(&self, name: &str) {
         let (_, now) = self.play();
+        assert!(name.starts_with(&format!("format_{FORMAT}")), "what releases have written of others stays as it is");
         if std::env::var_os("QUESTLINE_WRITE_FORMAT").is_some_and(|wanted| name.starts_with(&*wanted.to_string_lossy()))
         {
             let bytes = postcard::to_allocvec(&now).unwrap();
@@ -144,10 +155,20 @@ impl Scenario {
             let file = postcard::to_allocvec(&(bytes.len(), packed.stored())).unwrap();
             std::fs::write(path(name), file).unwrap();
         }
+        self.assert_same(name, &now);
+    }
+
+    /// The file of this name, of an older format, holds what is written now too, and that can be read.
+    fn assert_still_written(&self, name: &str) {
+        let (_, now) = self.play();
+        self.assert_same(name, &now);
+    }
+
+    fn assert_same(&self, name: &str, now: &Written) {
         let known = unpacked(name);
         assert!(
-            known == now,
-            "what is written has changed: count operators::snapshot::FORMAT on, and keep reading this"
+            known == *now,
+            "what is written is not that of {name}: count operators::snapshot::FORMAT on, and keep reading this"
         );
         self.assert_readable(known);
     }
@@ -204,8 +225,9 @@ fn format_7_stays_readable() {
     Scenario::entities().assert_readable(alone("format_7_entities"));
 }
 
+/// Format 9 adds what a script without jackpots and chargebacks has nothing of.
 #[test]
-fn format_8_is_what_is_written() {
+fn format_8_stays_readable_and_is_written_where_nothing_is_new() {
     let scenarios = [
         ("format_8_restrictions", Scenario::restrictions_and_points()),
         ("format_8_unlocks", Scenario::timelines_and_unlocks()),
@@ -217,6 +239,11 @@ fn format_8_is_what_is_written() {
         ("format_8_entities", Scenario::entities()),
     ];
     for (name, scenario) in scenarios {
-        scenario.assert_pinned(name);
+        scenario.assert_still_written(name);
     }
+}
+
+#[test]
+fn format_9_is_what_is_written() {
+    Scenario::money().assert_pinned("format_9_money");
 }

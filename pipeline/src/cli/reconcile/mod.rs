@@ -24,7 +24,8 @@ pub(super) struct Reconcile {
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = super::day)]
     date: Option<Date>,
     /// The operator's own totals: CSV with a line of names, or a JSON object on each line. Columns: date, game_type,
-    /// currency, and of bets_count, total_bets, wins, ggr, ngr those to compare; with customer_id one row's.
+    /// currency, and of bets_count, total_bets, wins, ggr, ngr, jackpot_contribution, jackpot_wins, chargebacks those to compare;
+    /// with customer_id one row's.
     #[arg(long, value_name = "FILE")]
     totals: Option<PathBuf>,
     /// Worker threads; the configuration's by default. The result does not depend on it.

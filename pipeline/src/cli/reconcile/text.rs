@@ -57,7 +57,7 @@ pub(super) fn as_text(account: &Account) -> String {
         "activity", "game type", "", "bets", "total bets", "wins", "ggr", "ngr"
     ));
     for DayOfActivity { date, game_type, currency, recomputed, lake, own_equal } in &account.activity {
-        let Sums { bets_count, total_bets, wins, ggr, ngr } = recomputed;
+        let Sums { bets_count, total_bets, wins, ggr, ngr, .. } = recomputed;
         let money = [total_bets, wins, ggr, ngr].map(|money| format!("{:>18}", money.to_string())).concat();
         let (date, in_lake) = (date.to_string(), equal(recomputed == lake));
         let own = own_equal.map_or("-", equal);

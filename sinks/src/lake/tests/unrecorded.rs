@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datasets::rows::EpochOutputs;
+use datasets::schema::SCHEMA_VERSION;
 use datasets::{Epoch, Money};
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
@@ -161,32 +162,45 @@ fn keeps_the_contract_on_disk() {
     contract::check(|| OnDisk { folder: tempfile::tempdir().unwrap() });
 }
 
+/// A lake of epochs up to 6 that is one cut of this version.
+fn whole(version: u16, epochs: &[Arc<EpochOutputs>]) -> Arc<dyn ObjectStore> {
+    let store = memory();
+    // So begins a cut that a version has begun: on a day that nothing else is of.
+    let begun = format!("events/ingest_dt=1999-01-01/events-v{version}-00-000000000000-000000000005.parquet");
+    wait(async { store.put(&begun.clone().into(), "begun".into()).await.unwrap() });
+    let mut writer = LakeWriter::open_at(place(&store), &config(aged(1_000)), 0, 1, names()).unwrap();
+    writer.commit(&epochs[..6]).unwrap();
+    writer.finish().unwrap();
+    wait(async { store.delete(&begun.into()).await.unwrap() });
+    store
+}
+
 #[test]
 fn an_interrupted_cut_is_completed_along_its_own_bounds() {
     let epochs = contract::script(0..9);
-    let whole = memory();
-    let mut writer = LakeWriter::open_at(place(&whole), &config(aged(1_000)), 0, 1, names()).unwrap();
-    writer.commit(&epochs[..6]).unwrap();
-    writer.finish().unwrap();
-    let objects = read(&whole);
-    // Puts go in order of tables, so every prefix of them that lacks `epochs` is what a crash leaves.
-    for kept in 0..objects.len() {
-        let store = memory();
-        wait(async {
-            for read in objects.iter().filter(|read| !read.name.contains("epochs")).take(kept) {
-                let path = read.name.clone().into();
-                let bytes = whole.get(&path).await.unwrap().bytes().await.unwrap();
-                store.put(&path, bytes.into()).await.unwrap();
-            }
-        });
-        let mut writer = LakeWriter::open_at(place(&store), &config(aged(1_000)), 0, 1, names()).unwrap();
-        assert_eq!(writer.resume_upper().unwrap(), 0);
-        writer.commit(&epochs).unwrap();
-        writer.finish().unwrap();
-        assert_eq!(seen(&store).completions.len(), epochs.iter().map(|out| out.completions.len()).sum::<usize>());
-        let mut ids = seen(&store).completions;
-        ids.dedup();
-        assert_eq!(ids.len(), seen(&store).completions.len(), "{kept} objects were in place");
+    for version in 1..=SCHEMA_VERSION {
+        let whole = whole(version, &epochs);
+        let objects = read(&whole);
+        assert!(objects.iter().all(|read| read.name.contains(&format!("-v{version}-"))));
+        // Puts go in order of tables, so every prefix of them that lacks `epochs` is what a crash leaves.
+        for kept in 0..objects.len() {
+            let store = memory();
+            wait(async {
+                for read in objects.iter().filter(|read| !read.name.contains("epochs")).take(kept) {
+                    let path = read.name.clone().into();
+                    let bytes = whole.get(&path).await.unwrap().bytes().await.unwrap();
+                    store.put(&path, bytes.into()).await.unwrap();
+                }
+            });
+            let mut writer = LakeWriter::open_at(place(&store), &config(aged(1_000)), 0, 1, names()).unwrap();
+            assert_eq!(writer.resume_upper().unwrap(), 0);
+            writer.commit(&epochs).unwrap();
+            writer.finish().unwrap();
+            assert_eq!(seen(&store).completions.len(), epochs.iter().map(|out| out.completions.len()).sum::<usize>());
+            let mut ids = seen(&store).completions;
+            ids.dedup();
+            assert_eq!(ids.len(), seen(&store).completions.len(), "{kept} objects of version {version} were in place");
+        }
     }
 }
 

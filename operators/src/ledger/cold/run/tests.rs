@@ -1,13 +1,17 @@
 //! The format of runs: it comes back, any damage is seen, and what a release has written stays readable.
 
 use datasets::cold::ColdBytes;
-use datasets::{Coordinates, TopicId};
+use datasets::{Coordinates, Money, TopicId};
 
 use super::*;
+use crate::ledger::Side;
 use crate::testing::Rng;
 
 /// What the first release with cold transactions has written of [`sample`].
 const VERSION_1: &[u8] = include_bytes!("version_1.run");
+
+/// Where what the first release with jackpots has written of [`with_money`] is.
+const VERSION_2: &str = "src/ledger/cold/run/version_2.run";
 
 fn sample(len: usize) -> Vec<(Identity, Plain)> {
     let mut rng = Rng(5);
@@ -28,12 +32,16 @@ fn sample(len: usize) -> Vec<(Identity, Plain)> {
             amount: rng.pick(&[0, 250_000_000, i64::MIN, i64::MAX]),
             bonus: rng.pick(&[0, 1]),
             market: rng.pick(&[None, Some(0), Some(1), Some(2)]).map(|market: usize| markets[market].clone()),
-            is_bet: rng.one_in(2),
+            side: short(if rng.one_in(2) { Side::Bet } else { Side::Win }),
             is_applied: true,
         };
         (Identity::from_bytes(key), plain)
     });
     transactions.collect()
+}
+
+fn short(side: Side) -> ShortSide {
+    ShortSide::try_from(side).unwrap()
 }
 
 fn written(len: usize) -> (Vec<(Identity, Plain)>, ColdRun) {
@@ -76,6 +84,17 @@ fn comes_back_as_it_was_written() {
     }
 }
 
+/// The same with jackpots and chargebacks.
+fn with_money() -> Vec<(Identity, Plain)> {
+    let most = Money::from_raw((1 << 48) - 1);
+    let sides = [Side::bet(Money::from_raw(1)), Side::Chargeback, Side::win(most), Side::Bet, Side::win(Money::ONE)];
+    let mut transactions = sample(200);
+    for ((_, plain), side) in transactions.iter_mut().zip(sides.into_iter().cycle()) {
+        plain.side = short(side);
+    }
+    transactions
+}
+
 #[test]
 fn any_damage_is_seen() {
     let (_, cold) = written(150);
@@ -95,19 +114,31 @@ fn any_damage_is_seen() {
 fn a_newer_version_is_refused() {
     let (_, cold) = written(3);
     let mut newer = bytes(&cold);
-    newer[7] = 2;
+    newer[7] = 3;
     let unreadable = all(&of(&newer, cold.head)).unwrap_err().to_string();
-    assert!(unreadable.contains("they have version 2, and this program reads 1"), "{unreadable}");
+    assert!(unreadable.contains("they have version 3, and this program reads up to 2"), "{unreadable}");
 }
 
 #[test]
 fn version_1_stays_readable() {
     let (transactions, cold) = written(200);
-    if std::env::var_os("QUESTLINE_WRITE_FORMAT").is_some() {
-        std::fs::write("src/ledger/cold/run/version_1.run", bytes(&cold)).unwrap();
-    }
-    assert!(VERSION_1 == bytes(&cold), "what is written has changed: count VERSION on, and keep reading this");
     assert_eq!(text(&all(&of(VERSION_1, cold.head)).unwrap()), text(&transactions));
+    // But for the version, what has no jackpot is written as it was.
+    let mut now = bytes(&cold);
+    now[7] = 1;
+    assert!(VERSION_1 == now);
+}
+
+#[test]
+fn version_2_is_what_is_written() {
+    let mut transactions = with_money();
+    let (cold, _) = encode(&mut transactions, 500_000, Timestamp::from_micros(7));
+    if std::env::var_os("QUESTLINE_WRITE_FORMAT").is_some_and(|wanted| wanted == "version_2") {
+        std::fs::write(VERSION_2, bytes(&cold)).unwrap();
+    }
+    let known = std::fs::read(VERSION_2).unwrap();
+    assert!(known == bytes(&cold), "what is written has changed: count VERSION on, and keep reading this");
+    assert_eq!(text(&all(&of(&known, cold.head)).unwrap()), text(&transactions));
 }
 
 #[test]
