@@ -169,6 +169,41 @@ fn participants_and_others_in_cash_and_gross() {
     }
 }
 
+/// NGR is that of the rows, with every kind of step: less what jackpots get, more what a pool paid, less chargebacks, and 0.50 of each row that was played on.
+/// p1: before 10 - 0.10 - 0.50; the 3rd 20 - 0.20 - 0.50 = 19.30, the 4th -50 + 40 - 0.50 = -10.50; after 4 - 0.50. p2: before 6 - 0.50; after only a chargeback
+/// of 7, which is no play: nobody of the others has played then.
+#[test]
+fn jackpots_and_chargebacks_are_in_ngr_and_a_chargeback_is_no_play() {
+    const RULES: &str = "[source.mapping]\njackpot_contribution = \"/jackpot/fee\"\njackpot_win = \"/jackpot/paid\"\n\
+        [[activity.ngr]]\nname = \"contribution\"\namount_of = \"jackpot_contribution\"\n\
+        [[activity.ngr]]\nname = \"pool\"\nadd_back = \"jackpot_wins\"\n\
+        [[activity.ngr]]\nname = \"chargebacks\"\namount_of = \"chargebacks\"\n\
+        [[activity.ngr]]\nname = \"row\"\nfixed = \"0.50\"\ncurrency = \"EUR\"\nper = \"row\"\n";
+    let slots = |name: &str, id: &str, time: &str, amount: &str, jackpot: Value| {
+        event(name, "p1", id, time, &json!({"amount": amount, "game_type": "slots", "jackpot": jackpot}))
+    };
+    let records = [
+        two_days(&json!({})),
+        slots("bet_placed", "a1", "2026-06-01T10:00:00Z", "10.00", json!({"fee": "0.10"})),
+        event("bet_placed", "p2", "b1", "2026-06-02T10:00:00Z", &json!({"amount": "6.00", "game_type": "blackjack"})),
+        slots("bet_placed", "a2", "2026-06-03T10:00:00Z", "20.00", json!({"fee": "0.20"})),
+        slots("win", "a3", "2026-06-04T10:00:00Z", "50.00", json!({"paid": "40.00"})),
+        bet("p1", "a4", "2026-06-05T10:00:00Z", "4.00"),
+        event("chargeback", "p2", "c1", "2026-06-05T11:00:00Z", &json!({"amount": "7.00"})),
+        end("2026-06-07T00:00:00Z"),
+    ];
+    let case = Case::new(RULES, &records);
+    let expected = [
+        "* EUR participants before 06-01, 2 of 2: 1 of 1, 1, 10.00 - 0.00 = 10.00, 9.40",
+        "* EUR participants during 06-03, 2 of 2: 1 of 1, 1, 20.00 - 50.00 = -30.00, 8.80",
+        "* EUR participants after 06-05, 2 of 2: 1 of 1, 1, 4.00 - 0.00 = 4.00, 3.50",
+        "* EUR others before 06-01, 2 of 2: 1 of 1, 1, 6.00 - 0.00 = 6.00, 5.50",
+        "* EUR others during 06-03, 2 of 2: 0 of 1, 0, 0.00 - 0.00 = 0.00, 0.00",
+        "* EUR others after 06-05, 2 of 2: 0 of 1, 0, 0.00 - 0.00 = 0.00, -7.00",
+    ];
+    assert_eq!(case.rows(&[]), expected);
+}
+
 /// Segments are compared each by itself: b is in both. c plays and is in no segment; d enters gold when the window is over, e leaves vip as it
 /// begins; f is a member who does not play what counts; g has left by what is told later.
 #[test]

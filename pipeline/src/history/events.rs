@@ -227,7 +227,7 @@ mod tests {
             (row.name, row.amount) = (EventName::of(name), Some(Money::from_units(9)));
             row.jackpot = if name == "chargeback" { Money::ZERO } else { Money::from_raw(i128::from(offset) + 1) };
             let texts = [(TextField::EventName, name), (TextField::PlayerId, "p"), (TextField::TransactionId, "t")];
-            batch.push(&row, texts.into_iter(), "{}");
+            batch.push(&row, texts, "{}");
         }
         let layout = Arc::new(schema::events());
         let mut builder = Builder::new(layout);

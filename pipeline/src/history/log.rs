@@ -254,6 +254,12 @@ impl Settled {
         Settled { log: upper, until: Timestamp::MAX }
     }
 
+    /// Of a lake whose rows are there up to this clock.
+    #[cfg(test)]
+    pub fn at(until: Timestamp) -> Self {
+        Settled { log: Epoch::MAX, until }
+    }
+
     /// Of the lake of a pipeline, which cuts a row after `max_file_age` microseconds of its clock at the latest.
     ///
     /// Cuts are put in the order in which they were decided, [`PARALLEL_PUTS`] at the same time. So when as many cuts of

@@ -1,6 +1,7 @@
 //! Where a worker's raw history goes, and how it is read back.
 
 pub(crate) mod cell;
+pub(crate) mod complete;
 pub(crate) mod events;
 pub(crate) mod in_order;
 pub(crate) mod log;

@@ -10,15 +10,18 @@ use sinks::lake::LakeReader;
 
 use super::{Rows, Sums, ends};
 use crate::history::cell::{Cell, each_row};
+use crate::history::complete::Read;
 
 const DAY: i64 = 86_400_000_000;
 
-/// Both books.
+/// The books of all tables.
 #[derive(Default)]
 pub(super) struct Book {
     pub rows: Page<HashMap<ActivityKey, (u64, Sums)>>,
     pub completions: Page<BTreeMap<Date, (u64, u64)>>,
     pub tiers: Page<TierChanges>,
+    /// Of every epoch; what it read first is not known here.
+    pub read: Vec<Read>,
 }
 
 /// Changes of tiers, by day and the tier that a player has then.
@@ -60,6 +63,7 @@ impl Book {
 
     /// Takes the next epoch.
     pub fn take(&mut self, outputs: &EpochOutputs) {
+        self.read.push(Read { now: outputs.now, wall: outputs.wall, first: None });
         for row in &outputs.activity {
             self.rows.pending.insert(row.key.clone(), (row.revision, sums(row)));
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use datasets::rows::Binding;
 use datasets::time::Date;
-use datasets::{Epoch, Reason};
+use datasets::{Epoch, Reason, Timestamp};
 use serde::Serialize;
 use sinks::cut::Table;
 use sinks::lake::{LakeObject, LakeReader};
@@ -106,11 +106,19 @@ impl Seen {
     }
 }
 
+/// The least ingest times of the events of epochs.
+type First = HashMap<Epoch, Timestamp>;
+
 /// Reads what the lake says of epochs below `upper`. Records of the topic `missions` are no events.
 ///
 /// # Errors
 /// What cannot be read.
-pub(super) fn read(lake: &LakeReader, missions: &str, upper: Epoch) -> Result<(Vec<Partition>, Vec<Input>), String> {
+pub(super) fn read(
+    lake: &LakeReader,
+    missions: &str,
+    upper: Epoch,
+) -> Result<(Vec<Partition>, Vec<Input>, First), String> {
+    let mut first = First::new();
     let mut partitions: BTreeMap<(String, i64), Seen> = BTreeMap::new();
     for ((topic, partition), range) in ranges(lake, upper)? {
         if topic != missions {
@@ -143,6 +151,10 @@ pub(super) fn read(lake: &LakeReader, missions: &str, upper: Epoch) -> Result<(V
                 return;
             }
             let is_event = table == Table::Events;
+            if let Some((epoch, time)) = row.epoch().zip(row.time("ingest_time")).filter(|_| is_event) {
+                let known = first.entry(epoch).or_insert(time);
+                *known = time.min(*known);
+            }
             *(if is_event { &mut input.events } else { &mut input.refused }) += 1;
             let seen = partitions.entry((topic, partition)).or_default();
             if seen.see(offset) {
@@ -161,7 +173,7 @@ pub(super) fn read(lake: &LakeReader, missions: &str, upper: Epoch) -> Result<(V
         let not_counted = input.duplicates + input.conflicts + input.already_reversed + input.orphans;
         Input { counted: input.events.saturating_sub(not_counted), ..input }
     });
-    Ok((partitions.collect(), days.collect()))
+    Ok((partitions.collect(), days.collect(), first))
 }
 
 /// First offset and next one to read, by topic and partition.

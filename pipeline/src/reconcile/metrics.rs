@@ -33,6 +33,8 @@ pub struct Metrics {
     last_equal: Seconds,
     until: Seconds,
     duration: Seconds,
+    complete_until: Seconds,
+    overdue_days: Gauge,
     has_judged: AtomicBool,
 }
 
@@ -48,6 +50,9 @@ impl Metrics {
         registry.register("rounds", "Rounds by what they came to", rounds.clone());
         let told = "What differed in the last round that judged, by kind: keys, days, partitions, records";
         registry.register("differing_keys", told, differing.clone());
+        let overdue_days = Gauge::default();
+        let told = "Reporting days that were not complete in the lake by 06:00 UTC behind their end, and are not yet";
+        registry.register("overdue_days", told, overdue_days.clone());
         let mut register = |name, told| {
             let seconds = Seconds::default();
             registry.register_with_unit(name, told, Unit::Seconds, seconds.clone());
@@ -56,8 +61,20 @@ impl Metrics {
         let last_equal = register("last_equal", "When the last round ended that found everything equal, since 1970");
         let until = register("until", "The recorded clock up to which the last round judged, since 1970");
         let duration = register("duration", "How long the last round took that judged");
+        let complete_until =
+            register("complete_until", "The recorded clock up to which the lake has all rows of activity, since 1970");
         let has_judged = AtomicBool::new(false);
-        Arc::new(Metrics { registry, rounds, differing, last_equal, until, duration, has_judged })
+        Arc::new(Metrics {
+            registry,
+            rounds,
+            differing,
+            last_equal,
+            until,
+            duration,
+            complete_until,
+            overdue_days,
+            has_judged,
+        })
     }
 
     /// A round judged, from `began` to `ended`.
@@ -72,6 +89,8 @@ impl Metrics {
             self.last_equal.set(seconds(ended.micros()));
         }
         self.until.set(seconds(account.verdict.until.micros()));
+        self.complete_until.set(seconds(account.days.until.micros()));
+        self.overdue_days.set(account.days.overdue.into());
         self.duration.set(seconds(ended.micros_since(began).max(0)));
         self.has_judged.store(true, Ordering::Relaxed);
     }

@@ -6,6 +6,7 @@
 
 mod behind;
 mod books;
+mod due;
 mod inputs;
 pub(crate) mod metrics;
 #[cfg(test)]
@@ -17,15 +18,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use datasets::rows::ActivityKey;
 use datasets::time::Date;
-use datasets::{Epoch, Money};
+use datasets::{Epoch, Money, Timestamp};
 use serde::Serialize;
 use sinks::cut::Table;
 use sinks::lake::LakeReader;
 
 use crate::config::Config;
+use crate::history::complete::reported_until;
+use crate::history::log::Settled;
 use crate::verify::{Proof, Verdict};
 pub use behind::EventBehind;
 use books::{Book, TierChanges, lake_completions, lake_rows, lake_tiers, utc_day};
+pub use due::Completeness;
 pub use inputs::{Input, Partition};
 pub use totals::{OwnTotals, read_totals};
 
@@ -41,6 +45,8 @@ pub struct Question {
     pub only_closed: bool,
     /// What the operator's own books say.
     pub totals: Vec<OwnTotals>,
+    /// When it is asked, by the wall's clock.
+    pub at: Timestamp,
 }
 
 impl Question {
@@ -171,6 +177,8 @@ pub struct Account {
     pub activity: Vec<DayOfActivity>,
     /// Rows of activity whose last revision is in no file yet: not judged here.
     pub unwritten: u64,
+    /// Which reporting days are complete.
+    pub days: Completeness,
     /// Completions.
     pub completions: Vec<DayOfCompletions>,
     /// Tiers; none where none are configured.
@@ -215,19 +223,20 @@ pub fn reconcile(
     workers: usize,
     advance: impl Fn(u64) + Send + 'static,
 ) -> Result<Account, String> {
-    let lake = proof.lake();
+    let (lake, settled) = (proof.lake(), proof.settled());
     let book = Arc::new(Mutex::new(Book::new(&lake)));
     let verdict = proof.observed(workers, advance, {
         let book = book.clone();
         move |outputs| book.lock().unwrap_or_else(PoisonError::into_inner).take(outputs)
     })?;
     let book = std::mem::take(&mut *book.lock().unwrap_or_else(PoisonError::into_inner));
-    Reconciling { config, lake: &lake, question, book }.account(verdict)
+    Reconciling { config, lake: &lake, settled, question, book }.account(verdict)
 }
 
 struct Reconciling<'a> {
     config: &'a Config,
     lake: &'a LakeReader,
+    settled: Settled,
     question: &'a Question,
     book: Book,
 }
@@ -245,13 +254,20 @@ fn by_game<'a>(rows: impl Iterator<Item = (&'a ActivityKey, &'a Sums)>) -> ByGam
 
 impl Reconciling<'_> {
     fn account(self, verdict: Verdict) -> Result<Account, String> {
-        let Reconciling { config, lake, question, book } = self;
+        let Reconciling { config, lake, settled, question, mut book } = self;
         let open_day = verdict.until.date(config.activity.zone.time_zone());
         let open_utc_day = utc_day(verdict.until);
         let is_asked = |date: Date| question.asks(date, open_day);
         let is_asked_utc = |date: Date| question.asks(date, open_utc_day);
-        let (partitions, mut inputs) = inputs::read(lake, &config.missions.topic, verdict.epochs)?;
+        let (partitions, mut inputs, first) = inputs::read(lake, &config.missions.topic, verdict.epochs)?;
         inputs.retain(|input| is_asked_utc(input.date));
+        for (epoch, read) in (0..).zip(&mut book.read) {
+            read.first = first.get(&epoch).copied();
+        }
+        let began = book.read.first().map_or(verdict.until, |first| first.now);
+        let within = (began, reported_until(config, settled, &book.read));
+        let at = settled.until().map(|_| question.at);
+        let complete = Completeness::new(config.activity.zone.time_zone(), within, at);
 
         let mut recomputed = book.rows.settled;
         let mut stored = lake_rows(lake, book.rows.judged)?;
@@ -296,7 +312,18 @@ impl Reconciling<'_> {
         behind::find(config, lake, verdict.epochs, &mut differing)?;
         let unwritten = u64::try_from(book.rows.pending.len()).unwrap_or(u64::MAX);
         let first = differing;
-        Ok(Account { verdict, partitions, inputs, activity, unwritten, completions, tiers, differences, first })
+        Ok(Account {
+            verdict,
+            partitions,
+            inputs,
+            activity,
+            unwritten,
+            days: complete,
+            completions,
+            tiers,
+            differences,
+            first,
+        })
     }
 }
 

@@ -27,7 +27,7 @@ use sinks::lake::LakeReader;
 use crate::config::Config;
 use crate::engine::{self, Halt, Wake};
 use crate::epochs::ClockSource;
-use crate::history::log::LakeHistory;
+use crate::history::log::{LakeHistory, Settled};
 use crate::plan::{Prepared, Purpose, prepare};
 use feed::{Compared, Feed, Recomputed, Replayed};
 pub use report::{Comparison, Difference, Fault, Verdict};
@@ -57,6 +57,11 @@ impl Proof {
     /// Epochs of the lake's log.
     pub fn epochs(&self) -> Epoch {
         self.history.epochs()
+    }
+
+    /// How much of the lake must be there.
+    pub(crate) fn settled(&self) -> Settled {
+        self.history.settled
     }
 
     /// The lake.

@@ -14,6 +14,7 @@ use super::show::Progress;
 use super::{ConfigArgs, Failure, Format};
 use crate::config::Config;
 use crate::reconcile::{Account, Question, read_totals, reconcile};
+use crate::run::wall_time;
 use crate::verify::Proof;
 
 #[derive(Debug, clap::Args)]
@@ -70,7 +71,7 @@ impl Reconcile {
     fn question(&self) -> Result<Question, Failure> {
         let totals = self.totals.as_deref().map(read_totals).transpose().map_err(Failure::Invalid)?;
         let only_closed = self.every.is_some();
-        Ok(Question { date: self.date, only_closed, totals: totals.unwrap_or_default() })
+        Ok(Question { date: self.date, only_closed, totals: totals.unwrap_or_default(), at: wall_time() })
     }
 
     /// Balances the books as they are now.

@@ -7,7 +7,7 @@ use crossbeam_channel::{bounded, select};
 use datasets::Timestamp;
 use serde_json::json;
 
-use super::text::as_text;
+use super::text::{as_text, days};
 use super::{Reconcile, as_json, judged};
 use crate::cli::show::thousands;
 use crate::cli::{Failure, Format, on_signals};
@@ -94,7 +94,8 @@ impl Rounds {
     fn tell(&mut self, account: &Account, at: Timestamp) {
         let verdict = &account.verdict;
         let [epochs, events] = [verdict.epochs, verdict.events].map(thousands);
-        let judged = format!("{events} events of {epochs} epochs, to {} by the recorded clock", verdict.until);
+        let overdue = if account.days.overdue > 0 { format!("; {}", days(&account.days)) } else { String::new() };
+        let judged = format!("{events} events of {epochs} epochs, to {} by the recorded clock{overdue}", verdict.until);
         if account.is_equal() {
             self.told = None;
             println!("{at} equal: {judged}");

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use crate::cli::show::thousands;
 use crate::cli::verify;
 use crate::reconcile::{
-    Account, DayOfActivity, DayOfCompletions, DayOfTiers, EventBehind, Input, KeyDifference, Partition, Sums,
+    Account, Completeness, DayOfActivity, DayOfCompletions, DayOfTiers, EventBehind, Input, KeyDifference, Partition,
+    Sums,
 };
 
 /// All of it, ending with the verdict and the first keys that differ.
@@ -93,6 +94,7 @@ pub(super) fn as_text(account: &Account) -> String {
             thousands(waiting)
         ));
     }
+    line(days(&account.days));
     for difference in &account.first {
         let KeyDifference { date, customer_id, game_type, currency, of, column, found, recomputed, .. } = difference;
         let customer = customer_id.as_deref().unwrap_or("all customers");
@@ -112,6 +114,18 @@ pub(super) fn as_text(account: &Account) -> String {
         line(format!("… and {} more keys differ", thousands(left)));
     }
     text
+}
+
+/// Which reporting days are complete, in a line.
+pub(super) fn days(days: &Completeness) -> String {
+    let complete = days.complete.map_or_else(
+        || "no reporting day is complete in the lake yet".to_owned(),
+        |complete| format!("reporting days are complete in the lake up to {complete}"),
+    );
+    match days.due.filter(|_| days.overdue > 0) {
+        Some(due) => format!("{complete}; {due} was due at 06:00 UTC: {} overdue", days.overdue),
+        None => complete,
+    }
 }
 
 fn equal(is_equal: bool) -> &'static str {

@@ -11,6 +11,7 @@ use operators::attribution::{Membership, Window, WindowKey};
 use operators::players::{Clock, Players};
 
 use super::windows::{Calendar, windows};
+use crate::history::complete::Read;
 use crate::history::log::EpochInput;
 use crate::plan::Prepared;
 
@@ -36,16 +37,6 @@ pub(super) struct Gathered {
     /// By epoch.
     pub read: Vec<Read>,
     pub epochs: Epoch,
-}
-
-/// What an epoch read, and when.
-pub struct Read {
-    /// The recorded clock.
-    pub now: Timestamp,
-    /// The wall's.
-    pub wall: Timestamp,
-    /// The least ingest time of its events, if there are any.
-    pub first: Option<Timestamp>,
 }
 
 impl Gathered {

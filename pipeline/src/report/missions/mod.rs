@@ -30,8 +30,9 @@ use sinks::cut::Table;
 use sinks::lake::LakeReader;
 use timely::worker::Worker;
 
-use crate::config::{Config, PipelineConfig};
+use crate::config::Config;
 use crate::history::cell::{Cell, Row, each_row};
+use crate::history::complete::reported_until;
 use crate::history::log::LakeHistory;
 use crate::plan::prepare;
 pub use compare::{Comparison, Side, change, comparisons};
@@ -113,7 +114,8 @@ impl Reporter {
             return Err("what the first epoch read is not all in the lake yet".to_owned());
         };
         let zone = self.config.activity.zone.time_zone();
-        let calendar = Calendar::new(zone, began, self.reported_until());
+        let calendar =
+            Calendar::new(zone, began, reported_until(&self.config, self.history.settled, &self.gathered.read));
         let windows = self.gathered.windows(&calendar);
         if let Some(asked) = &self.question.mission
             && !windows.iter().any(|window| *window.key.mission_id == **asked)
@@ -129,19 +131,6 @@ impl Reporter {
         };
         let rows = attributing.round(worker, sources);
         Ok(Report { as_of: self.gathered.now, complete: calendar.bounds(), rows })
-    }
-
-    /// The clock up to which activity is in the lake: a row may leave `reporting_interval` after what changed it, by the wall's clock, in which
-    /// a backlog of days takes seconds.
-    fn reported_until(&self) -> Timestamp {
-        let Gathered { now, read, .. } = &self.gathered;
-        let Some(settled) = self.history.settled.until() else { return *now };
-        let interval = self.config.pipeline.reporting_interval.unwrap_or(PipelineConfig::REPORTING_INTERVAL).micros();
-        let settled = settled.min(*now);
-        let told = read.partition_point(|epoch| epoch.now <= settled);
-        let due = read[..told].last().map_or(settled, |last| last.wall).plus_micros(-interval);
-        let untold = read.iter().filter(|epoch| epoch.wall > due).filter_map(|epoch| epoch.first).min();
-        untold.into_iter().fold(settled.plus_micros(-interval), Timestamp::min)
     }
 }
 
