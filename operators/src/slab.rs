@@ -70,17 +70,18 @@ impl<T> Slab<T> {
         self.chunks.iter_mut().for_each(|chunk| chunk.changed = 0);
     }
 
-    /// How many chunks have no room for one more.
+    /// How many chunks have no room for one more, of those that nothing was removed from.
     pub(crate) fn full_chunks(&self) -> usize {
+        debug_assert!(self.vacant.is_empty(), "what comes later may lie in an earlier chunk");
         self.chunks.len() - usize::from(self.chunks.last().is_some_and(|last| last.values.len() < CHUNK))
     }
 
     /// Turns the order of the chunks round, so that what was put first is taken last. No value counts as changed then. Answers where
     /// the value at a place is now.
-    pub(crate) fn reverse(&mut self) -> impl Fn(u32) -> u32 + use<T> {
+    pub(crate) fn turn_round(&mut self) -> impl Fn(u32) -> u32 + use<T> {
         let len = u32::try_from(self.chunks.len()).expect("fewer chunks than values");
         let turned = move |place: u32| (len - 1 - place / PLACES) * PLACES + place % PLACES;
-        self.vacant.iter_mut().for_each(|place| *place = turned(*place));
+        debug_assert!(self.vacant.is_empty(), "nothing was removed yet");
         // The last chunk has another one behind it now: its room is found as that of values which were removed.
         if let Some(last) = self.chunks.last_mut() {
             let first = u32::try_from(last.values.len()).expect("32 at most");
@@ -208,9 +209,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn is_a_map_that_chooses_its_keys(steps in prop::collection::vec(prop_oneof![Just(None), (0..200_u32).prop_map(Some)], 0..300)) {
+        fn is_a_map_that_chooses_its_keys(
+            first in 0..150_u32,
+            steps in prop::collection::vec(prop_oneof![Just(None), (0..200_u32).prop_map(Some)], 0..300),
+        ) {
             let (mut slab, mut known) = (Slab::default(), std::collections::BTreeMap::new());
-            for (value, step) in (0..).zip(steps) {
+            known.extend((0..first).map(|value| (slab.insert(value), value)));
+            let turned = slab.turn_round();
+            known = known.into_iter().map(|(place, value)| (turned(place), value)).collect();
+            for (value, step) in (first..).zip(steps) {
                 match step {
                     None => {
                         let place = slab.insert(value);

@@ -82,7 +82,8 @@ pub fn prepare(config: &Config, workers: usize, purpose: Purpose) -> Result<Prep
         begin: Begin::default(),
         keepers: workers,
     };
-    let names = Arc::new(EventNames { topics: (*topics).clone(), sources: config.source_names() });
+    let (sources, chargebacks) = (config.source_names(), config.sources_with_chargebacks());
+    let names = Arc::new(EventNames { topics: (*topics).clone(), sources, chargebacks });
     Ok(Prepared { plan, names, first: id(first), missions: id(&config.missions.topic) })
 }
 

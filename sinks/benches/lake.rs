@@ -58,7 +58,8 @@ impl Play {
         };
         let mut mapper = Mapper::compile(SourceId(0), &MappingConfig::default(), rules).expect("the default is sound");
         let mut events = Generator::new(&config).expect("the configuration is sound").zip(0..);
-        let names = EventNames { topics: Topics::new(["events"]), sources: vec!["pam".into()] };
+        let names =
+            EventNames { topics: Topics::new(["events"]), sources: vec!["pam".into()], chargebacks: Vec::new() };
         let mut play = Play { events: 0, names: Arc::new(names), batches: Vec::new(), outputs: Vec::new() };
         for epoch in 0..EPOCHS {
             let mut decoded = Decoded(EventBatch::new(0, 0));

@@ -45,8 +45,8 @@ pub enum EventName {
 }
 
 impl EventName {
-    /// Every known name with its text.
-    pub const KNOWN: [(&'static str, EventName); 22] = [
+    /// Every known name with its text, but for [`CHARGEBACK`](Self::CHARGEBACK).
+    pub const KNOWN: [(&'static str, EventName); 21] = [
         ("bet_placed", EventName::BetPlaced),
         ("bet_settled", EventName::BetSettled),
         ("win", EventName::Win),
@@ -68,10 +68,18 @@ impl EventName {
         ("segment_left", EventName::SegmentLeft),
         ("rate", EventName::Rate),
         ("points_spent", EventName::PointsSpent),
-        ("chargeback", EventName::Chargeback),
     ];
 
-    /// The known name of `text`, else [`EventName::Custom`].
+    /// What [`EventName::Chargeback`] is called.
+    pub const CHARGEBACK: &str = "chargeback";
+
+    /// The known name of an event that is called `text`. A chargeback is known where its source `books_chargebacks`, since it was a custom event before there
+    /// were any; no name of DOMAIN §2 is made of it without a word of the operator.
+    pub fn of_source(text: &str, books_chargebacks: bool) -> Self {
+        if books_chargebacks && text == Self::CHARGEBACK { EventName::Chargeback } else { Self::of(text) }
+    }
+
+    /// The known name of `text` that it has in every source, else [`EventName::Custom`].
     pub fn of(text: &str) -> Self {
         Self::KNOWN.iter().find(|(name, _)| *name == text).map_or(EventName::Custom, |(_, name)| *name)
     }

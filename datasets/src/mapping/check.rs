@@ -62,7 +62,7 @@ impl<'a> Reader<'a, '_> {
     /// Checks everything. `ingest_time` is absent if the event is ingested at its own time.
     pub fn check(&self, ingest_time: Option<Timestamp>) -> Checks<Checked<'a>> {
         let event_name = self.event_name()?;
-        let name = EventName::of(&event_name);
+        let name = EventName::of_source(&event_name, self.mapper.books_chargebacks);
         let event_time = self.event_time(ingest_time)?;
         let player_id = match self.player_id()? {
             Some(player_id) => player_id,

@@ -46,6 +46,7 @@ pub struct Mapper {
     pub(super) zone: Option<TimeZone>,
     pub(super) until_zone: Option<TimeZone>,
     pub(super) event_names: HashMap<String, String, foldhash::fast::RandomState>,
+    pub(super) books_chargebacks: bool,
 }
 
 /// A place outside of the payload.
@@ -135,6 +136,7 @@ impl Mapper {
             zone,
             until_zone,
             event_names: config.event_names.clone().into_iter().collect(),
+            books_chargebacks: config.books_chargebacks(),
         })
     }
 }

@@ -7,6 +7,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::EventName;
+
 /// Where a source's payloads keep the fields of an event (DOMAIN §2).
 ///
 /// A place is a JSON Pointer into the payload (`"/stake/amount"`), `"header:NAME"`, `"key"`, or
@@ -77,6 +79,14 @@ pub struct MappingConfig {
     pub event_names: BTreeMap<String, String>,
     /// JSON Pointers into the event to what never leaves the process.
     pub redact: Vec<String>,
+}
+
+impl MappingConfig {
+    /// Events `chargeback` are money that is booked, since something is called so by `event_names`. Elsewhere they are custom events, as they were everywhere
+    /// before there were chargebacks.
+    pub fn books_chargebacks(&self) -> bool {
+        self.event_names.values().any(|name| name == EventName::CHARGEBACK)
+    }
 }
 
 /// Tells what is configured as releases without jackpots told it where it says nothing of them: by this text a checkpoint knows whether the

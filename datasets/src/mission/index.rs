@@ -78,7 +78,7 @@ impl<I: Copy + Ord> StageIndex<I> {
     pub fn candidates(&self, event: &Event<'_>, found: &mut Vec<I>) {
         found.clear();
         let group = match event.name {
-            EventName::Custom => self.custom.get(event.event_name()),
+            EventName::Custom | EventName::Chargeback => self.custom.get(event.event_name()),
             known => self.known.get(&known),
         };
         let Some(group) = group else { return };

@@ -41,7 +41,10 @@ impl EventKind {
     pub fn includes(&self, event: &Event<'_>) -> bool {
         match self {
             EventKind::Known(name) => event.name == *name,
-            EventKind::Custom(name) => event.name == EventName::Custom && event.event_name() == &**name,
+            // A booked chargeback is asked for by the name that it has where it is not.
+            EventKind::Custom(name) => {
+                matches!(event.name, EventName::Custom | EventName::Chargeback) && event.event_name() == &**name
+            }
         }
     }
 }

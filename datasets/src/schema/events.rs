@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Column, Layout};
-use crate::{Epoch, Event, EventBatch, TextField, Timestamp, Topics};
+use crate::{Epoch, Event, EventBatch, SourceId, TextField, Timestamp, Topics};
 
 /// Names behind the small numbers that events carry.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +12,8 @@ pub struct EventNames {
     pub topics: Topics,
     /// By [`SourceId`](crate::SourceId).
     pub sources: Vec<Arc<str>>,
+    /// The sources whose chargebacks are booked.
+    pub chargebacks: Vec<SourceId>,
 }
 
 /// Events of one epoch, with what their rows need beside them.

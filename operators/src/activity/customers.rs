@@ -49,16 +49,16 @@ impl Customers {
     /// `customer` has this id.
     pub(super) fn is(&self, customer: Customer, id: &str) -> bool {
         // A text is written as its bytes are.
-        let own: &[u8] = next(&mut self.from(customer));
+        let own: &[u8] = next(&mut self.behind(customer));
         own == id.as_bytes()
     }
 
     /// The id of `customer`.
     pub(super) fn id(&self, customer: Customer) -> &str {
-        next(&mut self.from(customer))
+        next(&mut self.behind(customer))
     }
 
-    fn from(&self, Customer(start): Customer) -> &[u8] {
+    fn behind(&self, Customer(start): Customer) -> &[u8] {
         &self.ids[usize::try_from(start).expect("usize holds a u32")..]
     }
 

@@ -58,8 +58,8 @@ impl Rows {
     }
 
     /// What was put first comes last when they are written. Nothing counts as changed. Answers where the row at a place is now.
-    pub(super) fn reverse(&mut self) -> impl Fn(u32) -> u32 + use<> {
-        let turned = self.rows.reverse();
+    pub(super) fn turn_round(&mut self) -> impl Fn(u32) -> u32 + use<> {
+        let turned = self.rows.turn_round();
         self.index.iter_mut().for_each(|slot| slot.place = turned(slot.place));
         turned
     }

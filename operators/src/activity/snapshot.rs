@@ -170,7 +170,7 @@ impl Rows {
                 }
             }
         }
-        let turned = restored.reverse();
+        let turned = restored.turn_round();
         restored.round = Round::resume(&full, [restored.rows.chunks()]);
         for (place, emitted) in touched {
             restored.mark_touched(turned(place), emitted);

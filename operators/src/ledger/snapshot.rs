@@ -144,7 +144,7 @@ impl Ledger {
 
     /// Takes the slips of a piece, as above.
     pub(crate) fn read_slips(&mut self, slips: Vec<(Identity, Slip)>) {
-        slips.into_iter().for_each(|(bet, slip)| self.stakes.restore_older(bet, slip));
+        slips.into_iter().for_each(|(bet, slip)| self.stakes.insert_unless_known(bet, slip));
     }
 
     /// After the oldest piece: what was not written, as of the hour up to which had been forgotten, but for what was
@@ -156,7 +156,7 @@ impl Ledger {
         rules: &LedgerRules,
     ) {
         self.swept = swept;
-        self.transactions.reverse();
+        self.transactions.turn_round();
         self.stakes.complete(&self.set_aside);
         self.restore_cold(cold, rules);
         let spared: FastMap<Identity, ()> = overdue.iter().map(|key| (*key, ())).collect();

@@ -66,8 +66,8 @@ impl Stakes {
         self.slips.get_mut(*place).map(|(_, slip)| slip)
     }
 
-    /// Takes a slip as it was written, unless it is known.
-    pub(super) fn restore_older(&mut self, bet: Identity, slip: Slip) {
+    /// Takes a slip, unless there is one.
+    pub(super) fn insert_unless_known(&mut self, bet: Identity, slip: Slip) {
         if !self.index.contains_key(&bet) {
             self.index.insert(bet, self.slips.insert((bet, slip)));
         }
@@ -75,12 +75,16 @@ impl Stakes {
 
     /// After the last slip: what was not written. What was put first comes last when they are written.
     pub(super) fn complete(&mut self, set_aside: &FastMap<Identity, Vec<Identity>>) {
-        let turned = self.slips.reverse();
+        let turned = self.slips.turn_round();
         self.index.values_mut().for_each(|place| *place = turned(*place));
+        let mut names = Vec::new();
         for (bet, slip) in self.slips.iter() {
-            self.names.extend(slip.settlements.iter().map(|settlement| (settlement.key, *bet)));
+            names.extend(slip.settlements.iter().map(|settlement| (settlement.key, settlement.ingest_time, *bet)));
             self.expiry.entry(slip.due).or_default().push(*bet);
         }
+        // One id may have settled several bets, one after the other: the last one has it.
+        names.sort_unstable();
+        self.names.extend(names.into_iter().map(|(settlement, _, bet)| (settlement, bet)));
         // Others than bets are not asked for.
         let aside = set_aside.iter().flat_map(|(key, older)| older.iter().map(move |older| (*older, *key)));
         for (older, key) in aside {
@@ -91,7 +95,7 @@ impl Stakes {
     /// `settlement` names `bet` from now on.
     fn name(&mut self, bet: Identity, settlement: Settlement, due: i64) {
         self.names.insert(settlement.key, bet);
-        self.restore_older(bet, Slip { settlements: SmallVec::new(), booked: SmallVec::new(), due: i64::MIN });
+        self.insert_unless_known(bet, Slip { settlements: SmallVec::new(), booked: SmallVec::new(), due: i64::MIN });
         let slip = self.get_mut(bet).expect("it has just been made");
         slip.settlements.retain(|known| known.key != settlement.key);
         slip.settlements.push(settlement);
@@ -123,7 +127,10 @@ impl Stakes {
                 && let Some((_, slip)) = self.slips.remove(place)
             {
                 for settlement in &slip.settlements {
-                    self.names.remove(&settlement.key);
+                    // Another bet may have got the name since.
+                    if self.names.get(&settlement.key) == Some(&bet) {
+                        self.names.remove(&settlement.key);
+                    }
                 }
             }
         }

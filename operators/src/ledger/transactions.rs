@@ -242,8 +242,8 @@ impl Transactions {
     }
 
     /// What was put first comes last when they are written. Nothing counts as changed.
-    pub(super) fn reverse(&mut self) {
-        let (plain, full) = (self.plain.reverse(), self.full.reverse());
+    pub(super) fn turn_round(&mut self) {
+        let (plain, full) = (self.plain.turn_round(), self.full.turn_round());
         for slot in self.index.iter_mut() {
             let place = match slot.place() {
                 Place::Plain(place) => Place::Plain(plain(place)),

@@ -74,7 +74,10 @@ pub(super) struct Closings(BTreeMap<(KeyGroup, i64), Vec<u32>>);
 impl Closings {
     /// Players of a group, none of whom is filed, fall due in these hours.
     pub(super) fn take_over(&mut self, group: KeyGroup, hours: Hours) {
-        self.0.extend(hours.into_iter().map(|(hour, places)| ((group, hour), places)));
+        for (hour, places) in hours {
+            let known = self.0.insert((group, hour), places);
+            debug_assert!(known.is_none(), "a group is taken over when nobody of it is filed");
+        }
     }
 
     /// Something of a player falls due in `hour`.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use datasets::hash::player_hash;
 use hashbrown::HashTable;
-use serde::Deserialize;
 
 use super::Player;
 use super::closings::Hours;
@@ -53,11 +52,6 @@ pub(super) struct Active {
     player: Player,
 }
 
-/// A player as formats before 8 wrote it, behind the id.
-#[derive(Deserialize)]
-#[serde(transparent)]
-pub(super) struct ReadPlayer(Player);
-
 /// A player with the id, and what a section says of its state.
 pub(super) struct WrittenMember<'a> {
     pub(super) member: &'a Member,
@@ -70,9 +64,10 @@ pub(super) trait Form {
     fn member(self, id: &str) -> Member;
 }
 
-impl Form for ReadPlayer {
+/// As formats before 8 wrote it, behind the id.
+impl Form for Player {
     fn member(self, id: &str) -> Member {
-        Member::Awake(Box::new(Active { id: id.into(), player: self.0 }))
+        Member::Awake(Box::new(Active { id: id.into(), player: self }))
     }
 }
 
@@ -320,20 +315,20 @@ impl Roster {
         if self.index.is_empty() {
             self.index.reserve(members.len(), |slot| long_hash(slot.hash));
         }
-        let mut restore = |(id, form): (&str, _)| {
+        let restore = |(id, form): (&str, _)| {
             let hash = player_hash(id);
             self.find(hash, id).is_none().then(|| self.insert(hash, Form::member(form, id)))
         };
-        members.map(&mut restore).collect()
+        members.map(restore).collect()
     }
 
     /// After the oldest: who was taken first is written last. Nobody counts as changed.
-    pub(super) fn reverse(&mut self) {
-        let turned = self.members.reverse();
+    pub(super) fn turn_round(&mut self) {
+        let turned = self.members.turn_round();
         self.index.iter_mut().for_each(|slot| slot.place = turned(slot.place));
     }
 
-    /// The player at a place that [`Roster::restore_older`] has answered, until they are turned round.
+    /// The player at a place where one is.
     pub(super) fn member_mut(&mut self, place: u32) -> &mut Member {
         self.members.get_mut(place).expect("players stay where they are")
     }

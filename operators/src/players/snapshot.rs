@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::closings::{Hours, Phase};
 use super::dormant::{Bytes, Found};
 use super::emission::AT_ONCE;
-use super::roster::{Member, ReadPlayer, Roster, WrittenMember};
+use super::roster::{Member, Roster, WrittenMember};
 use super::unlocks::Unlocks;
-use super::{Group, NEVER, Players};
+use super::{Group, NEVER, Player, Players};
 use crate::ledger::{Ledger, LedgerRules, Markets, Reading, WrittenLedger};
 use crate::slab::Slab;
 use crate::snapshot::{self, READABLE, Round, Terms, Turn, Visited, WRITABLE};
@@ -128,13 +128,13 @@ impl Group {
                 let members: usize = snapshot::next(&mut rest);
                 players.restore_older((0..members).map(|_| Found::next(&mut rest)))
             } else {
-                players.restore_older(snapshot::list::<(&str, ReadPlayer)>(&mut rest))
+                players.restore_older(snapshot::list::<(&str, Player)>(&mut rest))
             };
             swept.get_or_insert(hour);
             group.ledger.read(&mut rest, &mut ledger, markets);
             group.read_beside(&places, &mut rest);
         }
-        group.players.reverse();
+        group.players.turn_round();
         let swept = swept.filter(|hour| *hour != NEVER);
         group.ledger.complete(swept, (&ledger.overdue, &kept.cold), rules);
         group.round = Round::resume(&full, group.tables(Slab::chunks, Ledger::chunks));

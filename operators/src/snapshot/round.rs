@@ -4,8 +4,9 @@
 //! written. Of the pieces, those are needed that were written since the same share had passed the time before. Why:
 //! 1. Tables do not shrink while a process lives, so a chunk is passed in each time round, and never at a greater share than before.
 //! 2. So what had passed before such a piece has passed again since, and whatever changed later was written later.
-//! 3. What an earlier life has written is read into tables that only grow meanwhile: what a piece and those before it brought lies
-//!    in the chunks that there were then. Once all of these are passed, it has been written again.
+//! 3. What an earlier life has written is read from the newest piece to the oldest, into tables that only grow meanwhile: nothing that a
+//!    piece or those before it alone brought lies in chunks that were full before it was read. Then the tables are turned round, and these
+//!    chunks are the last: once all others are passed, what the piece brought has been written again.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -60,7 +61,7 @@ impl<const TABLES: usize> Round<TABLES> {
     /// them was read, and how many there are now. So what is only in old pieces is written again first, and a piece is needed until its
     /// part of the tables has passed, with all behind it.
     pub fn resume(full: &[[usize; TABLES]], all: [usize; TABLES]) -> Self {
-        // The least share at which all of these chunks are passed: see `pass`.
+        // The least share at which all chunks but the last `full` are passed: see `pass`.
         let share = |(full, all): (usize, usize)| match all.saturating_sub(full) {
             0 => 0,
             size => (size - 1) * WHOLE / all + 1,
@@ -174,7 +175,7 @@ mod tests {
                 }
             }
             for (values, places) in part.tables.iter_mut().zip(&mut part.places) {
-                let turned = values.reverse();
+                let turned = values.turn_round();
                 places.values_mut().for_each(|place| *place = turned(*place));
             }
             Part { round: Round::resume(&full, part.sizes()), pieces: self.pieces.clone(), ..part }

@@ -194,7 +194,7 @@ impl LedgerOracle {
         steps.sort_by_key(|(input, _)| input.order());
         let mut against: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (input, index) in steps {
-            match EventName::of(input.name).family() {
+            match EventName::of_source(input.name, true).family() {
                 Family::Settlement => {
                     against.remove(&index);
                 }

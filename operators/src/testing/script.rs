@@ -95,7 +95,7 @@ impl Input {
 
     /// Source, family and player are one; then the id decides.
     pub(crate) fn key(&self) -> (Family, &'static str, &'static str, &str) {
-        let family = EventName::of(self.name).family();
+        let family = EventName::of_source(self.name, true).family();
         (family, if family == Family::Other { self.name } else { "" }, self.player, &self.id)
     }
 
@@ -122,7 +122,7 @@ impl Input {
             (TextField::Base, pair.map(|(base, _)| base)),
             (TextField::Quote, pair.map(|(_, quote)| quote)),
         ];
-        row.name = EventName::of(self.name);
+        row.name = EventName::of_source(self.name, true);
         row.amount = self.amount;
         row.bonus_amount = self.bonus;
         row.jackpot = self.jackpot;

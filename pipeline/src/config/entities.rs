@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use datasets::SourceId;
 use datasets::condition::Attribute;
 use operators::entities::{CUSTOMER_FIELDS, CustomerRules, EntityRules, PERSONAL_FIELDS, TransactionRules};
 use serde::Deserialize;
@@ -159,5 +160,11 @@ impl Config {
         let mut sources: Vec<_> = self.source_ids().into_iter().zip(&self.sources).collect();
         sources.sort_by_key(|(id, _)| *id);
         sources.into_iter().map(|(_, source)| source.name.as_str().into()).collect()
+    }
+
+    /// The sources whose chargebacks are booked.
+    pub fn sources_with_chargebacks(&self) -> Vec<SourceId> {
+        let sources = self.source_ids().into_iter().zip(&self.sources);
+        sources.filter(|(_, source)| source.mapping.books_chargebacks()).map(|(id, _)| id).collect()
     }
 }

@@ -120,7 +120,7 @@ impl<'a> Columns<'a> {
             event.granted = self.granted.is_valid(row).then(|| self.granted.value(row));
             let texts = self.texts.iter().map(|(field, column)| (*field, value(column, row)));
             let known = |wanted| texts.clone().find(|(field, _)| *field == wanted).map_or("", |(_, text)| text);
-            event.name = self.name(known(TextField::EventName));
+            event.name = self.name(known(TextField::EventName), source, names);
             let player = player_hash(known(TextField::PlayerId));
             sink.batch(player).push(&event, texts.clone(), value(self.payload, row));
             *newest = (*newest).max(Some(ingest_time));
@@ -131,11 +131,8 @@ impl<'a> Columns<'a> {
 
 impl Columns<'_> {
     /// What an event of this name was read as: before there were jackpots, a chargeback was a custom event that no row has booked.
-    fn name(&self, text: &str) -> EventName {
-        match EventName::of(text) {
-            EventName::Chargeback if self.jackpots.is_none() => EventName::Custom,
-            name => name,
-        }
+    fn name(&self, text: &str, source: SourceId, names: &EventNames) -> EventName {
+        EventName::of_source(text, self.jackpots.is_some() && names.chargebacks.contains(&source))
     }
 }
 
@@ -215,7 +212,11 @@ mod tests {
     }
 
     fn names() -> Arc<EventNames> {
-        Arc::new(EventNames { topics: Topics::new(["events"]), sources: vec!["pam".into()] })
+        Arc::new(EventNames {
+            topics: Topics::new(["events"]),
+            sources: vec!["pam".into()],
+            chargebacks: vec![SourceId(0)],
+        })
     }
 
     /// Rows of history: a bet, a win and a settlement with jackpots, and a chargeback.
@@ -224,7 +225,7 @@ mod tests {
         for (offset, name) in (0..).zip(["bet_placed", "win", "bet_settled", "chargeback"]) {
             let at = Coordinates { topic: TopicId(0), partition: 0, offset, index: 0 };
             let mut row = EventRow::new(at, SourceId(0), Timestamp::from_micros(1), Timestamp::from_micros(2));
-            (row.name, row.amount) = (EventName::of(name), Some(Money::from_units(9)));
+            (row.name, row.amount) = (EventName::of_source(name, true), Some(Money::from_units(9)));
             row.jackpot = if name == "chargeback" { Money::ZERO } else { Money::from_raw(i128::from(offset) + 1) };
             let texts = [(TextField::EventName, name), (TextField::PlayerId, "p"), (TextField::TransactionId, "t")];
             batch.push(&row, texts, "{}");

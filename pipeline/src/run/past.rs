@@ -331,7 +331,11 @@ mod tests {
     const EPOCHS: Epoch = 4;
 
     fn names() -> Arc<EventNames> {
-        Arc::new(EventNames { topics: Topics::new(["events", "missions"]), sources: vec!["pam".into()] })
+        Arc::new(EventNames {
+            topics: Topics::new(["events", "missions"]),
+            sources: vec!["pam".into()],
+            chargebacks: Vec::new(),
+        })
     }
 
     fn at(epoch: Epoch, index: u32) -> Coordinates {

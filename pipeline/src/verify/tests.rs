@@ -51,7 +51,8 @@ fn event(epoch: Epoch) -> Arc<EventBatch> {
 fn lake(without: &[(&str, Epoch)]) -> (tempfile::TempDir, Arc<LakeReader>) {
     let folder = tempfile::tempdir().unwrap();
     let config = LakeConfig::new(format!("file://{}", folder.path().display()));
-    let names = Arc::new(EventNames { topics: Topics::new(["events"]), sources: vec!["pam".into()] });
+    let names =
+        Arc::new(EventNames { topics: Topics::new(["events"]), sources: vec!["pam".into()], chargebacks: Vec::new() });
     for epoch in 0..EPOCHS {
         let mut writer = LakeWriter::open(&config, 1, 1, names.clone()).unwrap();
         writer.handle().history(0, epoch, event(epoch));

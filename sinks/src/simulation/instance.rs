@@ -88,7 +88,11 @@ fn live(thread: &Thread<'_>, setting: &Setting) -> Result<(), SinkError> {
         let start = LakeStart {
             workers: setting.workers,
             lanes: LANES,
-            names: Arc::new(EventNames { topics: Topics::new([TOPIC]), sources: vec!["s".into()] }),
+            names: Arc::new(EventNames {
+                topics: Topics::new([TOPIC]),
+                sources: vec!["s".into()],
+                chargebacks: Vec::new(),
+            }),
             resume: log.cuts.clone(),
             durable_below: log.first,
             durable: recovered.as_ref().map_or_else(Vec::new, |recovered| recovered.manifest.lanes.clone()),

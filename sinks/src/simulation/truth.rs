@@ -206,7 +206,8 @@ impl Truth {
 
     /// Rows of each table, and the sum of their hashes, when epochs up to the last are in objects.
     pub fn lake(&self) -> BTreeMap<Table, (u64, u64)> {
-        let names = Arc::new(EventNames { topics: Topics::new([TOPIC]), sources: vec!["s".into()] });
+        let names =
+            Arc::new(EventNames { topics: Topics::new([TOPIC]), sources: vec!["s".into()], chargebacks: Vec::new() });
         let mut tables = BTreeMap::new();
         for one in &self.epochs {
             let epoch = one.input.epoch;

@@ -221,7 +221,7 @@ impl Ledger {
         if turn(start) < turn(end) || len >= FULL { start..end } else { start..start }
     }
 
-    /// After the last section: takes what went cold, and drops from memory what older sections know of it.
+    /// After the oldest piece: takes what went cold, and drops from memory what pieces know of it.
     pub(super) fn restore_cold(&mut self, kept: &[ColdRun], rules: &LedgerRules) {
         if kept.is_empty() {
             return;

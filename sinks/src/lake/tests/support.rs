@@ -46,7 +46,7 @@ pub(super) fn aged(minutes: u64) -> CutLimits {
 }
 
 pub(super) fn names() -> Arc<EventNames> {
-    Arc::new(EventNames { topics: Topics::new(["events"]), sources: vec!["pam".into()] })
+    Arc::new(EventNames { topics: Topics::new(["events"]), sources: vec!["pam".into()], chargebacks: Vec::new() })
 }
 
 pub(super) fn wait<F: Future>(future: F) -> F::Output {
