@@ -5,7 +5,7 @@ mod formats;
 mod money;
 
 use datasets::Timestamp;
-use datasets::hash::KeyGroup;
+use datasets::hash::{KeyGroup, player_hash};
 
 use crate::activity::Reporting;
 use crate::definitions::DefinitionRecord;
@@ -244,32 +244,63 @@ fn a_crash_changes_nothing_of_large_groups() {
         (forgetting, 1, cold),
     ] {
         let setting = Setting { ledger, bytes_at_once, cold, ..Setting::new(Reporting::EveryEpoch) };
-        let expected = straight(&log, &setting);
-        let (mut archived, mut cut, mut unfinished) = (Archived::new(), 0, 0);
-        let (mut restarts, mut reached) = (0, 0);
-        while reached < log.len() {
-            let mut cluster = Cluster::restore([1, 4, 2][restarts % 3], &archived, &log, &setting);
-            restarts += 1;
-            let begin = usize::try_from(cluster.next()).unwrap();
-            let end = log.len().min(reached + log.len() / 7);
-            for (number, epoch) in log.iter().enumerate().take(end).skip(begin) {
-                let out = cluster.close(epoch);
-                if number < reached {
-                    continue;
-                }
-                out.assert_is(&expected[number], &format!("epoch {number}"));
-                // Now nothing for a long time, now every epoch.
-                if number % 40 < 15 || number % 40 == 39 {
-                    groups().into_iter().for_each(|group| cluster.write(group, &mut archived));
-                    cut += archived.values().filter(|written| written.cuts).count();
-                }
-            }
-            reached = end;
-            unfinished += cluster.unfinished;
-        }
+        let (restarts, cut, unfinished) = restart_again_and_again(&log, &setting);
         assert!(cut > 5 && restarts > 6, "{cut} sections were cut, {restarts} lives");
         assert_eq!(unfinished > 20, bytes_at_once < usize::MAX, "{unfinished} turns went on later");
     }
+}
+
+/// One group with a hundred players, so that what restarts read lies in other places than where it was.
+#[test]
+fn a_crash_changes_nothing_of_a_group_of_many() {
+    let mut rng = Rng(6);
+    let group = KeyGroup::of(player_hash("p"));
+    let names = (0..).map(|number| format!("p{number}")).filter(|name| KeyGroup::of(player_hash(name)) == group);
+    let names: Vec<&'static str> = names.take(100).map(|name| &*name.leak()).collect();
+    let mut script = random_script_of_many(&mut rng, 4_000);
+    for input in &mut script {
+        // Who names a transaction is its player.
+        let id = input.reference.as_ref().unwrap_or(&input.id);
+        input.player = names[usize::try_from(player_hash(id) % 100).unwrap()];
+    }
+    let log = epochs(cut(&mut rng, &script, 40), definitions(60));
+    let day = 86_400_000_000;
+    let settled = LedgerRules { attribution: Attribution::Settlement, ..rules().ledger };
+    let forgetting = LedgerRules { identity_retention: 4 * day, ledger_retention: 10 * day, ..settled.clone() };
+    for (ledger, bytes_at_once, tiers) in [(settled, usize::MAX, &[][..]), (forgetting, 1, &PERIODS)] {
+        let reporting = Reporting::Interval(90 * 60_000_000);
+        let setting = Setting { ledger, bytes_at_once, tiers, ..Setting::new(reporting) };
+        let (restarts, ..) = restart_again_and_again(&log, &setting);
+        assert!(restarts > 6, "{restarts} lives");
+    }
+}
+
+/// Lives of a seventh of `log` each, written now for a long time not and now behind every epoch, put out what one life does. Answers how
+/// many there were, how many sections of theirs were cut, and how many were not written at once.
+fn restart_again_and_again(log: &[EpochInput], setting: &Setting) -> (usize, usize, usize) {
+    let expected = straight(log, setting);
+    let (mut archived, mut cut, mut unfinished) = (Archived::new(), 0, 0);
+    let (mut restarts, mut reached) = (0, 0);
+    while reached < log.len() {
+        let mut cluster = Cluster::restore([1, 4, 2][restarts % 3], &archived, log, setting);
+        restarts += 1;
+        let begin = usize::try_from(cluster.next()).unwrap();
+        let end = log.len().min(reached + log.len() / 7);
+        for (number, epoch) in log.iter().enumerate().take(end).skip(begin) {
+            let out = cluster.close(epoch);
+            if number < reached {
+                continue;
+            }
+            out.assert_is(&expected[number], &format!("epoch {number}"));
+            if number % 40 < 15 || number % 40 == 39 {
+                groups().into_iter().for_each(|group| cluster.write(group, &mut archived));
+                cut += archived.values().filter(|written| written.cuts).count();
+            }
+        }
+        reached = end;
+        unfinished += cluster.unfinished;
+    }
+    (restarts, cut, unfinished)
 }
 
 /// Times within which a script of a month forgets, and uses ids again.
