@@ -58,7 +58,8 @@ struct Plan {
 struct Asked {
     api: i16,
     version: i16,
-    is_commit: bool,
+    /// It is a commit, and faults were called for when it was asked.
+    may_fail: bool,
     is_refused: bool,
 }
 
@@ -77,7 +78,7 @@ impl KafkaProxy {
         self.listener.address().to_string()
     }
 
-    /// From now on, so many answers to commits meet `fault`.
+    /// So many answers meet `fault`, of those that decide about a commit which is asked for from now on.
     pub fn fail(&self, fault: Fault, times: u32) {
         self.shared.plan().faults = Some((fault, times));
     }
@@ -168,12 +169,13 @@ impl Shared {
             if is_commit {
                 self.hold_back();
             }
+            let may_fail = is_commit && self.faults_are_left();
             let is_refused = api == OFFSET_COMMIT && self.refuses_offsets();
             if is_refused {
                 let group = last_of_group(&mut fields, version);
                 frame[group] ^= 1;
             }
-            asked.lock().unwrap().insert(correlation, Asked { api, version, is_commit, is_refused });
+            asked.lock().unwrap().insert(correlation, Asked { api, version, may_fail, is_refused });
             broker.write_all(&frame)?;
         }
     }
@@ -200,7 +202,7 @@ impl Shared {
     }
 
     /// Whether the answer goes on to the client.
-    fn meddle(&self, Asked { api, version, is_commit, is_refused }: Asked, frame: &mut [u8]) -> bool {
+    fn meddle(&self, Asked { api, version, may_fail, is_refused }: Asked, frame: &mut [u8]) -> bool {
         match api {
             METADATA | FIND_COORDINATOR => {
                 let port = i32::from(*self.port.get().expect("set at the start")).to_be_bytes();
@@ -208,12 +210,14 @@ impl Shared {
                     if api == METADATA { broker_ports(frame, version) } else { coordinator_port(frame, version) };
                 places.into_iter().for_each(|at| frame[at..at + 4].copy_from_slice(&port));
             }
-            END_TXN if is_commit => match self.next_fault() {
-                Some(Fault::Lost) => return false,
-                // After size, correlation id and throttle time.
-                Some(Fault::Unknown) => frame[12..14].copy_from_slice(&UNKNOWN_SERVER_ERROR.to_be_bytes()),
-                None => {}
-            },
+            // The error is behind size, correlation id and throttle time.
+            END_TXN if may_fail && !is_asked_again(frame[12..14].try_into().expect("two bytes")) => {
+                match self.next_fault() {
+                    Some(Fault::Lost) => return false,
+                    Some(Fault::Unknown) => frame[12..14].copy_from_slice(&UNKNOWN_SERVER_ERROR.to_be_bytes()),
+                    None => {}
+                }
+            }
             OFFSET_COMMIT if is_refused => {
                 let code = UNKNOWN_SERVER_ERROR.to_be_bytes();
                 offset_errors(frame, version).into_iter().for_each(|at| frame[at..at + 2].copy_from_slice(&code));
@@ -230,6 +234,10 @@ impl Shared {
         refuses
     }
 
+    fn faults_are_left(&self) -> bool {
+        self.plan().faults.is_some_and(|(_, left)| left > 0)
+    }
+
     fn next_fault(&self) -> Option<Fault> {
         let mut plan = self.plan();
         let (fault, left) = plan.faults.as_mut().filter(|(_, left)| *left > 0)?;
@@ -238,6 +246,11 @@ impl Shared {
         plan.is_holding |= is_last && std::mem::take(&mut plan.holds_after_faults);
         Some(fault)
     }
+}
+
+/// An error upon which a client asks the same again, since nothing has happened: a load in progress, no coordinator, another one, or the transaction before.
+fn is_asked_again(error: [u8; 2]) -> bool {
+    matches!(i16::from_be_bytes(error), 14..=16 | 51)
 }
 
 /// Size and all.

@@ -175,6 +175,7 @@ fn participants_and_others_in_cash_and_gross() {
 #[test]
 fn jackpots_and_chargebacks_are_in_ngr_and_a_chargeback_is_no_play() {
     const RULES: &str = "[source.mapping]\njackpot_contribution = \"/jackpot/fee\"\njackpot_win = \"/jackpot/paid\"\n\
+        [source.mapping.event_names]\nchargeback = \"chargeback\"\n\
         [[activity.ngr]]\nname = \"contribution\"\namount_of = \"jackpot_contribution\"\n\
         [[activity.ngr]]\nname = \"pool\"\nadd_back = \"jackpot_wins\"\n\
         [[activity.ngr]]\nname = \"chargebacks\"\namount_of = \"chargebacks\"\n\
