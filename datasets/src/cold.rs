@@ -116,8 +116,13 @@ pub struct ColdRun {
     pub bytes: Arc<ColdBytes>,
     /// So many bytes at its beginning are read at a start; the rest when it is needed.
     pub head: usize,
-    /// Nothing of it is needed once the clock and the ingest times have come this far, and [`SPREAD`] further.
-    pub until: Timestamp,
+    /// Nothing of it is needed once the clock and the ingest times have come this far, and [`SPREAD`] further. None: it always is.
+    pub until: Option<Timestamp>,
+}
+
+/// What is needed `until` then still is when the clock and the ingest times have come as far as `oldest`.
+pub fn is_needed(until: Option<Timestamp>, oldest: Timestamp) -> bool {
+    until.is_none_or(|until| oldest < until.plus_micros(SPREAD))
 }
 
 impl PartialEq for ColdRun {

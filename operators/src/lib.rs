@@ -17,11 +17,13 @@
 pub mod activity;
 pub mod attribution;
 pub mod changes;
+mod cold;
 mod contributions;
 pub mod deadline;
 pub mod decode;
 pub mod definitions;
 pub mod entities;
+mod index;
 pub mod ledger;
 pub mod outputs;
 pub mod players;

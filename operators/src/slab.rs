@@ -173,6 +173,20 @@ impl<T> Slab<T> {
         places.filter_map(|(place, value)| Some((place, value.as_ref()?)))
     }
 
+    /// The values that have not changed since they were last taken, with their places.
+    pub(crate) fn unchanged(&self) -> impl Iterator<Item = (u32, &T)> {
+        (0..).step_by(CHUNK).zip(&self.chunks).flat_map(|(first, chunk)| {
+            let values = (first..).zip(&chunk.values).enumerate();
+            let unchanged = values.filter(|(index, _)| chunk.changed & 1 << index == 0);
+            unchanged.filter_map(|(_, (place, value))| Some((place, value.as_ref()?)))
+        })
+    }
+
+    /// All values, none of which says anything else than before when this is done.
+    pub(crate) fn iter_mut_unchanged(&mut self) -> impl Iterator<Item = &mut T> {
+        self.chunks.iter_mut().flat_map(|chunk| &mut chunk.values).flatten()
+    }
+
     /// Takes out the value at `place`, which another one may get.
     pub(crate) fn remove(&mut self, place: u32) -> Option<T> {
         let (chunk, index) = parts(place);
@@ -182,18 +196,6 @@ impl<T> Slab<T> {
         }
         value
     }
-}
-
-/// What an index of a key group's values keeps of the hash of a player or of a customer's row, beside a value's place: those of one group have
-/// the lowest bits in common.
-pub(crate) fn short_hash(hash: u64) -> u32 {
-    let [_, _, a, b, c, d, ..] = hash.to_le_bytes();
-    u32::from_le_bytes([a, b, c, d])
-}
-
-/// What such an index finds by, of what it keeps: it looks at the lowest bits and at the highest.
-pub(crate) fn long_hash(short: u32) -> u64 {
-    u64::from(short) << 32 | u64::from(short)
 }
 
 fn parts(place: u32) -> (usize, usize) {

@@ -15,7 +15,8 @@ use datasets::{Epoch, Timestamp};
 use serde::Deserialize;
 
 use crate::definitions::DefinitionRecord;
-use crate::ledger::ColdRules;
+
+pub use crate::cold::ColdRules;
 pub(crate) use round::{Round, Turn};
 
 /// Changes with every change of what sections hold. Older ones are read; a newer one cannot be.
@@ -27,7 +28,8 @@ pub(crate) use round::{Round, Turn};
 /// Format 7 adds what is known of customers, and single transactions that are kept whole.
 /// Format 8 says of each player how long what it says is, when something of it can be forgotten and what it unlocked.
 /// Format 9 adds jackpots of transactions and of rows of activity, and chargebacks; what has none of them is as in format 8.
-pub const FORMAT: u32 = 9;
+/// Format 10 lets rows of activity go cold, so that a part of them may be in runs; sections are as in format 9.
+pub const FORMAT: u32 = 10;
 
 /// Takes one worker's sections, and says when they are due. An operator does not read a clock, and need not:
 /// state is the same whenever it is written.
@@ -191,7 +193,7 @@ mod tests {
         }
 
         fn terms(&self) -> Terms {
-            Terms { cold: Some(ColdRules { after_hours: 5, every_hours: 6 }), bytes_at_once: 7 }
+            Terms { cold: Some(ColdRules { after_hours: 5, every_hours: 6, least_rows: 1 }), bytes_at_once: 7 }
         }
     }
 

@@ -15,8 +15,8 @@
 //!    and so is kept beside the sections: the lake takes it from there.
 //! 3. Objects are created, never changed. Those of the last two manifests stay.
 //! 4. What went cold comes with the first section that does not have it any more, so a manifest whose parts are those
-//!    sections names it too; and it stays there until nobody needs it. A file beside the process, with the same bytes, is
-//!    where it is read.
+//!    sections names it too; and it stays there until nobody needs it. What is needed forever is in an object of its own, `…-kept`. A file
+//!    beside the process, with the same bytes, is where it is read.
 
 mod files;
 mod local;

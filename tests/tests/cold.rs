@@ -1,5 +1,6 @@
-//! Transactions that are not in memory, on real servers: a recomputation that has them all in memory finds nothing wrong.
+//! Transactions and rows of activity that are not in memory, on real servers: a recomputation that has them all in memory finds nothing wrong.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use datasets::Timestamp;
@@ -14,7 +15,13 @@ const DAY: i64 = 86_400_000_000;
 /// Bets of the first day that come again at the end, and as many others that are reversed then.
 const ASKED: usize = 1_500;
 
-/// Play of nearly six days, behind which some of the first day comes again or is reversed.
+/// Game types that one player bets on in the first day: as many rows as go cold together, and a few more. Each has one more bet of that day, which comes
+/// at the end.
+const GAMES: usize = 1_100;
+/// Records that ask for the first day.
+const LAST: usize = 2 * ASKED + GAMES;
+
+/// Play of nearly six days, behind which some of the first day comes again, is reversed or has been forgotten to be sent.
 fn play() -> Play {
     let mut play = Play::new(of_days(5, 60_000, 33));
     let text = |value: &serde_json::Value, name: &str| value.get(name)?.as_str().map(str::to_owned);
@@ -26,11 +33,22 @@ fn play() -> Play {
     });
     let bets: Vec<(Sent, String, String)> = bets.take(2 * ASKED).collect();
     assert_eq!(bets.len(), 2 * ASKED, "the first day has more");
+    let (first, collector, _) = bets[0].clone();
+    let of_games = |name: &str, ingest: i64| {
+        let time = Timestamp::from_micros(first.ingest);
+        let bets = (0..GAMES).map(|game| {
+            let value = format!(
+                r#"{{"player_id":"{collector}","event_id":"{name}_{game}","event_name":"bet_placed","transaction_id":"{name}_{game}","amount":"1.{:02}","currency":"EUR","game_type":"game {game}","timestamp":"{time}"}}"#,
+                game % 100
+            );
+            Sent { ingest, value: value.into_bytes(), ..first.clone() }
+        });
+        bets.collect::<Vec<_>>()
+    };
+    play.sent.splice(1..1, of_games("early", first.ingest));
     let mut ingest = play.sent.last().expect("there is play").ingest;
     for (number, (bet, player, id)) in bets.into_iter().enumerate() {
         ingest += 1_000;
-        let last = play.sent.iter().rev().find(|sent| sent.partition == bet.partition);
-        let offset = last.map_or(0, |sent| sent.offset + 1);
         let value = if number % 2 == 0 {
             bet.value.clone()
         } else {
@@ -40,7 +58,14 @@ fn play() -> Play {
             )
             .into_bytes()
         };
-        play.sent.push(Sent { offset, ingest, value, ..bet });
+        play.sent.push(Sent { ingest, value, ..bet });
+    }
+    play.sent.extend(of_games("late", ingest));
+    let mut next = BTreeMap::new();
+    for sent in &mut play.sent {
+        let next = next.entry(sent.partition).or_insert(0);
+        sent.offset = *next;
+        *next += 1;
     }
     play
 }
@@ -70,20 +95,22 @@ impl Cold {
         self.scenario.run_with(workers, &[("QUESTLINE__CHECKPOINT__COLD_FOLDER", &self.folder)])
     }
 
-    /// Feeds what does not ask for the first day, until there are so many files, and checkpoints behind them.
+    /// Feeds what does not ask for the first day, until there are so many files, one with rows, and checkpoints behind them.
     fn grow_cold(&self, run: &mut Questline, files: usize) {
         let (mut enough, mut committed) = (None, 0);
         let (watch, log) = (self.scenario.watch(), self.scenario.topic("progress"));
-        wait_for("transactions to go cold", || {
+        wait_for("transactions and rows to go cold", || {
             run.assert_running();
             // Checkpoints are put behind epochs, and events open those: a few more for each commit, and fewer and fewer, so
             // that a slow machine does not run out of them.
             let end = watch.end(&log, 0);
             if std::mem::replace(&mut committed, end) < end {
-                self.scenario.feed(500.min((self.scenario.left() - 2 * ASKED).div_ceil(100)));
+                self.scenario.feed(500.min((self.scenario.left() - LAST).div_ceil(100)));
             }
             let there = checkpoints(run);
-            enough = enough.or((self.files().len() >= files).then_some(there));
+            let on_disk = self.files();
+            let has_rows = on_disk.iter().any(|file| file.to_string_lossy().ends_with("-kept"));
+            enough = enough.or((on_disk.len() >= files && has_rows).then_some(there));
             enough.is_some_and(|then| there > then + 1).then_some(())
         });
     }
@@ -156,7 +183,7 @@ fn a_folder_that_is_full_taken_lost_or_damaged_changes_no_answer() {
     let mut run = cold.run(4);
     wait_for("the first one to notice", || {
         run.assert_running();
-        scenario.feed(10.min(scenario.left() - 2 * ASKED));
+        scenario.feed(10.min(scenario.left() - LAST));
         first.has_ended().then_some(())
     });
     let said = first.wait_for_error();

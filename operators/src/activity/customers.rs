@@ -1,18 +1,18 @@
 //! The customers of one key group's rows.
 //!
-//! There are as many rows as days that a customer played on, and customers are never forgotten, as rows are not. So the text of an id is
-//! kept once, one behind the other in the same memory, and a row says where it is in 4 bytes.
+//! There are as many rows as days that a customer played on, and games. So the text of an id is kept once, one behind the other in the same
+//! memory, and a row says where it is in 4 bytes. Who has no row in memory any more is left out when rows go cold.
 
 use datasets::hash::player_hash;
-use hashbrown::HashTable;
 
-use crate::slab::{long_hash, short_hash};
+use crate::index::{Index, short_hash};
 use crate::snapshot::{WRITABLE, next};
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Customers {
-    index: HashTable<Slot>,
+    /// Where each begins in `ids`.
+    index: Index,
     /// Each behind its length.
     ids: Vec<u8>,
 }
@@ -21,29 +21,21 @@ pub(super) struct Customers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Customer(u32);
 
-/// A customer, with a part of the hash of the id.
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    hash: u32,
-    customer: Customer,
-}
-
 impl Customers {
     /// The customer of `id`, who is known from now on.
     pub(super) fn enter(&mut self, id: &str) -> Customer {
         let hash = short_hash(player_hash(id));
-        let is_it = |slot: &Slot| slot.hash == hash && self.is(slot.customer, id);
-        if let Some(slot) = self.index.find(long_hash(hash), is_it) {
-            return slot.customer;
+        if let Some(start) = self.index.find(hash, |start| self.is(Customer(start), id)) {
+            return Customer(start);
         }
-        let customer = Customer(u32::try_from(self.ids.len()).expect("the ids of a key group have less than 4 GiB"));
+        let start = u32::try_from(self.ids.len()).expect("the ids of a key group have less than 4 GiB");
         let written = postcard::to_allocvec(id).expect(WRITABLE);
         if self.ids.capacity() - self.ids.len() < written.len() {
             self.ids.reserve_exact(self.ids.len() / 4 + written.len());
         }
         self.ids.extend_from_slice(&written);
-        self.index.insert_unique(long_hash(hash), Slot { hash, customer }, |slot| long_hash(slot.hash));
-        customer
+        self.index.insert(hash, start);
+        Customer(start)
     }
 
     /// `customer` has this id.
@@ -62,11 +54,15 @@ impl Customers {
         &self.ids[usize::try_from(start).expect("usize holds a u32")..]
     }
 
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
+    }
+
     /// So many are about to come, if these are the first.
     pub(super) fn make_room(&mut self, count: usize) {
-        if self.index.is_empty() {
-            self.index.reserve(count, |slot| long_hash(slot.hash));
-        }
+        self.index.make_room(count);
     }
 }
 

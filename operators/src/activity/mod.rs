@@ -6,6 +6,7 @@
 //! - State: the sums of every row, and those last emitted of it.
 //! - A row that nets to zero stays, as a row of zeros with the next revision.
 
+mod cold;
 mod customers;
 mod key;
 mod ngr;
@@ -25,6 +26,8 @@ use crate::players::Clock;
 use crate::rollup::{GameDay, Takings};
 use rows::Rows;
 
+#[cfg(test)]
+pub(crate) use cold::answers as cold_answers;
 pub use key::RowKey;
 pub use ngr::{ActivityRules, Base, Basis, Deduction, Per, Totals};
 pub use operator::{Activity, daily_activity};

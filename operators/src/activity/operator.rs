@@ -80,7 +80,9 @@ pub fn daily_activity<'s>(
                     rows_output.session(&for_rows).give(rows);
                 }
                 deadlines.activity(activity.next_report());
-                state.write(epoch, (worker, workers), |group, _| activity.write(group, epoch));
+                state.write(epoch, (worker, workers), |group, terms| {
+                    activity.write(group, epoch, terms.cold, clock.now.min(clock.newest))
+                });
             }
         }
     });

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use datasets::hash::{KeyGroup, player_hash};
 use datasets::state::{Keeper, Kept, Part, Section, Unpacker};
 use datasets::time::Date;
-use datasets::{Epoch, Money};
+use datasets::{Epoch, Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::cold::Cold;
 use super::customers::Customers;
 use super::row::Row;
 use super::rows::{Rows, Touched};
 use super::{DailyActivity, Totals, key};
 use crate::ledger::{Market, MarketName, Markets};
-use crate::snapshot::{self, READABLE, Round, Turn, Visited, WRITABLE};
+use crate::snapshot::{self, ColdRules, READABLE, Round, Turn, Visited, WRITABLE};
 
 /// Key groups that were read from a checkpoint and have not been reached yet, with the epochs that they know.
 #[derive(Default)]
@@ -36,7 +37,7 @@ struct Written<'a, M> {
 
 /// The sums that rows have had from the beginning.
 #[derive(Serialize, Deserialize)]
-struct First {
+pub(super) struct First {
     bets_count: i64,
     stakes: Money,
     winnings: Money,
@@ -46,7 +47,7 @@ struct First {
 
 /// The sums that few rows have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct More {
+pub(super) struct More {
     jackpot_contribution: Money,
     jackpot_wins: Money,
     chargebacks: Money,
@@ -56,7 +57,7 @@ struct More {
 type Beside = Vec<(usize, [More; 2])>;
 
 /// Sums as they are written.
-fn parts(totals: Totals) -> (First, More) {
+pub(super) fn parts(totals: Totals) -> (First, More) {
     let Totals { bets_count, stakes, winnings, bonus_bets, bonus_wins, .. } = totals;
     let Totals { jackpot_contribution, jackpot_wins, chargebacks, .. } = totals;
     let first = First { bets_count, stakes, winnings, bonus_bets, bonus_wins };
@@ -64,7 +65,7 @@ fn parts(totals: Totals) -> (First, More) {
 }
 
 /// Sums that were written.
-fn whole(first: First, more: More) -> Totals {
+pub(super) fn whole(first: First, more: More) -> Totals {
     let First { bets_count, stakes, winnings, bonus_bets, bonus_wins } = first;
     let More { jackpot_contribution, jackpot_wins, chargebacks } = more;
     Totals { bets_count, stakes, winnings, bonus_bets, bonus_wins, jackpot_contribution, jackpot_wins, chargebacks }
@@ -103,11 +104,13 @@ fn bytes<'a>(rows: impl Iterator<Item = &'a Row>, customers: &Customers, touched
 }
 
 impl DailyActivity {
-    /// What is new in `group` after `epoch`, and a little of the rest. Nothing of a group that has yet to wake up.
-    pub fn write(&mut self, group: KeyGroup, epoch: Epoch) -> Visited {
+    /// What is new in `group` after `epoch`, and a little of the rest. Clock and ingest times have come as far as `oldest`: rows of days
+    /// that were long over then go cold, if there are rules for it. Nothing of a group that has yet to wake up.
+    pub fn write(&mut self, group: KeyGroup, epoch: Epoch, cold: Option<ColdRules>, oldest: Timestamp) -> Visited {
         if self.restored.0.contains_key(&group) {
             return Visited::Asleep;
         }
+        let cold = self.groups[group.index()].freeze(group, cold, oldest);
         let Rows { rows, customers, touched, round, .. } = &mut self.groups[group.index()];
         let Turn { pieces, needs, .. } = round.next([rows.chunks()], rows.changed());
         let last = pieces.len() - 1;
@@ -116,7 +119,7 @@ impl DailyActivity {
             bytes(taken, customers, touched)
         });
         let (part, pieces) = (Part { keeper: Keeper::Activity, group }, pieces.collect());
-        Visited::Section(Section { part, epoch, needs, pieces, cold: None })
+        Visited::Section(Section { part, epoch, needs, pieces, cold })
     }
 
     /// Takes what was written. Each group wakes up behind the epoch that was written last.
@@ -163,13 +166,14 @@ impl Rows {
             let beside: Beside = if rest.is_empty() { Vec::new() } else { snapshot::next(&mut rest) };
             for (number, [more, more_emitted]) in beside {
                 let Some(place) = places[number] else { continue };
-                let row = restored.rows.get_mut(place).expect("rows are not removed");
+                let row = restored.rows.get_mut(place).expect("nothing goes cold meanwhile");
                 row.set_totals(whole(parts(row.totals()).0, more));
                 if let Some(emitted) = touched.get_mut(&place) {
                     *emitted = whole(parts(*emitted).0, more_emitted);
                 }
             }
         }
+        restored.cold = Cold::restore(&kept.cold);
         let turned = restored.turn_round();
         restored.round = Round::resume(&full, [restored.rows.chunks()]);
         for (place, emitted) in touched {

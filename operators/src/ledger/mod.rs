@@ -20,7 +20,6 @@ use datasets::{Coordinates, Event, EventBatch, Family, Identity, TextField, Time
 use hashbrown::HashMap;
 
 use cold::Cold;
-pub use cold::ColdRules;
 #[cfg(test)]
 pub(crate) use cold::answers as cold_answers;
 pub use reversal::{Reversal, Waiting};

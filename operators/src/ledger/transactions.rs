@@ -6,28 +6,20 @@
 use std::sync::Arc;
 
 use datasets::{Coordinates, Event, Identity, Money, PackedCoordinates, Timestamp};
-use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
 use super::transaction::{Assertion, Booking, LifeCycle, Market, MarketName, Side, Transaction, Version};
 use super::{Admission, Effect, EffectKind, Markets};
-use crate::slab::{Slab, long_hash};
+use crate::index::Index;
+use crate::slab::Slab;
 
 /// Transactions by key.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Transactions {
-    /// Where each key's transaction is. What is new is known to be new by this alone.
-    index: HashTable<Slot>,
+    /// Where each key's transaction is, as [`Place::number`]. What is new is known to be new by this alone.
+    index: Index,
     pub(super) plain: Slab<(Identity, Plain)>,
     pub(super) full: Slab<(Identity, Transaction)>,
-}
-
-/// A transaction's place, with enough of its key's hash to move in the index without looking there.
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    hash: u32,
-    /// Times two, and one more for [`Place::Full`].
-    place: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -170,12 +162,12 @@ impl Transactions {
     /// Takes out the transaction of `key` if it is a plain one that is `wanted`.
     pub(super) fn take_plain(&mut self, key: Identity, wanted: impl FnOnce(&Plain) -> bool) -> Option<Plain> {
         let Transactions { index, plain, full } = self;
-        let entry = index.find_entry(hash(key), |slot| slot.is(key, plain, full)).ok()?;
-        let Place::Plain(place) = entry.get().place() else { return None };
+        let number = index.find(short_hash(key), |number| Place::of(number).is(key, plain, full))?;
+        let Place::Plain(place) = Place::of(number) else { return None };
         if !plain.get(place).is_some_and(|(_, plain)| wanted(plain)) {
             return None;
         }
-        entry.remove();
+        index.remove(short_hash(key), |other| other == number);
         plain.remove(place).map(|(_, plain)| plain)
     }
 
@@ -236,21 +228,19 @@ impl Transactions {
 
     /// So many are about to come, if these are the first.
     pub(super) fn make_room(&mut self, count: usize) {
-        if self.index.is_empty() {
-            self.index.reserve(count, |slot| long_hash(slot.hash));
-        }
+        self.index.make_room(count);
     }
 
     /// What was put first comes last when they are written. Nothing counts as changed.
     pub(super) fn turn_round(&mut self) {
         let (plain, full) = (self.plain.turn_round(), self.full.turn_round());
-        for slot in self.index.iter_mut() {
-            let place = match slot.place() {
+        self.index.move_all(|number| {
+            let place = match Place::of(number) {
                 Place::Plain(place) => Place::Plain(plain(place)),
                 Place::Full(place) => Place::Full(full(place)),
             };
-            *slot = Slot::new(slot.hash, place);
-        }
+            place.number()
+        });
     }
 
     /// `key` is new.
@@ -274,9 +264,7 @@ impl Transactions {
 
     pub(super) fn remove(&mut self, key: Identity) -> Option<Transaction> {
         let Transactions { index, plain, full } = self;
-        let entry = index.find_entry(hash(key), |slot| slot.is(key, plain, full)).ok()?;
-        let (slot, _) = entry.remove();
-        match slot.place() {
+        match Place::of(index.remove(short_hash(key), |number| Place::of(number).is(key, plain, full))?) {
             Place::Plain(place) => plain.remove(place).map(|(_, plain)| plain.into_full()),
             Place::Full(place) => full.remove(place).map(|(_, transaction)| transaction),
         }
@@ -291,37 +279,39 @@ impl Transactions {
     }
 
     fn find(&self, key: Identity) -> Option<Place> {
-        let slot = self.index.find(hash(key), |slot| slot.is(key, &self.plain, &self.full));
-        slot.map(|slot| slot.place())
+        let is_it = |number| Place::of(number).is(key, &self.plain, &self.full);
+        self.index.find(short_hash(key), is_it).map(Place::of)
     }
 
     fn put(&mut self, key: Identity, place: Place) {
         debug_assert!(self.find(key).is_none(), "a key has one transaction");
-        let slot = Slot::new(short_hash(key), place);
-        self.index.insert_unique(hash(key), slot, |slot| long_hash(slot.hash));
+        self.index.insert(short_hash(key), place.number());
     }
 }
 
-impl Slot {
-    fn new(hash: u32, place: Place) -> Self {
-        let (place, is_full) = match place {
+impl Place {
+    /// Times two, and one more for [`Place::Full`].
+    fn number(self) -> u32 {
+        let (place, is_full) = match self {
             Place::Plain(place) => (place, 0),
             Place::Full(place) => (place, 1),
         };
-        Slot { hash, place: place.checked_mul(2).expect("a key group has fewer than 2^31 transactions") + is_full }
+        place.checked_mul(2).expect("a key group has fewer than 2^31 transactions") + is_full
     }
 
-    fn place(self) -> Place {
-        let place = self.place / 2;
-        if self.place.is_multiple_of(2) { Place::Plain(place) } else { Place::Full(place) }
+    /// The place of this number.
+    fn of(number: u32) -> Self {
+        let place = number / 2;
+        if number.is_multiple_of(2) { Place::Plain(place) } else { Place::Full(place) }
     }
 
-    fn is(&self, key: Identity, plain: &Slab<(Identity, Plain)>, full: &Slab<(Identity, Transaction)>) -> bool {
-        let found = || match self.place() {
+    /// The transaction there is that of `key`.
+    fn is(self, key: Identity, plain: &Slab<(Identity, Plain)>, full: &Slab<(Identity, Transaction)>) -> bool {
+        let found = match self {
             Place::Plain(place) => plain.get(place).map(|(found, _)| *found),
             Place::Full(place) => full.get(place).map(|(found, _)| *found),
         };
-        self.hash == short_hash(key) && found() == Some(key)
+        found == Some(key)
     }
 }
 
@@ -331,10 +321,6 @@ fn short_hash(key: Identity) -> u32 {
     u32::from_le_bytes([a, b, c, d])
 }
 
-fn hash(key: Identity) -> u64 {
-    long_hash(short_hash(key))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -342,7 +328,6 @@ mod tests {
     #[test]
     fn a_plain_one_takes_80_bytes() {
         assert_eq!(size_of::<Option<(Identity, Plain)>>(), 80);
-        assert_eq!(size_of::<Slot>(), 8);
     }
 
     #[test]

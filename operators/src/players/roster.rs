@@ -5,7 +5,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use datasets::hash::player_hash;
-use hashbrown::HashTable;
 
 use super::Player;
 use super::closings::Hours;
@@ -18,22 +17,16 @@ use super::timeline::Timeline;
 use super::unlocks::Unlocks;
 use crate::definitions::{Definitions, MissionSlot};
 use crate::entities::Customer;
+use crate::index::{Index, short_hash};
 use crate::points::Points;
-use crate::slab::{Slab, long_hash, short_hash};
+use crate::slab::Slab;
 use crate::tiers::Rank;
 
 /// Every player that was heard of, at a place that stays.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Roster {
-    index: HashTable<Slot>,
+    index: Index,
     pub(super) members: Slab<Member>,
-}
-
-/// A player's place, with a part of the hash of the id: who is not here is known by this alone, mostly.
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    hash: u32,
-    place: u32,
 }
 
 /// A player with the id.
@@ -244,22 +237,18 @@ impl Roster {
 
     fn insert(&mut self, hash: u64, member: Member) -> u32 {
         let place = self.members.insert(member);
-        let hash = short_hash(hash);
-        self.index.insert_unique(long_hash(hash), Slot { hash, place }, |slot| long_hash(slot.hash));
+        self.index.insert(short_hash(hash), place);
         place
     }
 
     /// The place of the player of `id`, whose [`player_hash`] is `hash`.
     pub(super) fn find(&self, hash: u64, id: &str) -> Option<u32> {
-        let short = short_hash(hash);
-        let is_same = |slot: &Slot| slot.hash == short && self.members.get(slot.place).is_some_and(|one| one.is(id));
-        self.index.find(long_hash(short), is_same).map(|slot| slot.place)
+        self.index.find(short_hash(hash), |place| self.members.get(place).is_some_and(|one| one.is(id)))
     }
 
     /// Where the player of this hash is, unless another one has the same part of it.
     pub(super) fn guess(&self, hash: u64) -> Option<u32> {
-        let hash = short_hash(hash);
-        self.index.find(long_hash(hash), |slot| slot.hash == hash).map(|slot| slot.place)
+        self.index.find(short_hash(hash), |_| true)
     }
 
     /// The player at `place`, with the id, if awake. Who is dormant has occurrences and tracks alone.
@@ -312,9 +301,7 @@ impl Roster {
         &mut self,
         members: impl ExactSizeIterator<Item = (&'a str, impl Form)>,
     ) -> Vec<Option<u32>> {
-        if self.index.is_empty() {
-            self.index.reserve(members.len(), |slot| long_hash(slot.hash));
-        }
+        self.index.make_room(members.len());
         let restore = |(id, form): (&str, _)| {
             let hash = player_hash(id);
             self.find(hash, id).is_none().then(|| self.insert(hash, Form::member(form, id)))
@@ -325,7 +312,7 @@ impl Roster {
     /// After the oldest: who was taken first is written last. Nobody counts as changed.
     pub(super) fn turn_round(&mut self) {
         let turned = self.members.turn_round();
-        self.index.iter_mut().for_each(|slot| slot.place = turned(slot.place));
+        self.index.move_all(turned);
     }
 
     /// The player at a place where one is.
@@ -371,7 +358,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_player_takes_32_bytes_beside_what_is_known() {
-        assert_eq!((size_of::<Option<Member>>(), size_of::<Slot>()), (24, 8));
+    fn a_player_takes_24_bytes_beside_what_is_known() {
+        assert_eq!(size_of::<Option<Member>>(), 24);
     }
 }

@@ -7,9 +7,10 @@ mod money;
 use datasets::Timestamp;
 use datasets::hash::{KeyGroup, player_hash};
 
-use crate::activity::Reporting;
+use crate::activity::{Reporting, cold_answers as cold_rows};
 use crate::definitions::DefinitionRecord;
-use crate::ledger::{Attribution, ColdRules, LedgerRules, cold_answers};
+use crate::ledger::{Attribution, LedgerRules, cold_answers};
+use crate::snapshot::ColdRules;
 use crate::testing::{
     Archived, Arrival, CONTESTED, Cluster, EARLIER, EpochInput, GATED, GROUPED, MIXED, Out, PERIODS, RESETTING, Rng,
     Setting, Spec, TierSpec, UNLOCKING, arrived, at, contested_earlier, cut, definitions, earlier_definitions,
@@ -236,7 +237,7 @@ fn a_crash_changes_nothing_of_large_groups() {
     let log = epochs(cut(&mut rng, &script, 60), definitions(60));
     let day = 86_400_000_000;
     let forgetting = LedgerRules { identity_retention: 4 * day, ledger_retention: 10 * day, ..rules().ledger };
-    let cold = Some(ColdRules { after_hours: 24, every_hours: 7 });
+    let cold = Some(ColdRules { after_hours: 24, every_hours: 7, least_rows: 1 });
     for (ledger, bytes_at_once, cold) in [
         (rules().ledger, usize::MAX, None),
         (forgetting.clone(), 1, None),
@@ -324,7 +325,11 @@ fn a_crash_changes_nothing_of_stakes_that_are_settled() {
         let log = epochs(cut(&mut rng, &script, longest), Vec::new());
         let ledger = if rng.one_in(3) { rules().ledger } else { short(&mut rng) };
         let ledger = LedgerRules { attribution: Attribution::Settlement, ..ledger };
-        let cold = rng.one_in(2).then(|| ColdRules { after_hours: rng.pick(&[-1_000_000, 5, 48]), every_hours: 7 });
+        let cold = rng.one_in(2).then(|| ColdRules {
+            after_hours: rng.pick(&[-1_000_000, 5, 48]),
+            every_hours: 7,
+            least_rows: 1,
+        });
         let setting = Setting { ledger, cold, ..Setting::new(Reporting::EveryEpoch) };
         lives += compare(&mut rng, &log, &setting, &format!("seed {seed} with {cold:?}"));
     }
@@ -333,7 +338,7 @@ fn a_crash_changes_nothing_of_stakes_that_are_settled() {
 
 #[test]
 fn what_is_cold_changes_nothing() {
-    let (mut lives, before) = (0, cold_answers());
+    let (mut lives, before, rows_before) = (0, cold_answers(), cold_rows());
     for seed in seeds(160) {
         let mut rng = Rng(90_000 + seed);
         let script = random_script(&mut rng, 140);
@@ -345,13 +350,15 @@ fn what_is_cold_changes_nothing() {
         let cold = [(-1_000_000, 1), (0, 1), (5, 7), (24, 24), (48, 24)];
         let (after_hours, every_hours) = rng.pick(&cold);
         let ledger = if rng.one_in(3) { rules().ledger } else { short(&mut rng) };
-        let cold = Some(ColdRules { after_hours, every_hours });
+        let cold = Some(ColdRules { after_hours, every_hours, least_rows: 1 });
         let setting = Setting { ledger, cold, ..Setting::new(Reporting::EveryEpoch) };
         lives += compare(&mut rng, &log, &setting, &format!("seed {seed} with {cold:?}"));
     }
     assert!(lives > 320, "only {lives} lives went on from what was written");
     let answers = cold_answers() - before;
     assert!(answers > 800, "only {answers} answers came from cold transactions");
+    let rows = cold_rows() - rows_before;
+    assert!(rows > 800, "only {rows} rows came back");
 }
 
 #[test]

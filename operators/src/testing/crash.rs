@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datasets::cold::{ColdRun, SPREAD};
+use datasets::cold::{ColdRun, is_needed};
 use datasets::hash::{KeyGroup, player_hash};
 use datasets::rates::RateBook;
 use datasets::rows::{
@@ -18,9 +18,9 @@ use super::{Arrival, TierSpec, entity_rules, rules, tiered};
 use crate::activity::{ActivityRules, DailyActivity, Reporting};
 use crate::decode::rates_of;
 use crate::definitions::DefinitionRecord;
-use crate::ledger::{ColdRules, LedgerRules};
+use crate::ledger::LedgerRules;
 use crate::players::{Clock, Players, Rules};
-use crate::snapshot::{Restored, Terms, Visited};
+use crate::snapshot::{ColdRules, Restored, Terms, Visited};
 
 /// What one epoch reads.
 #[derive(Clone)]
@@ -91,7 +91,7 @@ impl Written {
 
     /// Lets go of what is not needed once clock and ingest times have come as far as `oldest`, as a checkpoint does.
     fn drop_cold(&mut self, oldest: Timestamp) {
-        self.cold.retain(|run| oldest < run.until.plus_micros(SPREAD));
+        self.cold.retain(|run| is_needed(run.until, oldest));
     }
 
     fn kept(&self, packer: &mut Packer) -> Kept {
@@ -272,7 +272,7 @@ impl Cluster {
             Visited::Unfinished => self.unfinished += 1,
             visited => {
                 keep(visited);
-                keep(activity.write(group, epoch));
+                keep(activity.write(group, epoch, self.terms.cold, oldest));
             }
         }
     }

@@ -106,7 +106,7 @@ pub struct Checkpoints {
 pub struct Run {
     bytes: Vec<u8>,
     head: usize,
-    until: Timestamp,
+    until: Option<Timestamp>,
 }
 
 impl Message {

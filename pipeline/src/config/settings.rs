@@ -359,8 +359,8 @@ pub struct CheckpointConfig {
     /// Keep what the last two checkpoints make superfluous in the log of epochs: a start under other rules can follow
     /// it from its beginning, for as long as the topics still have the events. Default false.
     pub keep_log: bool,
-    /// A folder on a disk of this machine: transactions that nobody asked for in two days lie there, and not in memory.
-    /// A start fetches what is missing from the checkpoint. Not in a cluster. Absent: all are in memory.
+    /// A folder on a disk of this machine: transactions that nobody asked for in two days lie there, and rows of activity of days that are
+    /// over for so long, and not in memory. A start fetches what is missing from the checkpoint. Absent: all are in memory.
     pub cold_folder: Option<PathBuf>,
 }
 

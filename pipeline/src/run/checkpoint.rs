@@ -14,7 +14,7 @@ use datasets::rows::{Binding, DefinitionRow, EpochOutputs};
 use datasets::state::Section;
 use datasets::{Coordinates, Epoch, Topics};
 use operators::definitions::DefinitionRecord;
-use operators::ledger::ColdRules;
+use operators::snapshot::ColdRules;
 use operators::snapshot::{Archive, Restored, State, Terms};
 use sinks::SinkError;
 use sinks::checkpoint::{

@@ -46,7 +46,15 @@ impl ColdFiles {
         let local = folder.local.clone().expect("whoever lets state go cold has a folder for it");
         let seen = recovered.map(|recovered| recovered.manifest.seq);
         let before = recovered.map_or_else(BTreeSet::new, |recovered| packs_of(&recovered.manifest));
-        let fetching = Fetching { config: config.clone(), folder, local, seen, waiting: Vec::new(), before };
+        let fetching = Fetching {
+            config: config.clone(),
+            folder,
+            local,
+            seen,
+            fetched: BTreeSet::new(),
+            waiting: Vec::new(),
+            before,
+        };
         let told = failure.clone();
         let spawned =
             std::thread::Builder::new().name("cold".to_owned()).spawn(move || run(fetching, &runtime, &news, &told));
@@ -112,8 +120,9 @@ struct Fetching {
     config: CheckpointConfig,
     folder: Folder,
     local: Local,
-    /// Nothing that is waited for is in packs up to this number.
+    /// Nothing that is waited for is in packs up to this number, nor in those that were fetched since.
     seen: Option<u64>,
+    fetched: BTreeSet<String>,
     /// What is in memory only, with the hash of its bytes.
     waiting: Vec<(Part, u64, Arc<ColdBytes>)>,
     /// Packs of the manifest before.
@@ -133,8 +142,8 @@ impl Fetching {
     async fn follow(&mut self, manifest: &str) -> Result<(), Unfetched> {
         let manifest = self.folder.manifest(&self.config, manifest).await.map_err(Unfetched::Store)?;
         for cold in &manifest.cold {
-            let seq = seq_of(&cold.name);
-            if self.waiting.is_empty() || seq <= self.seen {
+            let is_known = seq_of(&cold.name) <= self.seen || self.fetched.contains(&cold.name);
+            if self.waiting.is_empty() || is_known {
                 continue;
             }
             let bytes = self.folder.get(&cold.name).await.map_err(Unfetched::Store)?;
@@ -146,10 +155,11 @@ impl Fetching {
                 let found = self.waiting.extract_if(.., |(part, hash, _)| (*part, *hash) == (place.part, place.hash));
                 found.for_each(|(.., run)| run.move_to(file.clone(), place.offset));
             }
-            self.seen = seq;
+            self.fetched.insert(cold.name.clone());
         }
         // What went cold was told before it was sent, so before this manifest was: what is told later is in none of its packs.
         self.seen = Some(manifest.seq).max(self.seen);
+        self.fetched.clear();
         // A worker that is behind may still read in those of the one before.
         let needed = packs_of(&manifest);
         self.local.retain(|name| needed.contains(name) || self.before.contains(name));

@@ -116,8 +116,9 @@ pub struct ColdRef {
     pub name: String,
     /// Bytes.
     pub bytes: u64,
-    /// Nobody needs it once the clock and the ingest times have come this far.
-    pub until: Timestamp,
+    /// Nobody needs it once the clock and the ingest times have come this far. None: somebody always does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }
 
 /// How far a lane of the lake is durable.
@@ -212,9 +213,10 @@ pub(super) fn format_of(cold: &[ColdRef]) -> u32 {
     if cold.is_empty() { ALL_HOT } else { FORMAT }
 }
 
-/// The name of what went cold in a round.
-pub(super) fn cold_name(seq: u64, run_id: &str) -> String {
-    format!("cold/{seq:016}-{run_id}")
+/// The name of what went cold in a round and is needed until then, or always.
+pub(super) fn cold_name(seq: u64, run_id: &str, until: Option<Timestamp>) -> String {
+    let kept = if until.is_none() { "-kept" } else { "" };
+    format!("cold/{seq:016}-{run_id}{kept}")
 }
 
 /// The name of a segment.

@@ -1,4 +1,4 @@
-//! A pack: what went cold in one round, in one object.
+//! A pack: what went cold in one round, in one object; what is needed forever in another one than what is not.
 //!
 //! ```text
 //! magic, runs behind each other, index: postcard, its length: u64 LE, its hash: u64 LE, magic
@@ -20,8 +20,8 @@ const TAIL: usize = 24;
 /// A pack that is to be put.
 pub(super) struct Pack {
     pub bytes: Vec<u8>,
-    /// Nobody needs it any more then.
-    pub until: Timestamp,
+    /// Nobody needs it any more then. None: somebody always does.
+    pub until: Option<Timestamp>,
     /// Its runs, and where they are in it.
     pub runs: Vec<(Arc<ColdBytes>, u64)>,
 }
@@ -48,22 +48,29 @@ struct Entry {
     head_hash: u64,
     /// Of the whole run: for those that are fetched.
     hash: u64,
+    /// At the end of time for those that are always needed.
     until: Timestamp,
 }
 
 impl Pack {
-    /// What went cold with `sections`, if anything did.
-    pub fn of(sections: &[Section]) -> std::io::Result<Option<Self>> {
+    /// What went cold with `sections`, if anything did, and is needed for a time; and what is needed forever.
+    pub fn both(sections: &[Section]) -> std::io::Result<[Option<Self>; 2]> {
+        Ok([Self::of(sections, |until| until.is_some())?, Self::of(sections, |until| until.is_none())?])
+    }
+
+    /// What went cold with `sections` and is needed until a time that is `wanted`, if anything is.
+    fn of(sections: &[Section], wanted: impl Fn(Option<Timestamp>) -> bool) -> std::io::Result<Option<Self>> {
         let (mut bytes, mut index, mut runs) = (MAGIC.to_vec(), Vec::new(), Vec::new());
-        let mut until = Timestamp::MIN;
+        let mut last = None;
         for Section { part, cold, .. } in sections {
-            let Some(cold) = cold else { continue };
+            let Some(cold) = cold.as_ref().filter(|cold| wanted(cold.until)) else { continue };
             let run = cold.bytes.read(0..cold.bytes.len())?;
             let (offset, len, head) = (bytes.len(), run.len(), cold.head);
             let (head_hash, hash) = (xxh3_64(&run[..head]), xxh3_64(&run));
-            index.push(Entry { part: part.index(), offset, len, head, head_hash, hash, until: cold.until });
+            let until = cold.until.unwrap_or(Timestamp::MAX);
+            index.push(Entry { part: part.index(), offset, len, head, head_hash, hash, until });
             bytes.extend_from_slice(&run);
-            until = until.max(cold.until);
+            last = last.max(cold.until);
             runs.push((cold.bytes.clone(), length(offset)));
         }
         if index.is_empty() {
@@ -74,7 +81,7 @@ impl Pack {
         bytes.extend_from_slice(&length(encoded.len()).to_le_bytes());
         bytes.extend_from_slice(&xxh3_64(&encoded).to_le_bytes());
         bytes.extend_from_slice(MAGIC);
-        Ok(Some(Pack { bytes, until, runs }))
+        Ok(Some(Pack { bytes, until: last, runs }))
     }
 }
 
@@ -145,7 +152,8 @@ impl Entry {
 
     fn run(&self, bytes: ColdBytes) -> Result<(Part, ColdRun), PackError> {
         let part = self.part()?;
-        Ok((part, ColdRun { bytes: Arc::new(bytes), head: self.head, until: self.until }))
+        let until = Some(self.until).filter(|until| *until < Timestamp::MAX);
+        Ok((part, ColdRun { bytes: Arc::new(bytes), head: self.head, until }))
     }
 }
 

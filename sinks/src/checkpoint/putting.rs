@@ -93,14 +93,17 @@ impl Putting {
         }
     }
 
-    async fn put(&mut self, Sealed { segment: (name, bytes), pack, manifest, freed }: Sealed) -> Result<(), SinkError> {
+    async fn put(
+        &mut self,
+        Sealed { segment: (name, bytes), packs, manifest, freed }: Sealed,
+    ) -> Result<(), SinkError> {
         let began = Instant::now();
         let len = bytes.len();
         let json = serde_json::to_vec(&manifest).expect("a manifest has only types that JSON has");
         self.shared.is_putting.store(true, Ordering::Relaxed);
         pass(Failpoint::BeforeSegmentPut);
         self.place.put_new(&name, bytes.into()).await?;
-        if let Some((name, pack)) = pack {
+        for (name, pack) in packs {
             self.put_cold(&name, pack).await?;
         }
         pass(Failpoint::BeforeManifestPut);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use datasets::cold::SPREAD;
+use datasets::cold::is_needed;
 use datasets::rates::RateChanges;
 use datasets::rows::{Binding, DefinitionRow, EpochOutputs};
 use datasets::state::{PARTS, Section};
@@ -20,7 +20,7 @@ use crate::lake::output_bytes;
 pub(super) struct Sealed {
     pub segment: (String, Vec<u8>),
     /// What went cold, if anything did.
-    pub pack: Option<(String, Pack)>,
+    pub packs: Vec<(String, Pack)>,
     pub manifest: Manifest,
     /// Memory of the outputs that it took, about.
     pub freed: usize,
@@ -161,7 +161,9 @@ impl Rounds {
         let freed = outputs.iter().map(|outputs| output_bytes(outputs)).sum();
         let outputs: Vec<&EpochOutputs> = outputs.iter().map(Arc::as_ref).collect();
         let bytes = segment::encode(&sections, &outputs)?;
-        let pack = Pack::of(&sections)?.map(|pack| (manifest::cold_name(seq, &self.run_id), pack));
+        let packs = Pack::both(&sections)?.into_iter().flatten();
+        let packs: Vec<(String, Pack)> =
+            packs.map(|pack| (manifest::cold_name(seq, &self.run_id, pack.until), pack)).collect();
         self.seq += 1;
         self.outputs_from = reached + 1;
         self.chains.retain(|(epoch, _)| *epoch > reached);
@@ -175,7 +177,7 @@ impl Rounds {
             bytes: u64::try_from(bytes.len()).expect("a length fits in 64 bits"),
             outputs_to: outputs.last().map(|outputs| outputs.epoch),
         });
-        self.cold.extend(pack.as_ref().map(|(name, pack)| ColdRef {
+        self.cold.extend(packs.iter().map(|(name, pack)| ColdRef {
             name: name.clone(),
             bytes: u64::try_from(pack.bytes.len()).expect("a length fits in 64 bits"),
             until: pack.until,
@@ -197,7 +199,7 @@ impl Rounds {
             cold: self.cold.clone(),
             lanes,
         };
-        Ok(Some(Sealed { segment: (name, bytes), pack, manifest, freed }))
+        Ok(Some(Sealed { segment: (name, bytes), packs, manifest, freed }))
     }
 
     /// Moves `first` to the first epoch that some part does not know, or of which the lake holds rows, and drops
@@ -221,7 +223,7 @@ impl Rounds {
         self.before.uppers = uppers.collect();
         // Clock and ingest times of every part have come at least as far as those before `first`.
         let oldest = self.before.now.min(self.before.newest);
-        self.cold.retain(|cold| oldest < cold.until.plus_micros(SPREAD));
+        self.cold.retain(|cold| is_needed(cold.until, oldest));
         let from = self.parts.iter().map(|part| part.state().from).min().unwrap_or(0);
         let first = self.first;
         self.segments.retain(|segment| segment.seq >= from || segment.outputs_to.is_some_and(|last| last >= first));

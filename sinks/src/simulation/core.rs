@@ -425,7 +425,7 @@ impl Player {
 fn cold_of(memory: Vec<Memory>) -> ColdRun {
     let bytes = postcard::to_allocvec(&memory).expect("pairs");
     let until = memory.iter().map(|(time, _)| time.plus_micros(KEEP_MICROS)).max().expect("it is of some");
-    ColdRun { head: bytes.len(), bytes: Arc::new(ColdBytes::new(bytes)), until }
+    ColdRun { head: bytes.len(), bytes: Arc::new(ColdBytes::new(bytes)), until: Some(until) }
 }
 
 pub fn group(player: usize) -> KeyGroup {

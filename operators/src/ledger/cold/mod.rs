@@ -8,8 +8,7 @@
 //! 3. Each is forgotten by its own ingest time, in the sweep in which it would have been forgotten in memory.
 //! 4. Nothing refers to a plain transaction: whoever reverses or is reversed is none.
 
-mod filter;
-mod run;
+mod record;
 
 use std::collections::BTreeMap;
 
@@ -19,23 +18,11 @@ use datasets::{Identity, Timestamp};
 
 use super::transactions::Plain;
 use super::{HOUR, Ledger, LedgerRules};
-use filter::Filter;
-use run::{Run, hash};
+use crate::cold::{self, ColdRules, Filter, tag};
+use record::hash;
 
-/// When transactions go cold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ColdRules {
-    /// A transaction that was ingested so many hours before the least of clock and ingest times may go cold.
-    pub after_hours: i64,
-    /// How many hours of ingest time go cold together, at least: so few runs does a key group have.
-    pub every_hours: i64,
-}
-
-impl Default for ColdRules {
-    fn default() -> Self {
-        ColdRules { after_hours: 48, every_hours: 24 }
-    }
-}
+type Run = cold::Run<(Identity, Plain)>;
+type Near = cold::Near<(Identity, Plain)>;
 
 /// So many transactions make a run, however few hours they come from; and about so many go cold at once.
 const FULL: usize = 32 << 10;
@@ -50,10 +37,6 @@ pub(super) struct Cold {
     /// The hours of forgetting below this have gone cold, but for what came since.
     gone: Option<i64>,
 }
-
-/// The block of each run that was read last.
-#[derive(Default)]
-struct Near(BTreeMap<u64, (usize, Vec<(Identity, Plain)>)>);
 
 impl Cold {
     /// A transaction comes that is forgotten in `hour`.
@@ -84,22 +67,13 @@ impl Cold {
             if !tags.contains(&tag(*number)) || swept.is_some_and(|hour| run.last_hour < hour) {
                 continue;
             }
-            let wanted = run.block_of(key);
-            let block = match near.0.remove(number) {
-                Some((known, block)) if known == wanted => block,
-                // There is no answer without the file, and a wrong one would be believed.
-                _ => run.block(wanted).unwrap_or_else(|unreadable| {
-                    run.set_aside();
-                    panic!("{unreadable}")
-                }),
-            };
+            let block = near.block(*number, run, hash(key));
             for (_, plain) in block.iter().filter(|(known, _)| *known == key) {
                 let is_forgotten = swept.is_some_and(|hour| rules.forget_hour(plain.ingest_time) < hour);
                 if !is_forgotten && found.as_ref().is_none_or(|found| found.ingest_time <= plain.ingest_time) {
                     found = Some(plain.clone());
                 }
             }
-            near.0.insert(*number, (wanted, block));
         }
         #[cfg(test)]
         ANSWERS.set(ANSWERS.get() + usize::from(found.is_some()));
@@ -146,10 +120,6 @@ impl Cold {
             self.next += 1;
         }
     }
-}
-
-fn tag(number: u64) -> u8 {
-    number.to_le_bytes()[0]
 }
 
 impl Ledger {
@@ -201,7 +171,8 @@ impl Ledger {
             return None;
         };
         let until = Timestamp::from_micros((last_hour + 1).saturating_mul(HOUR));
-        let (written, run) = run::encode(&mut transactions, last_hour, until);
+        transactions.sort_unstable_by_key(|(key, plain)| (hash(*key), *key, plain.ingest_time));
+        let (written, run) = cold::encode(&transactions, last_hour, Some(until));
         let hashes = transactions.iter().map(|(key, _)| hash(*key)).collect();
         self.cold.change(Some((run, hashes)), swept);
         Some(written)

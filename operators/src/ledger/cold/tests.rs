@@ -69,7 +69,7 @@ fn taken(input: &Input) -> Vec<Arc<EventBatch>> {
 }
 
 /// As in a pipeline, without its phases.
-const HOURLY: ColdRules = ColdRules { after_hours: 48, every_hours: 1 };
+const HOURLY: ColdRules = ColdRules { after_hours: 48, every_hours: 1, least_rows: 1 };
 
 #[test]
 fn goes_cold_after_two_days_and_is_forgotten_in_its_hour() {

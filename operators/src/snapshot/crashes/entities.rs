@@ -2,7 +2,7 @@
 
 use super::{compare, epochs, short};
 use crate::activity::Reporting;
-use crate::ledger::ColdRules;
+use crate::snapshot::ColdRules;
 use crate::testing::{Rng, Setting, arrived, cut, random_script_with_entities, rules};
 
 #[test]
@@ -15,7 +15,11 @@ fn a_crash_changes_nothing_of_entities() {
         let longest = rng.pick(&[1, 4, 12]);
         let log = epochs(cut(&mut rng, &script, longest), Vec::new());
         let ledger = if rng.one_in(3) { rules().ledger } else { short(&mut rng) };
-        let cold = rng.one_in(2).then(|| ColdRules { after_hours: rng.pick(&[-1_000_000, 5, 48]), every_hours: 7 });
+        let cold = rng.one_in(2).then(|| ColdRules {
+            after_hours: rng.pick(&[-1_000_000, 5, 48]),
+            every_hours: 7,
+            least_rows: 1,
+        });
         let setting = Setting { ledger, cold, has_feed: true, ..Setting::new(Reporting::EveryEpoch) };
         lives += compare(&mut rng, &log, &setting, &format!("seed {seed} with {cold:?}"));
     }

@@ -15,7 +15,11 @@ fn a_crash_changes_nothing_of_jackpots_and_chargebacks() {
         let ledger = if rng.one_in(3) { rules().ledger } else { short(&mut rng) };
         let attribution = rng.pick(&[Attribution::Transaction, Attribution::Settlement]);
         let ledger = LedgerRules { attribution, ..ledger };
-        let cold = rng.one_in(2).then(|| ColdRules { after_hours: rng.pick(&[-1_000_000, 5, 48]), every_hours: 7 });
+        let cold = rng.one_in(2).then(|| ColdRules {
+            after_hours: rng.pick(&[-1_000_000, 5, 48]),
+            every_hours: 7,
+            least_rows: 1,
+        });
         let reporting = rng.pick(&[Reporting::EveryEpoch, Reporting::Interval(90 * 60_000_000)]);
         let setting = Setting { ledger, cold, ..Setting::new(reporting) };
         lives += compare(&mut rng, &log, &setting, &format!("seed {seed} with {cold:?}"));

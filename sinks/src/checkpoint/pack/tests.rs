@@ -5,12 +5,9 @@ use std::time::Duration;
 use super::super::local::Local;
 use super::*;
 
-fn section(part: usize, run: Option<&[u8]>, head: usize, until: i64) -> Section {
-    let cold = run.map(|run| ColdRun {
-        bytes: Arc::new(ColdBytes::new(run.to_vec())),
-        head,
-        until: Timestamp::from_micros(until),
-    });
+fn section(part: usize, run: Option<&[u8]>, head: usize, until: impl Into<Option<i64>>) -> Section {
+    let until = until.into().map(Timestamp::from_micros);
+    let cold = run.map(|run| ColdRun { bytes: Arc::new(ColdBytes::new(run.to_vec())), head, until });
     Section { part: Part::of(part).unwrap(), epoch: 3, needs: 0, pieces: Vec::new(), cold }
 }
 
@@ -22,22 +19,40 @@ fn expected() -> Vec<(Part, ColdRun)> {
     sections().into_iter().filter_map(|section| Some((section.part, section.cold?))).collect()
 }
 
+/// What is needed for a time.
+fn packed(sections: &[Section]) -> Option<Pack> {
+    let [pack, kept] = Pack::both(sections).unwrap();
+    assert!(kept.is_none());
+    pack
+}
+
+#[test]
+fn what_is_needed_forever_is_in_a_pack_of_its_own() {
+    let mut sections = sections();
+    sections.push(section(7, Some(b"forever"), 2, None));
+    let [pack, kept] = Pack::both(&sections).unwrap().map(Option::unwrap);
+    assert_eq!((pack.until, kept.until), (Some(Timestamp::from_micros(90)), None));
+    assert_eq!(runs_in_memory(&pack.bytes).unwrap(), expected());
+    let runs = runs_in_memory(&kept.bytes).unwrap();
+    assert_eq!(runs, [(Part::of(7).unwrap(), sections[3].cold.clone().unwrap())]);
+}
+
 #[test]
 fn comes_back_as_it_was_written() {
-    let pack = Pack::of(&sections()).unwrap().unwrap();
-    assert_eq!(pack.until, Timestamp::from_micros(90));
+    let pack = packed(&sections()).unwrap();
+    assert_eq!(pack.until, Some(Timestamp::from_micros(90)));
     assert_eq!(runs_in_memory(&pack.bytes).unwrap(), expected());
     let folder = tempfile::tempdir().unwrap();
     let file = Local::open(folder.path(), Duration::ZERO).unwrap().keep("cold/1", &pack.bytes).unwrap();
     let runs = runs_of_file(&file, length(pack.bytes.len())).unwrap();
     assert!(runs.iter().all(|(_, run)| !run.bytes.is_in_memory()));
     assert_eq!(runs, expected());
-    assert!(Pack::of(&[section(6, None, 0, 0)]).unwrap().is_none());
+    assert!(packed(&[section(6, None, 0, 0)]).is_none());
 }
 
 #[test]
 fn runs_go_to_where_the_pack_is() {
-    let pack = Pack::of(&sections()).unwrap().unwrap();
+    let pack = packed(&sections()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = Local::open(folder.path(), Duration::ZERO).unwrap().keep("cold/1", &pack.bytes).unwrap();
     let before: Vec<Vec<u8>> = pack.runs.iter().map(|(run, _)| run.read(0..run.len()).unwrap()).collect();
@@ -50,7 +65,7 @@ fn runs_go_to_where_the_pack_is() {
 
 #[test]
 fn any_damage_is_seen() {
-    let bytes = Pack::of(&sections()).unwrap().unwrap().bytes;
+    let bytes = packed(&sections()).unwrap().bytes;
     let folder = tempfile::tempdir().unwrap();
     let local = Local::open(folder.path(), Duration::ZERO).unwrap();
     let mut unseen = Vec::new();

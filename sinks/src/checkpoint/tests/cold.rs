@@ -13,7 +13,12 @@ fn due(until: u64) -> Timestamp {
 /// What part 7 sets aside in `round`, needed until the clock of the first epoch of round `until`.
 fn run_of(round: u64, until: u64) -> ColdRun {
     let bytes = ColdBytes::new(format!("cold of round {round}").into_bytes());
-    ColdRun { bytes: Arc::new(bytes), head: 4, until: due(until) }
+    ColdRun { bytes: Arc::new(bytes), head: 4, until: Some(due(until)) }
+}
+
+/// The same, needed forever.
+fn run_for_good(round: u64) -> ColdRun {
+    ColdRun { until: None, ..run_of(round, 0) }
 }
 
 /// The sections of a round, with what goes cold in it.
@@ -104,7 +109,7 @@ fn it_goes_to_the_disk_and_is_found_again() {
         let (manifest, cold) = folders.recovered(config, 30);
         assert_eq!(manifest.format, 2, "an earlier release must not go on without it");
         assert_eq!(cold.each_ref().map(|runs| texts(runs)), expected.each_ref().map(|texts| texts.as_slice()));
-        assert!(cold.iter().flatten().all(|run| run.head == 4 && run.until == due(99)));
+        assert!(cold.iter().flatten().all(|run| run.head == 4 && run.until == Some(due(99))));
         assert!(cold.iter().flatten().all(|run| run.bytes.is_in_memory() == in_memory));
     };
     check(&folders.config(), false);
@@ -153,6 +158,29 @@ fn it_stays_until_nobody_needs_it() {
     let objects = names(folders.checkpoint.path(), "cold");
     assert_eq!(objects.first().unwrap(), "0000000000000005-run");
     assert_eq!(objects.len(), 4);
+}
+
+#[test]
+fn what_is_needed_forever_stays_and_keeps_nothing_else() {
+    let folders = Folders::new();
+    let (checkpoints, handle) = folders.start(0);
+    for round in 0..5 {
+        put_and_wait(&handle, round, &[run_of(round, round + 1), run_for_good(round)]);
+    }
+    drop(handle);
+    checkpoints.join();
+    // Another life keeps them too.
+    let (checkpoints, handle) = folders.start(50);
+    (5..9).for_each(|round| put_and_wait(&handle, round, &[run_of(round, round + 1)]));
+    drop(handle);
+    checkpoints.join();
+    let (_, [cold, kept]) = folders.recovered(&folders.config(), 90);
+    assert_eq!(texts(&cold), ["cold of round 8"]);
+    assert_eq!(texts(&kept), (0..5).map(|round| format!("cold of round {round}")).collect::<Vec<_>>());
+    assert!(kept.iter().all(|run| run.until.is_none()));
+    let on_disk = folders.on_disk();
+    assert_eq!(on_disk.iter().filter(|name| name.ends_with("-run-kept")).count(), 5, "{on_disk:?}");
+    assert!(!on_disk.contains(&"cold-0000000000000000-run".to_owned()), "{on_disk:?}");
 }
 
 #[test]
@@ -244,6 +272,12 @@ fn a_process_beside_has_its_own_files_of_what_went_cold_there() {
     put(5, 99, &[7]).iter().for_each(wait_for);
     put(6, 99, &[7]).iter().for_each(wait_for);
     assert!(!on_disk().contains(&"cold-0000000000000000-run".to_owned()), "{:?}", on_disk());
+    // Of two packs of one round both are fetched.
+    let both = [run_of(7, 99), run_for_good(7)];
+    (7..).zip(&both).for_each(|(part, run)| files.cold(Part::of(part).unwrap(), run.bytes.clone()));
+    put_and_wait(&handle, 7, &[run_of(7, 99), run_for_good(7)]);
+    files.in_place(handle.manifest().unwrap());
+    both.iter().for_each(wait_for);
     drop(files);
 
     // A disk that takes nothing is told, and what is cold can still be read.
@@ -252,9 +286,9 @@ fn a_process_beside_has_its_own_files_of_what_went_cold_there() {
     let found = find(&config).unwrap();
     std::os::unix::fs::symlink("/dev/full", full.path().join("test/unfinished")).unwrap();
     let files = ColdFiles::start(&config, found, None).unwrap();
-    let run = run_of(7, 99);
+    let run = run_of(8, 99);
     files.cold(Part::of(7).unwrap(), run.bytes.clone());
-    put_and_wait(&handle, 7, &[run_of(7, 99)]);
+    put_and_wait(&handle, 8, &[run_of(8, 99)]);
     files.in_place(handle.manifest().unwrap());
     let deadline = Instant::now() + Duration::from_secs(30);
     while files.failure().is_none() {

@@ -1,9 +1,10 @@
 //! The format of runs: it comes back, any damage is seen, and what a release has written stays readable.
 
-use datasets::cold::ColdBytes;
+use datasets::cold::{ColdBytes, ColdRun};
 use datasets::{Coordinates, Money, TopicId};
 
 use super::*;
+use crate::cold::{Run, Unreadable, encode};
 use crate::ledger::Side;
 use crate::testing::Rng;
 
@@ -11,7 +12,7 @@ use crate::testing::Rng;
 const VERSION_1: &[u8] = include_bytes!("version_1.run");
 
 /// Where what the first release with jackpots has written of [`with_money`] is.
-const VERSION_2: &str = "src/ledger/cold/run/version_2.run";
+const VERSION_2: &str = "src/ledger/cold/record/version_2.run";
 
 fn sample(len: usize) -> Vec<(Identity, Plain)> {
     let mut rng = Rng(5);
@@ -45,9 +46,14 @@ fn short(side: Side) -> ShortSide {
 }
 
 fn written(len: usize) -> (Vec<(Identity, Plain)>, ColdRun) {
-    let mut transactions = sample(len);
-    let (cold, _) = encode(&mut transactions, 500_000, Timestamp::from_micros(7));
+    let transactions = sorted(sample(len));
+    let (cold, _) = encode(&transactions, 500_000, Some(Timestamp::from_micros(7)));
     (transactions, cold)
+}
+
+fn sorted(mut transactions: Vec<(Identity, Plain)>) -> Vec<(Identity, Plain)> {
+    transactions.sort_unstable_by_key(|(key, plain)| (hash(*key), *key, plain.ingest_time));
+    transactions
 }
 
 fn bytes(cold: &ColdRun) -> Vec<u8> {
@@ -55,7 +61,7 @@ fn bytes(cold: &ColdRun) -> Vec<u8> {
 }
 
 fn of(bytes: &[u8], head: usize) -> ColdRun {
-    ColdRun { bytes: Arc::new(ColdBytes::new(bytes.to_vec())), head, until: Timestamp::from_micros(7) }
+    ColdRun { bytes: Arc::new(ColdBytes::new(bytes.to_vec())), head, until: Some(Timestamp::from_micros(7)) }
 }
 
 fn text(transactions: &[(Identity, Plain)]) -> String {
@@ -64,11 +70,11 @@ fn text(transactions: &[(Identity, Plain)]) -> String {
 
 /// Everything that is in a run.
 fn all(cold: &ColdRun) -> Result<Vec<(Identity, Plain)>, Unreadable> {
-    let (run, hashes) = Run::open(cold)?;
+    let (run, hashes) = Run::<(Identity, Plain)>::open(cold)?;
     let mut all = Vec::new();
-    for number in 0..run.ends.len() - 1 {
+    for number in 0..run.blocks() {
         let block = run.block(number)?;
-        assert!(block.iter().all(|(key, _)| run.block_of(*key) == number));
+        assert!(block.iter().all(|(key, _)| run.block_of(hash(*key)) == number));
         all.extend(block);
     }
     assert_eq!(hashes, all.iter().map(|(key, _)| hash(*key)).collect::<Vec<_>>());
@@ -131,8 +137,8 @@ fn version_1_stays_readable() {
 
 #[test]
 fn version_2_is_what_is_written() {
-    let mut transactions = with_money();
-    let (cold, _) = encode(&mut transactions, 500_000, Timestamp::from_micros(7));
+    let transactions = sorted(with_money());
+    let (cold, _) = encode(&transactions, 500_000, Some(Timestamp::from_micros(7)));
     if std::env::var_os("QUESTLINE_WRITE_FORMAT").is_some_and(|wanted| wanted == "version_2") {
         std::fs::write(VERSION_2, bytes(&cold)).unwrap();
     }

@@ -13,11 +13,11 @@ const MOST_BITS: u32 = 24;
 const PER_BUCKET: usize = 8;
 
 /// A hash of a key, and the low bits of its run's number.
-pub(super) type Entry = (u32, u8);
+pub(crate) type Entry = (u32, u8);
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Filter {
+pub(crate) struct Filter {
     bits: u32,
     /// Where each bucket begins, and where the last one ends.
     starts: Vec<u32>,
@@ -26,7 +26,7 @@ pub(super) struct Filter {
 
 impl Filter {
     /// Of `sorted` entries, `len` of them.
-    pub(super) fn new(sorted: impl Iterator<Item = Entry>, len: usize) -> Self {
+    pub(crate) fn new(sorted: impl Iterator<Item = Entry>, len: usize) -> Self {
         if len == 0 {
             return Filter::default();
         }
@@ -44,7 +44,7 @@ impl Filter {
 
     /// A filter with `new` hashes beside what of this one `stays`, without those `removed`, each once; `new` is sorted, and
     /// all of one run; `removed` is sorted, and in the filter.
-    pub(super) fn merged(&self, (stays, removed): (impl Fn(u8) -> bool, &[Entry]), (new, tag): (&[u32], u8)) -> Self {
+    pub(crate) fn merged(&self, (stays, removed): (impl Fn(u8) -> bool, &[Entry]), (new, tag): (&[u32], u8)) -> Self {
         let staying = self.entries.iter().filter(|entry| stays(entry.to_le_bytes()[0])).count();
         let len = staying.saturating_sub(removed.len()) + new.len();
         let mut removed = removed.iter().peekable();
@@ -63,13 +63,13 @@ impl Filter {
     }
 
     /// The runs that may hold a key of this hash, each once or more.
-    pub(super) fn tags(&self, hash: u32) -> impl Iterator<Item = u8> {
+    pub(crate) fn tags(&self, hash: u32) -> impl Iterator<Item = u8> {
         let remainder = self.remainder(hash);
         self.bucket_of(hash).iter().filter(move |entry| **entry >> TAG_BITS == remainder).map(|entry| tag(*entry))
     }
 
     /// Some run may hold a key of this hash.
-    pub(super) fn may_hold(&self, hash: u32) -> bool {
+    pub(crate) fn may_hold(&self, hash: u32) -> bool {
         !self.is_empty() && self.tags(hash).next().is_some()
     }
 
@@ -84,19 +84,19 @@ impl Filter {
     }
 
     /// No run holds any key.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
     /// How many entries there are.
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// Memory that it takes.
     #[cfg(test)]
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         4 * (self.starts.capacity() + self.entries.capacity())
     }
 
@@ -126,7 +126,7 @@ fn index(value: u32) -> usize {
 }
 
 fn count(len: usize) -> u32 {
-    u32::try_from(len).expect("fewer than 2^32 cold transactions in one key group")
+    u32::try_from(len).expect("fewer than 2^32 cold records in one key group")
 }
 
 #[cfg(test)]
