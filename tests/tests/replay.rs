@@ -283,6 +283,11 @@ fn a_program_reads_what_validate_finds() {
     let (code, said) = validate(PIPELINE, &mission.replace("\"1\"", "\"0\""));
     assert_eq!((code, &said["valid"]), (2, &Value::from(false)), "{said}");
     assert!(said["errors"][0].as_str().unwrap().contains("missions.jsonl"), "{said}");
+    // What is no error, but may not be meant.
+    let steps = "[[activity.ngr]]\nname = \"pool\"\nadd_back = \"jackpot_wins\"\n[[activity.ngr]]\nname = \"tax\"\npercent = \"20\"\n";
+    let (code, said) = validate(&format!("{PIPELINE}{steps}"), mission);
+    let note = "activity.ngr \"pool\": note: its amount is always 0, since no source has mapping.jackpot_win";
+    assert_eq!((code, &said["notes"]), (0, &serde_json::json!([note])), "{said}");
     let (code, said) = validate("[pipeline]\nname = \"p\"\nworkrs = 2\n", mission);
     assert_eq!(code, 2);
     assert!(said["errors"][0].as_str().unwrap().contains("workrs"), "{said}");

@@ -37,17 +37,18 @@ impl Validate {
         println!("{}: valid", self.config.config.display());
         if let Some(path) = &self.missions {
             println!("{}: {definitions} valid definitions", path.display());
-            notes.iter().for_each(|note| println!("{note}"));
         }
+        notes.iter().for_each(|note| println!("{note}"));
         Ok(())
     }
 
-    /// How many definitions there are, and notes about them.
+    /// How many definitions there are, and notes about these and the configuration.
     fn check(&self) -> Result<(usize, Vec<String>), Failure> {
         let config = self.config.load()?;
-        let Some(path) = &self.missions else { return Ok((0, Vec::new())) };
+        let of_config = config.notes();
+        let Some(path) = &self.missions else { return Ok((0, of_config)) };
         let defaults = config.mission_defaults();
         let definitions = read_definitions(path, &defaults).map_err(Failure::Invalid)?;
-        Ok((definitions.len(), notes(&definitions, &defaults)))
+        Ok((definitions.len(), [of_config, notes(&definitions, &defaults)].concat()))
     }
 }

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use datasets::mapping::MappingConfig;
 use serde::Deserialize;
 
+use super::Config;
+use super::settings::SourceConfig;
 use super::values::{FixedAmount, Percent};
 
 /// `[[activity.ngr]]`: one step, by `percent`, `amount_of`, `add_back` or `fixed`.
@@ -28,6 +31,33 @@ pub struct NgrConfig {
     pub currency: Option<String>,
     /// With `fixed`: what it is charged for. Required there.
     pub per: Option<NgrPer>,
+}
+
+impl NgrConfig {
+    /// What may not be meant: an amount of events that no source has, as they are mapped.
+    fn note(&self, sources: &[SourceConfig]) -> Option<String> {
+        let base = self.amount_of.or(self.of.filter(|_| self.percent.is_some()));
+        let added = self.add_back.map(|AddedBack::JackpotWins| NgrBase::JackpotWins);
+        let (is_mapped, wanted): (fn(&MappingConfig) -> bool, _) = match base.or(added)? {
+            NgrBase::JackpotContribution => {
+                (|mapping| mapping.jackpot_contribution.is_some(), "mapping.jackpot_contribution")
+            }
+            NgrBase::JackpotWins => (|mapping| mapping.jackpot_win.is_some(), "mapping.jackpot_win"),
+            NgrBase::Chargebacks => (MappingConfig::books_chargebacks, "a `chargeback` in mapping.event_names"),
+            NgrBase::Ggr | NgrBase::Bets | NgrBase::Wins | NgrBase::BonusCost => return None,
+        };
+        let is_mapped = sources.iter().any(|source| is_mapped(&source.mapping));
+        let name = &self.name;
+        (!is_mapped)
+            .then(|| format!("activity.ngr {name:?}: note: its amount is always 0, since no source has {wanted}"))
+    }
+}
+
+impl Config {
+    /// What is no error, but may not be meant.
+    pub fn notes(&self) -> Vec<String> {
+        self.activity.ngr.iter().filter_map(|step| step.note(&self.sources)).collect()
+    }
 }
 
 /// Tells what is configured as releases without the last four fields told it where it says nothing of them: by this text a checkpoint knows

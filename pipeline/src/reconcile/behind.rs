@@ -57,6 +57,8 @@ pub(super) fn find(
     }
     let zone = config.activity.zone.time_zone();
     let is_own_day = config.activity.attribution == Attribution::Transaction;
+    let booking = config.sources.iter().filter(|source| source.mapping.books_chargebacks());
+    let booking: BTreeSet<&str> = booking.map(|source| source.name.as_str()).collect();
     let mut found: Vec<BTreeSet<EventBehind>> = differing.iter().map(|_| BTreeSet::new()).collect();
     let mut named: Vec<BTreeSet<(String, String)>> = differing.iter().map(|_| BTreeSet::new()).collect();
     each_row(
@@ -68,7 +70,7 @@ pub(super) fn find(
                 return;
             };
             for ((difference, found), named) in differing.iter().zip(&mut found).zip(&mut named) {
-                if is_behind(difference, row) && (!is_own_day || time.date(zone) == difference.date) {
+                if is_behind(difference, row, &booking) && (!is_own_day || time.date(zone) == difference.date) {
                     named.insert((row.text("player_id").to_owned(), row.text("transaction_id").to_owned()));
                     found.insert(event(row, time));
                 }
@@ -114,11 +116,17 @@ pub(super) fn find(
     Ok(())
 }
 
-fn is_behind(difference: &KeyDifference, row: Row<'_>) -> bool {
+/// The event of `row` may be booked to the key. A chargeback is, if it is of a source that is `booking` them.
+fn is_behind(difference: &KeyDifference, row: Row<'_>, booking: &BTreeSet<&str>) -> bool {
     let KeyDifference { customer_id, game_type, currency, .. } = difference;
     // A chargeback without one is booked to `unknown`.
     let own_game_type = Some(row.text("game_type")).filter(|own| !own.is_empty()).unwrap_or("unknown");
-    ["bet_placed", "win", "bet_settled", "chargeback"].contains(&row.text("event_name"))
+    let is_booked = match row.text("event_name") {
+        "bet_placed" | "win" | "bet_settled" => true,
+        "chargeback" => booking.contains(row.text("source")),
+        _ => false,
+    };
+    is_booked
         && own_game_type == game_type
         && row.text("currency") == currency
         && customer_id.as_ref().is_none_or(|customer| row.text("player_id") == customer)
