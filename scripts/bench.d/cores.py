@@ -15,6 +15,8 @@ def core(programs, *arguments):
 
 # Checkpoints with one player in a hundred changed before the state is read again: all of it is written again in 25 of them.
 STATE_ROUNDS = 40
+# Behind which transactions and rows are in files.
+IDLE_DAYS = 4
 
 
 def state(programs):
@@ -22,7 +24,8 @@ def state(programs):
     times = {100_000: 3, 1_000_000: 3, 10_000_000: 1}
     arguments = ("--threads", str(os.cpu_count()), "--rounds", str(STATE_ROUNDS))
     rounds = {players: [programs.help("state", "--players", str(players), *arguments) for _ in range(count)] for players, count in times.items()}
-    return {"rounds": rounds}
+    idle = ("--threads", str(os.cpu_count()), "--rounds", "0", "--idle-days", str(IDLE_DAYS))
+    return {"rounds": rounds, "idle": {players: [programs.help("state", "--players", str(players), *idle)] for players in (1_000_000, 10_000_000)}}
 
 
 # Missions that generated play meets, and how many there are in all.

@@ -2,12 +2,14 @@
 //! nothing else.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::{BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
+use datasets::cold::{ColdBytes, ColdRun, ReadAt};
 use datasets::hash::KeyGroup;
 use datasets::rates::RateBook;
 use datasets::state::{Keeper, Kept, Packed, Part};
@@ -16,6 +18,7 @@ use pipeline::bench::resident_bytes;
 use serde_json::{Value, json};
 
 use crate::Outcome;
+use crate::cold::Disk;
 use crate::state::{Core, Prepared};
 
 /// See the module.
@@ -66,27 +69,48 @@ pub fn elsewhere(path: &Path, missions: u32, threads: usize) -> Outcome {
     Ok(figures)
 }
 
-/// Writes pieces, each behind its part's number and two lengths, before and after compression.
+/// What a piece and a run begin with.
+const PIECE: usize = 0;
+const RUN: usize = 1;
+
+/// Writes a piece behind its part's number and two lengths, before and after compression.
 pub fn write(to: &mut impl Write, part: Part, len: usize, piece: &Packed) -> std::io::Result<()> {
-    for number in [part.index(), len, piece.stored().len()] {
+    write_bytes(to, [PIECE, part.index(), len], piece.stored())
+}
+
+/// Writes a run behind its part's number and the lengths of its head and of all.
+pub fn write_run(to: &mut impl Write, part: Part, run: &ColdRun) -> std::io::Result<()> {
+    write_bytes(to, [RUN, part.index(), run.head], &run.bytes.read(0..run.bytes.len())?)
+}
+
+fn write_bytes(to: &mut impl Write, [kind, part, number]: [usize; 3], bytes: &[u8]) -> std::io::Result<()> {
+    for number in [kind, part, number, bytes.len()] {
         to.write_all(&u64::try_from(number).expect("u64 holds a usize").to_le_bytes())?;
     }
-    to.write_all(piece.stored())
+    to.write_all(bytes)
 }
 
 fn read(path: &Path) -> std::io::Result<Vec<(Keeper, KeyGroup, Kept)>> {
     let mut file = BufReader::new(File::open(path)?);
+    let runs: Arc<dyn ReadAt> = Arc::new(Disk(File::open(path)?));
     let mut parts: Vec<(Keeper, KeyGroup, Kept)> = Vec::new();
-    while let Some(part) = number(&mut file)? {
+    while let Some(kind) = number(&mut file)? {
+        let mut next = || number(&mut file)?.ok_or(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
+        let (part, len, stored) = (next()?, next()?, next()?);
         let Part { keeper, group } = Part::of(part).ok_or(std::io::ErrorKind::InvalidData)?;
-        let len = number(&mut file)?.ok_or(std::io::ErrorKind::UnexpectedEof)?;
-        let mut stored = vec![0; number(&mut file)?.ok_or(std::io::ErrorKind::UnexpectedEof)?];
-        file.read_exact(&mut stored)?;
         if parts.last().is_none_or(|(last, of, _)| (*last, *of) != (keeper, group)) {
             parts.push((keeper, group, Kept { epoch: 0, pieces: Vec::new(), cold: Vec::new() }));
         }
         let (.., kept) = parts.last_mut().expect("there is one now");
-        kept.pieces.push(Packed::of(stored, len));
+        if kind == PIECE {
+            let mut bytes = vec![0; stored];
+            file.read_exact(&mut bytes)?;
+            kept.pieces.push(Packed::of(bytes, len));
+        } else {
+            let bytes = Arc::new(ColdBytes::of_file(runs.clone(), file.stream_position()?, stored));
+            kept.cold.push(ColdRun { bytes, head: len, until: None });
+            file.seek_relative(i64::try_from(stored).map_err(std::io::Error::other)?)?;
+        }
     }
     Ok(parts)
 }

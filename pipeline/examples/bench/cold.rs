@@ -1,4 +1,4 @@
-//! What a transaction costs that is not in memory: days of bets, one after the other, then new ones, resent ones and
+//! What transactions and rows of activity cost that are not in memory: days of bets, one after the other, then new ones, resent ones and
 //! reversals of the first day. One thread, no storage but a file for what goes cold.
 
 use std::fs::File;
@@ -14,10 +14,10 @@ use datasets::hash::{KEY_GROUPS, KeyGroup};
 use datasets::mapping::Record;
 use datasets::state::Section;
 use datasets::{Timestamp, TopicId};
+use operators::activity::DailyActivity;
 use operators::decode::{Chunk, Decoder};
-use operators::ledger::ColdRules;
 use operators::players::{Clock, Players};
-use operators::snapshot::{Terms, Visited};
+use operators::snapshot::{ColdRules, Terms, Visited};
 use pipeline::bench::resident_bytes;
 use pipeline::config::Config;
 use pipeline::plan::{Purpose, prepare};
@@ -60,6 +60,8 @@ struct Events {
     kind: Kind,
     /// Of bets.
     numbers: Vec<u64>,
+    /// Bets of a day.
+    of_a_day: u64,
     players: u64,
     offset: i64,
     time: Timestamp,
@@ -69,12 +71,15 @@ impl Chunk for Events {
     fn for_each(&self, each: &mut dyn FnMut(&Record<'_>)) {
         for (number, offset) in self.numbers.iter().zip(self.offset..) {
             let key = format!("player_{}", number % self.players);
+            let placed = i64::try_from(number * (DAY_MICROS / self.of_a_day)).expect("some days");
+            let placed = Timestamp::from_micros(START_MICROS).plus_micros(placed);
             let value = match self.kind {
                 Kind::Bet => format!(
-                    r#"{{"event_name":"bet_placed","player_id":"{key}","transaction_id":"bet-{number}","amount":"2.50","currency":"EUR","game_type":"slots","timestamp":"2026-06-02T00:00:00Z"}}"#
+                    r#"{{"event_name":"bet_placed","player_id":"{key}","transaction_id":"bet-{number}","amount":"2.50","currency":"EUR","game_type":"slots","timestamp":"{placed}"}}"#
                 ),
                 Kind::Reversal => format!(
-                    r#"{{"event_name":"reversal","player_id":"{key}","transaction_id":"back-{number}","reference_id":"bet-{number}","timestamp":"2026-06-02T00:00:00Z"}}"#
+                    r#"{{"event_name":"reversal","player_id":"{key}","transaction_id":"back-{number}","reference_id":"bet-{number}","timestamp":"{}"}}"#,
+                    self.time
                 ),
             };
             each(&Record {
@@ -90,8 +95,9 @@ impl Chunk for Events {
     }
 }
 
+/// A file of runs.
 #[derive(Debug)]
-struct Disk(File);
+pub struct Disk(pub File);
 
 impl ReadAt for Disk {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<()> {
@@ -107,26 +113,34 @@ impl ReadAt for Disk {
 
 struct Core {
     players: Players,
+    activity: DailyActivity,
     decoder: Decoder,
     topic: TopicId,
+    of_a_day: u64,
     of_players: u64,
+    now: Timestamp,
     offset: i64,
     accepted: u64,
     epoch: u64,
 }
 
 impl Core {
-    /// Events of these bets at `micros` after the start; answers what the players operator took.
+    /// Events of these bets at `micros` after the start; answers what the players operator and activity took.
     fn play(&mut self, kind: Kind, numbers: &[u64], micros: u64) -> Result<Duration, Box<dyn std::error::Error>> {
         let time = Timestamp::from_micros(START_MICROS + i64::try_from(micros)?);
-        let (topic, players, offset) = (self.topic, self.of_players, self.offset);
-        self.decoder.decode(&Events { topic, kind, numbers: numbers.to_vec(), players, offset, time });
+        let Core { topic, of_a_day, of_players: players, offset, .. } = *self;
+        self.decoder.decode(&Events { topic, kind, numbers: numbers.to_vec(), of_a_day, players, offset, time });
         self.offset += i64::try_from(numbers.len())?;
         self.epoch += 1;
+        self.now = time;
         let batches = self.decoder.take().0;
-        let clock = Clock { now: time, wall: time, newest: time, is_last: false };
+        // Rows are reported with every epoch.
+        let clock = Clock { now: time, wall: time, newest: time, is_last: true };
         let begun = Instant::now();
         let changes = self.players.close(clock, &mut Vec::new(), &batches);
+        let postings: Vec<_> = changes.postings.into_iter().map(|(posting, diff)| (posting, (), diff)).collect();
+        self.activity.update(&postings);
+        self.activity.report(&clock);
         let took = begun.elapsed();
         self.accepted += changes.counters.accepted;
         Ok(took)
@@ -139,13 +153,16 @@ impl Core {
         let mut written = 0;
         for group in (0..KEY_GROUPS).map(KeyGroup) {
             let begun = Instant::now();
-            let visited = self.players.write(group, self.epoch, terms);
+            let players = self.players.write(group, self.epoch, terms);
+            let activity = self.activity.write(group, self.epoch, terms.cold, self.now);
             longest = longest.max(begun.elapsed());
-            let Visited::Section(Section { cold: Some(cold), .. }) = visited else { continue };
-            let offset = disk.metadata()?.len();
-            disk.write_all(&cold.bytes.read(0..cold.bytes.len())?)?;
-            cold.bytes.move_to(Arc::new(Disk(disk.try_clone()?)), offset);
-            written += cold.bytes.len();
+            for visited in [players, activity] {
+                let Visited::Section(Section { cold: Some(cold), .. }) = visited else { continue };
+                let offset = disk.metadata()?.len();
+                disk.write_all(&cold.bytes.read(0..cold.bytes.len())?)?;
+                cold.bytes.move_to(Arc::new(Disk(disk.try_clone()?)), offset);
+                written += cold.bytes.len();
+            }
         }
         Ok((longest, written))
     }
@@ -161,7 +178,10 @@ impl Cold {
         let mut core = Core {
             decoder: Decoder::new(plan.decode.clone()),
             players: Players::new(plan.players, plan.decode.topics, true),
+            activity: DailyActivity::new(plan.activity, plan.reporting),
             topic: prepared.first,
+            of_a_day: self.events,
+            now: Timestamp::from_micros(START_MICROS),
             of_players: self.players,
             offset: 0,
             accepted: 0,

@@ -169,13 +169,20 @@ impl Watch {
 /// When the broker appended the probes, in its whole milliseconds: read back when all is over.
 fn appended(mut events: TopicReader, probes: usize) -> Result<Times, Box<dyn std::error::Error>> {
     let mut appended = Times::new();
-    let deadline = Instant::now() + PATIENCE;
-    while appended.len() < probes && Instant::now() < deadline {
-        for record in events.poll(10_000)?.records() {
+    let mut heard = Instant::now();
+    while appended.len() < probes {
+        let chunk = events.poll(10_000)?;
+        for record in chunk.records() {
+            // There are millions between them.
+            heard = Instant::now();
             let probe = record.key().and_then(|key| number(key, PROBE));
             if let (Some(probe), Some(at)) = (probe, record.timestamp()) {
                 appended.insert(probe, i128::from(at.micros()) * 1000);
             }
+        }
+        if heard.elapsed() > PATIENCE {
+            let found = appended.len();
+            return Err(format!("{found} of {probes} probes are in the topic").into());
         }
     }
     Ok(appended)

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use datasets::cold::ColdRun;
 use datasets::generator::GeneratorConfig;
 use datasets::hash::{KEY_GROUPS, KeyGroup};
 use datasets::state::{Packed, Packer, Part, Section};
@@ -17,7 +18,7 @@ use operators::activity::DailyActivity;
 use operators::decode::Decoder;
 use operators::definitions::DefinitionRecord;
 use operators::players::{Clock, Players};
-use operators::snapshot::{Restored, Terms, Visited};
+use operators::snapshot::{ColdRules, Restored, Terms, Visited};
 use pipeline::bench::{Bets, resident_bytes};
 use pipeline::config::Config;
 use pipeline::dataflow::Plan;
@@ -38,6 +39,9 @@ pub struct State {
     /// Checkpoints of changes before the state is read again, each of other players.
     #[arg(long, default_value_t = 1)]
     rounds: usize,
+    /// So many days pass behind that without an event, and what goes cold then is in a file.
+    #[arg(long, default_value_t = 0)]
+    idle_days: i64,
     #[arg(long, default_value_t = 20)]
     missions: u32,
     /// How much of a group is written behind one epoch. A pipeline's way is the default.
@@ -51,6 +55,9 @@ pub struct State {
 /// Records of an epoch.
 const EPOCH: u64 = 8192;
 const START_MICROS: i64 = 1_780_400_000_000_000;
+const DAY_MICROS: i64 = 86_400_000_000;
+/// Checkpoints until all that was written before something went cold is superfluous: a time round without changes.
+const IDLE_ROUNDS: usize = 66;
 
 /// What both a run and a start begin with.
 pub struct Prepared {
@@ -75,6 +82,7 @@ impl Prepared {
 pub struct Core {
     players: Players,
     activity: DailyActivity,
+    now: Timestamp,
 }
 
 impl Core {
@@ -83,11 +91,12 @@ impl Core {
         Core {
             players: Players::new(plan.players.clone(), plan.decode.topics.clone(), true),
             activity: DailyActivity::new(plan.activity.clone(), plan.reporting),
+            now: Timestamp::from_micros(START_MICROS),
         }
     }
 
     fn close(&mut self, batches: &[Arc<EventBatch>], definitions: &mut Vec<DefinitionRecord>) {
-        let now = Timestamp::from_micros(START_MICROS);
+        let now = self.now;
         let clock = Clock { now, wall: now, newest: now, is_last: true };
         let changes = self.players.close(clock, definitions, batches);
         definitions.clear();
@@ -105,8 +114,7 @@ impl Core {
     }
 
     /// Writes every group, as one round does.
-    fn write(&mut self, epoch: Epoch, bytes_at_once: usize) -> Round {
-        let terms = Terms { cold: None, bytes_at_once };
+    fn write(&mut self, epoch: Epoch, terms: Terms) -> Round {
         let section = |visited| match visited {
             Visited::Section(section) => Some(section),
             Visited::Asleep | Visited::Unfinished => None,
@@ -117,7 +125,7 @@ impl Core {
                 let begun = Instant::now();
                 let players = self.players.write(group, epoch, terms);
                 let is_whole = matches!(players, Visited::Section(_));
-                let activity = is_whole.then(|| self.activity.write(group, epoch));
+                let activity = is_whole.then(|| self.activity.write(group, epoch, terms.cold, self.now));
                 round.pauses.push(begun.elapsed());
                 round.sections.extend([Some(players), activity].into_iter().flatten().filter_map(section));
                 if is_whole {
@@ -155,15 +163,23 @@ impl Round {
     }
 }
 
-/// What a start needs of what was written, as it lies in storage: pieces with their lengths before compression.
+/// What a start needs of what was written, as it lies in storage, by part.
 #[derive(Default)]
-struct Parts(BTreeMap<usize, Vec<(usize, Packed)>>);
+struct Parts(BTreeMap<usize, Stored>);
+
+/// Pieces with their lengths before compression, and runs.
+#[derive(Default)]
+struct Stored {
+    pieces: Vec<(usize, Packed)>,
+    runs: Vec<ColdRun>,
+}
 
 impl Parts {
     fn take(&mut self, round: Round) -> std::io::Result<()> {
         let mut packer = Packer::new()?;
         for section in round.sections {
-            let pieces = self.0.entry(section.part.index()).or_default();
+            let Stored { pieces, runs } = self.0.entry(section.part.index()).or_default();
+            runs.extend(section.cold);
             pieces.drain(..pieces.len() - section.needs);
             for piece in section.pieces {
                 pieces.push((piece.len(), packer.pack(&piece)?));
@@ -173,19 +189,24 @@ impl Parts {
     }
 
     fn bytes(&self) -> usize {
-        self.0.values().flatten().map(|(len, _)| len).sum()
+        self.0.values().flat_map(|part| &part.pieces).map(|(len, _)| len).sum()
     }
 
     fn bytes_stored(&self) -> usize {
-        self.0.values().flatten().map(|(_, packed)| packed.stored().len()).sum()
+        self.0.values().flat_map(|part| &part.pieces).map(|(_, packed)| packed.stored().len()).sum()
+    }
+
+    fn bytes_cold(&self) -> usize {
+        self.0.values().flat_map(|part| &part.runs).map(|run| run.bytes.len()).sum()
     }
 
     /// Leaves them for a start.
     fn store(&self, file: &File) -> std::io::Result<()> {
         let mut file = BufWriter::new(file);
-        for (part, pieces) in &self.0 {
+        for (part, Stored { pieces, runs }) in &self.0 {
             let part = Part::of(*part).expect("it has the number of a part");
             pieces.iter().try_for_each(|(len, piece)| begin::write(&mut file, part, *len, piece))?;
+            runs.iter().try_for_each(|run| begin::write_run(&mut file, part, run))?;
         }
         file.flush()
     }
@@ -222,14 +243,15 @@ impl State {
         let written = play(&mut core, &mut (0..self.players)).saturating_sub(1);
         let resident = resident_bytes()?.saturating_sub(before);
         let mut parts = Parts::default();
-        let first = core.write(written, self.bytes_at_once);
+        let hot = Terms { cold: None, bytes_at_once: self.bytes_at_once };
+        let first = core.write(written, hot);
         let all = first.figures()?;
         parts.take(first)?;
         let (step, mut changes, mut needed) = (usize::try_from(self.one_in)?, Value::Null, Vec::new());
         for round in 0..self.rounds {
             let begin = u64::try_from(round)? % self.one_in;
             let written = play(&mut core, &mut (begin..self.players).step_by(step)).saturating_sub(1);
-            let some = core.write(written, self.bytes_at_once);
+            let some = core.write(written, hot);
             if round == 0 {
                 changes = some.figures()?;
             }
@@ -237,10 +259,23 @@ impl State {
             needed.push(parts.bytes());
         }
 
+        let mut cooling = Value::Null;
+        if self.idle_days > 0 {
+            core.now = core.now.plus_micros(self.idle_days * DAY_MICROS);
+            core.close(&[], &mut Vec::new());
+            let terms = Terms { cold: Some(ColdRules::default()), ..hot };
+            let first = core.write(written, terms);
+            cooling = first.figures()?;
+            parts.take(first)?;
+            for _ in 1..IDLE_ROUNDS {
+                parts.take(core.write(written, terms))?;
+            }
+            needed.push(parts.bytes());
+        }
         drop(core);
         let stored = NamedTempFile::new()?;
         parts.store(stored.as_file())?;
-        let bytes_stored = parts.bytes_stored();
+        let (bytes_stored, bytes_cold) = (parts.bytes_stored(), parts.bytes_cold());
         drop(parts);
         let start = begin::elsewhere(stored.path(), self.missions, self.threads)?;
         Ok(json!({
@@ -254,6 +289,9 @@ impl State {
             "needed_bytes": needed,
             "read_bytes": needed.last(),
             "read_bytes_stored": bytes_stored,
+            "idle_days": self.idle_days,
+            "cooling": cooling,
+            "cold_bytes": bytes_cold,
             "restore_seconds": start["seconds"],
             "restored_resident_bytes": start["resident_bytes"],
         }))
