@@ -255,4 +255,6 @@ pub(crate) fn answers() -> usize {
 }
 
 #[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
 mod tests;

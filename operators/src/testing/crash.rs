@@ -94,7 +94,8 @@ impl Written {
         self.cold.retain(|run| is_needed(run.until, oldest));
     }
 
-    fn kept(&self, packer: &mut Packer) -> Kept {
+    /// As a start reads it.
+    pub(crate) fn kept(&self, packer: &mut Packer) -> Kept {
         let pieces = self.pieces.iter().map(|piece| packer.pack(piece).unwrap());
         Kept { epoch: self.epoch, pieces: pieces.collect(), cold: self.cold.clone() }
     }

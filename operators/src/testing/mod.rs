@@ -24,7 +24,7 @@ mod unlocks;
 mod values;
 
 pub(crate) use activity::{sums, sums_of_postings, value_rows};
-pub(crate) use crash::{Archived, Cluster, EpochInput, Out, Setting, groups};
+pub(crate) use crash::{Archived, Cluster, EpochInput, Out, Setting, Written, groups};
 pub(crate) use earlier::{
     EARLIER, as_if_earlier, contested_earlier, earlier_definitions, earlier_definitions_with_drafts,
 };
