@@ -143,11 +143,16 @@ impl<T> Slab<T> {
         self.chunks[chunk].values[index].as_mut()
     }
 
-    /// The values that are `wanted`, with their places. They count as changed.
-    pub(crate) fn iter_mut_where(&mut self, wanted: impl Fn(&T) -> bool) -> impl Iterator<Item = (u32, &mut T)> {
+    /// The values that are `wanted`, with their places. They count as changed. `fetch` is shown those of a chunk before it is asked of any.
+    pub(crate) fn iter_mut_where(
+        &mut self,
+        fetch: impl Fn(&[Option<T>]),
+        wanted: impl Fn(&T) -> bool,
+    ) -> impl Iterator<Item = (u32, &mut T)> {
         let is_wanted = move |value: &Option<T>| value.as_ref().is_some_and(&wanted);
         let (changed, changes) = (&mut self.changed, &mut self.changes);
         (0..).zip(&mut self.chunks).flat_map(move |(number, Chunk { values, changed: marks })| {
+            fetch(values);
             let mut found = 0;
             for (index, value) in values.iter().enumerate() {
                 found |= u32::from(is_wanted(value)) << index;

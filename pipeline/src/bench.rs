@@ -58,6 +58,8 @@ pub struct Figures {
     pub activity: Duration,
     /// Reports of it.
     pub report: Duration,
+    /// After all that, another target for a mission that nobody has progress in: how long it takes to find that out.
+    pub edit: Duration,
     /// Memory that the players took who were known before, in bytes; `None` where the system does not tell.
     pub known_bytes: Option<u64>,
 }
@@ -76,6 +78,9 @@ impl Figures {
 
 /// Records of an epoch.
 pub const EPOCH: usize = 8192;
+
+/// Versions of the mission that is edited.
+const EDITS: u32 = 6;
 
 /// Records of one epoch, in memory.
 struct Records<'a> {
@@ -120,6 +125,7 @@ pub fn core(workload: &Workload) -> Result<Figures, String> {
     for epoch in records.chunks(EPOCH) {
         core.play(epoch);
     }
+    core.edit();
     Ok(core.figures)
 }
 
@@ -129,8 +135,11 @@ pub struct Core {
     players: Players,
     activity: DailyActivity,
     topic: TopicId,
+    missions: TopicId,
     /// Of the next record.
     offset: u64,
+    /// Of the last epoch.
+    now: Timestamp,
     /// What it cost so far.
     pub figures: Figures,
 }
@@ -150,7 +159,9 @@ impl Core {
             players: Players::new(plan.players, plan.decode.topics, true),
             activity: DailyActivity::new(plan.activity, plan.reporting),
             topic: prepared.first,
+            missions: prepared.missions,
             offset: 0,
+            now: start,
             figures: Figures::default(),
         };
         let mut definitions = definition_records(definitions, prepared.missions);
@@ -178,6 +189,7 @@ impl Core {
 
         let begun = Instant::now();
         let now = read.newest.unwrap_or_default();
+        self.now = now;
         let clock = Clock { now, wall: now, newest: now, is_last: false };
         let changes = players.close(clock, &mut Vec::new(), &batches);
         figures.completions += changes.completions.len();
@@ -193,6 +205,29 @@ impl Core {
         figures.report += begun.elapsed();
         figures.events += read.counters.read;
         self.offset += u64::try_from(count).unwrap_or(0);
+    }
+
+    /// A mission that nobody has progress in gets other targets, one after the other. The median counts.
+    fn edit(&mut self) {
+        let clock = Clock { now: self.now, wall: self.now, newest: self.now, is_last: false };
+        let mut times: Vec<Duration> = (0..EDITS)
+            .map(|version| {
+                let edited = unmatched(1).map(|(_, text)| {
+                    let id = "edited";
+                    let mut text: serde_json::Value = serde_json::from_str(&text).expect("it was written as JSON");
+                    (text["mission_id"], text["version"]) = (json!(id), json!(version + 1));
+                    text["stages"][0]["target"] = json!((version + 1).to_string());
+                    (id.to_owned(), text.to_string())
+                });
+                let mut definitions = definition_records(edited, self.missions);
+                let begun = Instant::now();
+                self.players.close(clock, &mut definitions, &[]);
+                begun.elapsed()
+            })
+            .skip(1) // Which is its first version.
+            .collect();
+        times.sort_unstable();
+        self.figures.edit = times[times.len() / 2];
     }
 
     /// The bets of the players who are known. Of what they cost only the memory is told.

@@ -18,6 +18,7 @@ use super::snapshot::Restored;
 use super::touch::{Touch, Touched};
 use super::tracks::OccurrenceSequence;
 use super::unlocks::{Outcome, Why};
+use super::untouched::Untouched;
 use super::{Clock, Group, Player, Players};
 use super::{facts, fetch};
 use crate::changes::{Changes, Phase, Position};
@@ -200,7 +201,7 @@ impl Players {
             self.releases.insert((AT_ONCE, event.key_group(), id.clone()));
         }
         let here = (event.key_group(), place);
-        keep(&mut self.closings, here, begun, &self.definitions);
+        keep((&mut self.closings, &mut self.untouched), here, begun, &self.definitions);
         let classes = filed.into_iter().filter_map(|class| player.due(class, &self.definitions));
         let waits = player.waits.as_ref();
         let held = kept.into_iter().filter_map(|order| waits?.due(order, &self.definitions));
@@ -224,7 +225,7 @@ impl Players {
         let (_, player) = self.groups[event.key_group().index()].players.get_mut(place);
         let why = Why { edited: None, ingest_time, oldest_to_come };
         let Outcome { mut told, begun } = player.announce(moved, why, &self.definitions);
-        keep(&mut self.closings, (event.key_group(), place), begun, &self.definitions);
+        keep((&mut self.closings, &mut self.untouched), (event.key_group(), place), begun, &self.definitions);
         self.tell_tier((event, place), &mut told, (ingest_time, now), changes);
         let (id, player) = self.groups[event.key_group().index()].players.get_mut(place);
         for (Told { key, occurrence, announcement }, sequence) in told.into_iter().zip(0..) {
@@ -297,6 +298,7 @@ impl Players {
             ));
         }
         let Applied::Version { slot, retargeted, counts_earlier, required } = applied else { return None };
+        self.untouched.define(slot);
         for slot in required {
             let groups = self.groups.iter_mut();
             let players = groups.flat_map(|group| {
@@ -321,17 +323,27 @@ impl Players {
         let definitions = &self.definitions;
         // Which control events come in time for it is judged again, and so is what others of its group get.
         let rivals = definitions.rivals(slot);
+        let concerns = |player: &Player| {
+            player.occurrences.has(slot, definitions) || rivals.iter().any(|rival| player.contests(*rival, definitions))
+        };
+        // To look at all players takes a while. Who contests what is not known before.
+        let may_concern = |group: KeyGroup| !rivals.is_empty() || !self.untouched.is(slot, group);
+        let (looked_at, passed): (Vec<_>, Vec<_>) =
+            (0..KEY_GROUPS).map(KeyGroup).partition(|group| may_concern(*group));
+        debug_assert!(
+            passed.iter().all(|group| self.groups[group.index()].players.awake().all(|(.., player)| !concerns(player))),
+            "every occurrence that begins is kept, and so touched"
+        );
+        looked_at.iter().for_each(|group| self.untouched.note(slot, *group));
         let groups = self.groups.iter_mut().zip((0..KEY_GROUPS).map(KeyGroup));
+        let groups = groups.filter(|(_, number)| looked_at.binary_search(number).is_ok());
         let players = groups.flat_map(|(group, number)| {
-            let concerns = |player: &Player| {
-                player.occurrences.has(slot, definitions)
-                    || rivals.iter().any(|rival| player.contests(*rival, definitions))
-            };
             // Nobody who is dormant contests anything.
             let players = group.players.iter_mut_where(concerns, slot);
             players.map(move |(place, id, player)| ((number, place), id, player))
         });
         for (place, id, player) in players {
+            self.untouched.touch(slot, place.0);
             player.settle(definitions);
             if history.is_gated() {
                 let Player { occurrences, tracks, timeline, .. } = &mut *player;
@@ -355,7 +367,7 @@ impl Players {
             let outcome = player.announce(open, why, definitions);
             begun.extend(outcome.begun);
             let told = outcome.told;
-            keep(&mut self.closings, place, begun, definitions);
+            keep((&mut self.closings, &mut self.untouched), place, begun, definitions);
             let leaving =
                 leaving((Phase::Definitions, told), (id, player), |_| record, (definitions, &self.reporter), now);
             self.leaving.extend(leaving);
@@ -427,14 +439,15 @@ pub(super) fn leaving<'r>(
     leaving.collect()
 }
 
-/// Occurrences that have begun are kept for as long as they can be moved.
+/// Occurrences that have begun are kept for as long as they can be moved, and their missions are touched.
 pub(super) fn keep(
-    closings: &mut Closings,
+    (closings, untouched): (&mut Closings, &mut Untouched),
     player: PlayerPlace,
     begun: Vec<(OccurrenceKey, Option<Timestamp>)>,
     definitions: &Definitions,
 ) {
     for (key, end) in begun {
+        untouched.touch(key.slot, player.0);
         if let Some(until) = definitions.history(key.slot).kept_until(end) {
             closings.file(closing_hour(until), player);
         }

@@ -4,6 +4,8 @@
 //! checkpoints comes by and nothing has changed since the one before. That takes a fraction of the memory, and a start has nothing to build.
 //! Whoever is needed wakes up first, and is as after a start: no output depends on it.
 
+use std::hint::black_box;
+
 use serde::{Serialize, Serializer};
 
 use super::Player;
@@ -12,6 +14,9 @@ use super::timeline::Timeline;
 use super::unlocks::Unlocks;
 use crate::definitions::{Definitions, MissionSlot};
 use crate::snapshot::{WRITABLE, next};
+
+/// Bytes that a core reads from memory at once.
+const LINE: usize = 64;
 
 /// A player with the id: that, and what is [`written`], each behind its length.
 #[derive(Clone, Debug)]
@@ -68,6 +73,13 @@ impl Dormant {
         // A text is written as its bytes are.
         let own: &[u8] = next(&mut &*self.0);
         own == id.as_bytes()
+    }
+
+    /// Reads ahead what [`Dormant::knows`] looks at, mostly.
+    pub(super) fn fetch(&self) {
+        for byte in self.0.iter().step_by(LINE) {
+            black_box(*byte);
+        }
     }
 
     /// What is [`written`].

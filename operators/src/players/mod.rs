@@ -35,6 +35,7 @@ mod timeline;
 mod touch;
 mod tracks;
 mod unlocks;
+mod untouched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -66,6 +67,7 @@ use snapshot::{Restored, Unfinished};
 use timeline::Timeline;
 use touch::Scratch;
 use tracks::Tracks;
+use untouched::Untouched;
 
 pub use account::Account;
 pub(crate) use operator::is_closed;
@@ -174,6 +176,7 @@ pub struct Players {
     spendings: Vec<BookedSpending>,
     /// Who is looked at when, for what can be forgotten.
     closings: Closings,
+    untouched: Untouched,
     /// Up to which state has been swept.
     swept: closings::Phase,
     /// One worker speaks for all about definitions, which all see alike.
@@ -204,6 +207,7 @@ impl Players {
             falls: BTreeSet::new(),
             spendings: Vec::new(),
             closings: Closings::default(),
+            untouched: Untouched::default(),
             swept: closings::Phase::NEVER,
             speaks,
             leaving: Vec::new(),

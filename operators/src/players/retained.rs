@@ -152,7 +152,7 @@ impl Players {
             let mut reopening = Reopening { occurrences, tracks, timeline, definitions, ingest_time };
             reopening.pass_again(*slot, *from, moved, &mut begun);
         }
-        keep(&mut self.closings, (group, place), begun, definitions);
+        keep((&mut self.closings, &mut self.untouched), (group, place), begun, definitions);
     }
 
     /// Tells what came of it for one player, each by the definition of its mission, or of the one that it lost events to.
@@ -170,7 +170,7 @@ impl Players {
         let (id, player) = self.groups[group.index()].players.get_mut(place);
         let why = Why { edited: None, ingest_time: first.ingest_time, oldest_to_come };
         let Outcome { told, begun } = player.announce(moved, why, &self.definitions);
-        keep(&mut self.closings, (group, place), begun, &self.definitions);
+        keep((&mut self.closings, &mut self.untouched), (group, place), begun, &self.definitions);
         let id: Arc<str> = id.clone();
         let record_of = |slot: MissionSlot| {
             let by = contested.get(&slot).map_or(slot, |(_, newcomer)| *newcomer);

@@ -1,6 +1,7 @@
 //! The players of a key group, by id.
 
 use std::borrow::Cow;
+use std::hint::black_box;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -43,6 +44,21 @@ pub(super) enum Member {
 pub(super) struct Active {
     id: Arc<str>,
     player: Player,
+}
+
+/// Reads ahead what tells of some players in which missions they have progress: a link of each at a time, as [`super::fetch`] does.
+fn fetch(members: &[Option<Member>]) {
+    for member in members.iter().flatten() {
+        match member {
+            Member::Awake(active) => {
+                black_box(active.player.occurrences.is_empty());
+            }
+            Member::Dormant(dormant) => dormant.fetch(),
+        }
+    }
+    for active in members.iter().flatten().filter_map(Member::awake) {
+        active.player.occurrences.fetch();
+    }
 }
 
 /// A player with the id, and what a section says of its state.
@@ -274,7 +290,7 @@ impl Roster {
         slot: MissionSlot,
     ) -> impl Iterator<Item = (u32, &Arc<str>, &mut Player)> {
         let of_awake = wanted.clone();
-        let members = self.members.iter_mut_where(move |member| match member {
+        let members = self.members.iter_mut_where(fetch, move |member| match member {
             Member::Awake(active) => of_awake(&active.player),
             Member::Dormant(dormant) => dormant.knows(slot),
         });

@@ -14,6 +14,7 @@ use super::emission::AT_ONCE;
 use super::roster::{Member, Roster, WrittenMember};
 use super::unlocks::Unlocks;
 use super::{Group, NEVER, Player, Players};
+use crate::definitions::Applied;
 use crate::ledger::{Ledger, LedgerRules, Markets, Reading, WrittenLedger};
 use crate::slab::Slab;
 use crate::snapshot::{self, READABLE, Round, Terms, Turn, Visited, WRITABLE};
@@ -221,7 +222,11 @@ impl Players {
     /// Takes what was written. Each group wakes up behind the epoch that was written last.
     pub fn restore(&mut self, state: &snapshot::Restored) {
         for epoch in state.definitions.chunk_by(|(a, _), (b, _)| a == b) {
-            epoch.iter().for_each(|(_, record)| drop(self.definitions.apply(record)));
+            for (_, record) in epoch {
+                if let Applied::Version { slot, .. } = self.definitions.apply(record) {
+                    self.untouched.pass(slot);
+                }
+            }
             // What is defined in one epoch can share classes, so the numbers of classes depend on it.
             self.definitions.index();
         }
@@ -243,6 +248,7 @@ impl Players {
         for (number, (group, hours)) in awake {
             self.deadlines.extend(group.ledger.deadlines().map(|deadline| (deadline, number)));
             self.closings.take_over(number, hours);
+            self.untouched.read(number);
             for (place, id, player) in group.players.awake() {
                 // What may not leave yet is told when it may.
                 if player.restrictions.as_ref().is_some_and(|restrictions| restrictions.has_deferred()) {

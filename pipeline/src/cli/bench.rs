@@ -63,7 +63,7 @@ fn stages(figures: &Figures) -> [(&'static str, &'static str, Duration); 5] {
 }
 
 fn as_text(figures: &Figures, players: u32, known: u32) -> String {
-    let Figures { events, missions, completions, rows, define, .. } = figures;
+    let Figures { events, missions, completions, rows, define, edit, .. } = figures;
     let count = |count: usize| thousands(u64::try_from(count).unwrap_or(u64::MAX));
     let mut text = format!(
         "{} events of {} players beside {} missions, on one thread, in memory\n\n{:<24}{:>14}{:>16}\n",
@@ -84,12 +84,14 @@ fn as_text(figures: &Figures, players: u32, known: u32) -> String {
         writeln!(text, "\n{known} players known before, of {bytes} bytes each").expect("a text takes all lines");
     }
     let [completions, rows] = [*completions, *rows].map(count);
-    let said = format!("{completions} completions, {rows} rows of activity; missions in force after {define:.1?}");
+    let said = format!(
+        "{completions} completions, {rows} rows of activity; missions in force after {define:.1?}, one edited in {edit:.1?}"
+    );
     text + "\n" + &said + "\n"
 }
 
 fn as_json(figures: &Figures) -> serde_json::Value {
-    let Figures { events, missions, completions, rows, define, .. } = figures;
+    let Figures { events, missions, completions, rows, define, edit, .. } = figures;
     let nanos = stages(figures).map(|(name, _, time)| (name.to_owned(), json!(figures.nanos(time))));
     json!({
         "events": events,
@@ -97,6 +99,7 @@ fn as_json(figures: &Figures) -> serde_json::Value {
         "completions": completions,
         "rows": rows,
         "definitions_ms": define.as_secs_f64() * 1e3,
+        "edit_ms": edit.as_secs_f64() * 1e3,
         "known_bytes": figures.known_bytes,
         "nanos_per_event": serde_json::Map::from_iter(nanos),
     })

@@ -3,19 +3,16 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::num::NonZero;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use datasets::hash::{KEY_GROUPS, KeyGroup, fingerprint};
+use datasets::hash::fingerprint;
 use datasets::rows::{Binding, DefinitionRow, EpochOutputs};
-use datasets::state::Section;
 use datasets::{Coordinates, Epoch, Topics};
 use operators::definitions::DefinitionRecord;
-use operators::snapshot::ColdRules;
-use operators::snapshot::{Archive, Restored, State, Terms};
+use operators::snapshot::{Archive, ColdRules, Restored, State};
 use sinks::SinkError;
 use sinks::checkpoint::{
     Before, CheckpointConfig, CheckpointHandle, Checkpoints, ColdFiles, Found, LaneState, Recovered, find, recover,
@@ -23,20 +20,16 @@ use sinks::checkpoint::{
 use sinks::kafka::RecoveredLog;
 use sinks::lake::LakeHandle;
 
-use super::peers::Peers;
-use crate::cluster::{self, Message, Team};
+use crate::cluster::Team;
 use crate::config::{Config, MissionsConfig, PointsConfig};
 use crate::dataflow::Begin;
 
-/// What a worker writes behind one epoch, about, so that none waits long for it: a few milliseconds.
-const BYTES_PER_EPOCH: usize = 1 << 20;
+mod shelf;
+mod turns;
 
-/// The same of one group by the operator that has most, where all of it is new: there is another operator, most of the bytes are of
-/// players whose memory is far, and a piece is written whole.
-const BYTES_AT_ONCE: usize = BYTES_PER_EPOCH / 4;
-
-/// Outputs of a round from which on it does not wait for the end of its interval, since they are kept in memory.
-const HEAVY: usize = 64 << 20;
+use shelf::Shelf;
+pub use shelf::{AfarShelf, progress};
+use turns::Turns;
 
 /// What is known at start.
 pub struct Start {
@@ -224,86 +217,6 @@ pub fn definition(row: &DefinitionRow, topics: &Topics) -> Option<DefinitionReco
     })
 }
 
-/// Where sections go.
-#[derive(Clone)]
-enum Shelf {
-    /// To the thread that puts checkpoints.
-    Here(CheckpointHandle),
-    /// To the process that has it.
-    Afar(AfarShelf),
-}
-
-/// Sends sections to process 0, which tells how far checkpoints are.
-#[derive(Clone)]
-pub struct AfarShelf {
-    leader: Peers,
-    told: Arc<Mutex<cluster::Checkpoints>>,
-    /// Where what goes cold is kept, once that may be.
-    files: Arc<OnceLock<ColdFiles>>,
-}
-
-impl AfarShelf {
-    /// Before anything was told.
-    pub fn new(leader: Peers) -> Self {
-        AfarShelf { leader, told: Arc::default(), files: Arc::default() }
-    }
-
-    fn keep_files(&self, files: ColdFiles) {
-        assert!(self.files.set(files).is_ok(), "a process begins once");
-    }
-
-    /// A manifest is in place, says process 0.
-    pub fn in_place(&self, manifest: String) {
-        if let Some(files) = self.files.get() {
-            files.in_place(manifest);
-        }
-    }
-
-    /// Why the process cannot go on: what went cold has no place on the disk.
-    pub fn failure(&self) -> Option<&str> {
-        self.files.get()?.failure()
-    }
-
-    fn section(&self, section: Section) {
-        if let (Some(files), Some(cold)) = (self.files.get(), &section.cold) {
-            files.cold(section.part, cold.bytes.clone());
-        }
-        // It is in memory: where it could be instead is told when process 0 has put it.
-        self.leader.tell_all(&Message::section(section).expect("what has just gone cold is in memory"));
-    }
-
-    /// Process 0 tells.
-    pub fn told(&self, now: cluster::Checkpoints) {
-        *self.lock() = now;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, cluster::Checkpoints> {
-        self.told.lock().expect("no panic while assigning")
-    }
-}
-
-/// What other processes have to know of checkpoints.
-pub fn progress(handle: &CheckpointHandle) -> cluster::Checkpoints {
-    let is_heavy = handle.bytes() > HEAVY;
-    cluster::Checkpoints { rounds: handle.rounds(), is_heavy, has_ended: handle.has_ended() }
-}
-
-impl Shelf {
-    fn progress(&self) -> cluster::Checkpoints {
-        match self {
-            Shelf::Here(handle) => progress(handle),
-            Shelf::Afar(shelf) => *shelf.lock(),
-        }
-    }
-
-    fn section(&self, section: Section) {
-        match self {
-            Shelf::Here(handle) => handle.section(section),
-            Shelf::Afar(shelf) => shelf.section(section),
-        }
-    }
-}
-
 /// How state is written.
 #[derive(Clone)]
 struct Archiving {
@@ -386,110 +299,11 @@ impl Keeping {
     }
 }
 
-/// Gives one worker's key groups their turns: each once in a round, evenly over the interval, and a round after the
-/// other. Nothing before the log has been followed to its end.
-struct Turns {
-    archiving: Archiving,
-    /// Rounds that this worker has done.
-    rounds: u64,
-    /// The next group of this round.
-    next: u16,
-    /// Most groups behind one epoch, as large as groups have been lately.
-    at_once: u16,
-    /// What was written behind the last epoch.
-    written: usize,
-    began: Instant,
-    /// By epoch: both operators of the worker ask, and get the same answer.
-    answered: BTreeMap<Epoch, Range<u16>>,
-}
-
-impl Turns {
-    fn new(archiving: Archiving) -> Self {
-        let (began, answered) = (Instant::now(), BTreeMap::new());
-        Turns { archiving, rounds: 0, next: 0, at_once: 1, written: 0, began, answered }
-    }
-
-    fn decide(&mut self, epoch: Epoch) -> Range<u16> {
-        let told = self.archiving.shelf.progress();
-        if epoch < self.archiving.free_from || told.rounds < self.rounds || told.has_ended {
-            self.began = Instant::now();
-            return 0..0;
-        }
-        let written = std::mem::take(&mut self.written);
-        self.at_once = if written > BYTES_PER_EPOCH { self.at_once / 2 } else { self.at_once * 2 };
-        self.at_once = self.at_once.clamp(1, KEY_GROUPS);
-        let elapsed = self.began.elapsed().as_secs_f64() / self.archiving.interval.as_secs_f64().max(f64::MIN_POSITIVE);
-        let elapsed = if told.is_heavy { 1.0 } else { elapsed };
-        let due = (1..=self.at_once)
-            .map(|more| self.next + more)
-            .take_while(|group| *group <= KEY_GROUPS && f64::from(*group) <= elapsed * f64::from(KEY_GROUPS));
-        let first = self.next;
-        self.next = due.last().unwrap_or(first);
-        let range = first..self.next;
-        if self.next == KEY_GROUPS {
-            (self.rounds, self.next) = (self.rounds + 1, 0);
-        }
-        range
-    }
-}
-
-impl Archive for Turns {
-    fn due(&mut self, epoch: Epoch) -> Range<u16> {
-        if let Some(answered) = self.answered.remove(&epoch) {
-            return answered;
-        }
-        let due = self.decide(epoch);
-        self.answered.insert(epoch, due.clone());
-        due
-    }
-
-    fn put_off(&mut self, epoch: Epoch, group: KeyGroup) {
-        // Behind an epoch the first operator writes before the second one can: nobody knows yet what is due.
-        self.answered.get_mut(&epoch).expect("it was asked for, once").end = group.0;
-        // Behind the last group the round was taken for done.
-        self.rounds -= u64::from(self.next == 0);
-        self.next = group.0;
-        // What is written of it counts when it is whole; until then it is more than one epoch takes.
-        self.written += BYTES_PER_EPOCH + 1;
-    }
-
-    fn keep(&mut self, section: Section) {
-        self.written += section.bytes() + section.cold.as_ref().map_or(0, |cold| cold.bytes.len());
-        self.archiving.shelf.section(section);
-    }
-
-    fn terms(&self) -> Terms {
-        Terms { cold: self.archiving.cold, bytes_at_once: BYTES_AT_ONCE }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-
-    #[test]
-    fn a_group_that_is_put_off_has_its_turn_in_the_same_round() {
-        let shelf = Shelf::Afar(AfarShelf::new(Peers::none()));
-        let mut turns = Turns::new(Archiving { shelf, interval: Duration::ZERO, free_from: 3, cold: None });
-        let (mut visited, mut put_off) = (Vec::new(), BTreeSet::new());
-        for epoch in 0..u64::from(10 * KEY_GROUPS) {
-            let due = turns.due(epoch);
-            assert!(epoch >= 3 || due.is_empty(), "before the log's end nothing is due");
-            // Some groups once, wherever in the range they are, and the last one of all.
-            let late = due.clone().find(|group| (group % 7 == 3 || group + 1 == KEY_GROUPS) && put_off.insert(*group));
-            if let Some(group) = late {
-                turns.put_off(epoch, KeyGroup(group));
-            }
-            // The other operator.
-            let same = turns.due(epoch);
-            assert_eq!(same, due.start..late.unwrap_or(due.end));
-            visited.extend(same);
-        }
-        assert_eq!(visited, (0..KEY_GROUPS).collect::<Vec<_>>(), "the round is not in place, so no other one begins");
-        assert!(put_off.len() > 100);
-    }
 
     /// What `docs/pipeline.example.toml` configures.
     fn example() -> Config {
